@@ -1,0 +1,50 @@
+//! Compiles the contract: messages and client from the .proto (by protox, so
+//! no protoc is needed), and the server with a codec of our own for Subscribe.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+use tonic_build::manual;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(["logrelay/v1/logrelay.proto"], ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+
+    tonic_prost_build::configure()
+        .build_server(false)
+        .bytes(".logrelay.v1.Line.content")
+        .btree_map(".")
+        .compile_fds(descriptors)?;
+
+    // The server is described by hand because a batch leaves the relay as
+    // stored bytes behind a short prefix, never as a decoded message.
+    let service = manual::Service::builder()
+        .name("LogRelay")
+        .package("logrelay.v1")
+        .method(
+            manual::Method::builder()
+                .name("subscribe")
+                .route_name("Subscribe")
+                .input_type("crate::proto::SubscribeRequest")
+                .output_type("crate::serve::Frame")
+                .codec_path("crate::serve::FrameCodec")
+                .server_streaming()
+                .build(),
+        )
+        .method(
+            manual::Method::builder()
+                .name("list_topics")
+                .route_name("ListTopics")
+                .input_type("crate::proto::ListTopicsRequest")
+                .output_type("crate::proto::ListTopicsResponse")
+                .codec_path("tonic_prost::ProstCodec")
+                .build(),
+        )
+        .build();
+    let server = out.join("server");
+    fs::create_dir_all(&server)?;
+    manual::Builder::new().build_client(false).out_dir(server).compile(&[service]);
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! logrelay carries log lines from files to any number of live readers.
+
+pub mod proto;
+pub mod record;
+pub mod retry;

@@ -1,0 +1,360 @@
+//! Consecutive lines of one source, in the bytes that are stored and sent.
+//!
+//! A stored batch is the part of the message `logrelay.v1.Batch` that the tailer
+//! writes: fields 8 and up, ascending. A relay puts fields 1 to 6 before it, and
+//! the two are one legal message, because protobuf fields may be concatenated.
+//! So lines are encoded once, by [`BatchBuilder`], and never again.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message as _;
+
+use crate::proto;
+
+/// Key of field 15 (`lines`), length-delimited, as one byte.
+const LINES_KEY: u8 = 15 << 3 | 2;
+/// Keys of the other stored fields.
+const SOURCE_KEY: u8 = 8 << 3 | 2;
+const START_POSITION_KEY: u8 = 9 << 3;
+const END_POSITION_KEY: u8 = 10 << 3;
+const FIRST_LINE_KEY: u8 = 11 << 3;
+const POSITION_UNIT_KEY: u8 = 12 << 3;
+/// Keys inside a `Line`.
+const CONTENT_KEY: u8 = 1 << 3 | 2;
+const TRUNCATED_KEY: u8 = 2 << 3;
+const LINE_TIME_KEY: u8 = 3 << 3 | 1;
+const LINE_LABELS_KEY: u8 = 4 << 3 | 2;
+
+/// Builds the stored bytes of a batch, line by line, without a copy of its own:
+/// room for the head is left in front and filled in when the batch is sealed.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    source: Bytes,
+    headroom: usize,
+    buffer: BytesMut,
+    start_position: u64,
+    first_line: u64,
+    lines: u32,
+}
+
+/// A finished batch: the stored bytes, and what the append has to know of it.
+#[derive(Debug, Clone)]
+pub struct SealedBatch {
+    /// Fields 8 and up of `logrelay.v1.Batch`.
+    pub stored: Bytes,
+    /// How many lines; at least one.
+    pub lines: u32,
+    /// The number of the line after the last one.
+    pub next_line: u64,
+    /// Where the source stands after it.
+    pub end_position: u64,
+}
+
+impl BatchBuilder {
+    /// An empty batch of `source`, whose first line has the number `first_line`
+    /// and begins at `start_position` (in bytes of the file).
+    pub fn new(source: &proto::Source, start_position: u64, first_line: u64) -> Self {
+        let source = Bytes::from(source.encode_to_vec());
+        Self::with_encoded_source(source, start_position, first_line)
+    }
+
+    fn with_encoded_source(source: Bytes, start_position: u64, first_line: u64) -> Self {
+        // Three numbers of at most ten bytes and a unit, each with its key byte.
+        let headroom = 1 + varint_len(source.len() as u64) + source.len() + 3 * 11 + 2;
+        let mut buffer = BytesMut::new();
+        buffer.put_bytes(0, headroom);
+        Self { source, headroom, buffer, start_position, first_line, lines: 0 }
+    }
+
+    /// Adds a line: its content without the line ending, and how many bytes were
+    /// cut off its end.
+    pub fn push(&mut self, content: &[u8], truncated_bytes: u64) {
+        let content_len = match content.len() {
+            0 => 0,
+            len => 1 + varint_len(len as u64) + len,
+        };
+        let truncated_len = match truncated_bytes {
+            0 => 0,
+            number => 1 + varint_len(number),
+        };
+        self.buffer.reserve(content_len + truncated_len + 11);
+        self.buffer.put_u8(LINES_KEY);
+        put_varint(&mut self.buffer, (content_len + truncated_len) as u64);
+        if content_len > 0 {
+            self.buffer.put_u8(CONTENT_KEY);
+            put_varint(&mut self.buffer, content.len() as u64);
+            self.buffer.put_slice(content);
+        }
+        if truncated_len > 0 {
+            self.buffer.put_u8(TRUNCATED_KEY);
+            put_varint(&mut self.buffer, truncated_bytes);
+        }
+        self.lines += 1;
+    }
+
+    /// How many lines are in it.
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// Its size in bytes, nearly: the encoded lines.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len() - self.headroom
+    }
+
+    /// Whether there is no line in it.
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    /// Takes the batch out and begins the next one at `end_position`. None when
+    /// there is no line in it.
+    pub fn seal(&mut self, end_position: u64) -> Option<SealedBatch> {
+        if self.is_empty() {
+            return None;
+        }
+        let next_line = self.first_line + u64::from(self.lines);
+        let fresh = Self::with_encoded_source(self.source.clone(), end_position, next_line);
+        let full = std::mem::replace(self, fresh);
+        let head = full.head(end_position);
+        let Self { mut buffer, headroom, lines, .. } = full;
+        let begin = headroom - head.len();
+        buffer[begin..headroom].copy_from_slice(&head);
+        let stored = buffer.freeze().slice(begin..);
+        Some(SealedBatch { stored, lines, next_line, end_position })
+    }
+
+    fn head(&self, end_position: u64) -> Vec<u8> {
+        let mut head = Vec::with_capacity(self.headroom);
+        head.put_u8(SOURCE_KEY);
+        put_varint(&mut head, self.source.len() as u64);
+        head.put_slice(&self.source);
+        let numbers = [
+            (START_POSITION_KEY, self.start_position),
+            (END_POSITION_KEY, end_position),
+            (FIRST_LINE_KEY, self.first_line),
+            (POSITION_UNIT_KEY, proto::PositionUnit::Bytes as u64),
+        ];
+        for (key, number) in numbers {
+            // The default is not written, as prost does not write it.
+            if number != 0 {
+                head.put_u8(key);
+                put_varint(&mut head, number);
+            }
+        }
+        head
+    }
+}
+
+/// Why bytes from Redis are no stored batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// It ends in the middle of a field, or a field is malformed.
+    #[error("the stored batch is malformed at byte {0}")]
+    Malformed(usize),
+    /// A field that only a relay may write, or one that is unknown.
+    #[error("the stored batch has a field {0}, which is not for it")]
+    ForeignField(u64),
+    /// Its fields are not ascending.
+    #[error("the stored batch's fields are out of order at byte {0}")]
+    Order(usize),
+    /// A text in it is not UTF-8, or its head is otherwise wrong.
+    #[error("the stored batch's head: {0}")]
+    Head(String),
+    /// It has more or fewer lines than its entry says.
+    #[error("the stored batch has {found} lines, its entry says {expected}")]
+    LineCount {
+        /// The number in the entry.
+        expected: u32,
+        /// The number in the batch.
+        found: usize,
+    },
+    /// It is too large to be addressed.
+    #[error("the stored batch has {0} bytes, which is more than 4 GiB")]
+    TooLarge(usize),
+}
+
+/// A stored batch that was checked once: its bytes, and where each line is.
+#[derive(Debug, Clone)]
+pub struct StoredBatch {
+    stored: Bytes,
+    /// The head, decoded: everything but the lines.
+    head: proto::Batch,
+    /// Where each line's field begins, and the end of the last one.
+    bounds: Vec<u32>,
+}
+
+/// One line inside a stored batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineView<'a> {
+    /// The line's bytes without its ending.
+    pub content: &'a [u8],
+    /// How many bytes were cut off.
+    pub truncated_bytes: u64,
+}
+
+impl StoredBatch {
+    /// Checks stored bytes: only fields from 8 on, ascending, texts in UTF-8, and
+    /// `lines` lines.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub fn parse(stored: Bytes, lines: u32) -> Result<Self, BatchError> {
+        if u32::try_from(stored.len()).is_err() {
+            return Err(BatchError::TooLarge(stored.len()));
+        }
+        let head_end = head_end(&stored)?;
+        let head =
+            proto::Batch::decode(stored.slice(..head_end)).map_err(|e| BatchError::Head(e.to_string()))?;
+        let mut bounds = Vec::with_capacity(lines as usize + 1);
+        let mut at = head_end;
+        while at < stored.len() {
+            bounds.push(at_u32(at));
+            if stored[at] != LINES_KEY {
+                return Err(BatchError::Order(at));
+            }
+            let (body, end) = delimited(&stored, at + 1)?;
+            check_line(&stored[body.clone()]).ok_or(BatchError::Malformed(body.start))?;
+            at = end;
+        }
+        if bounds.len() != lines as usize {
+            return Err(BatchError::LineCount { expected: lines, found: bounds.len() });
+        }
+        bounds.push(at_u32(at));
+        Ok(Self { stored, head, bounds })
+    }
+
+    /// The whole of the stored bytes.
+    pub fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
+    /// Everything but the lines; the relay's own fields are unset.
+    pub fn head(&self) -> &proto::Batch {
+        &self.head
+    }
+
+    /// How many lines.
+    pub fn lines(&self) -> u32 {
+        at_u32(self.bounds.len() - 1)
+    }
+
+    /// The stored bytes of the head alone.
+    pub fn head_bytes(&self) -> Bytes {
+        self.stored.slice(..self.bounds[0] as usize)
+    }
+
+    /// The stored bytes of these lines, each with its field key. A range past the
+    /// last line is cut to it.
+    pub fn line_bytes(&self, lines: Range<u32>) -> Bytes {
+        let last = self.lines();
+        let (from, to) = (lines.start.min(last), lines.end.min(last));
+        self.stored.slice(self.bounds[from as usize] as usize..self.bounds[to.max(from) as usize] as usize)
+    }
+
+    /// One line, by its place in the batch.
+    pub fn line(&self, index: u32) -> Option<LineView<'_>> {
+        let begin = *self.bounds.get(index as usize)? as usize;
+        let end = *self.bounds.get(index as usize + 1)? as usize;
+        let (body, _) = delimited(&self.stored[..end], begin + 1).ok()?;
+        check_line(&self.stored[body])
+    }
+}
+
+fn at_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// Where the lines begin. Checks that everything before is of fields 8 to 12,
+/// ascending.
+fn head_end(stored: &[u8]) -> Result<usize, BatchError> {
+    let (mut at, mut before) = (0, 0);
+    while at < stored.len() && stored[at] != LINES_KEY {
+        let field = u64::from(stored[at] >> 3);
+        if stored[at] >= 0x80 || !(8..=12).contains(&field) {
+            let (key, _) = varint(stored, at).ok_or(BatchError::Malformed(at))?;
+            return Err(BatchError::ForeignField(key >> 3));
+        }
+        if field <= before {
+            return Err(BatchError::Order(at));
+        }
+        before = field;
+        at = match stored[at] & 7 {
+            0 => varint(stored, at + 1).ok_or(BatchError::Malformed(at))?.1,
+            2 => delimited(stored, at + 1)?.1,
+            _ => return Err(BatchError::Malformed(at)),
+        };
+    }
+    Ok(at)
+}
+
+/// Walks over one `Line`; none when it is malformed or its labels are not UTF-8.
+fn check_line(body: &[u8]) -> Option<LineView<'_>> {
+    let mut line = LineView { content: &[], truncated_bytes: 0 };
+    let mut at = 0;
+    while at < body.len() {
+        at = match body[at] {
+            CONTENT_KEY => {
+                let (content, end) = delimited(body, at + 1).ok()?;
+                line.content = &body[content];
+                end
+            }
+            TRUNCATED_KEY => {
+                let (number, end) = varint(body, at + 1)?;
+                line.truncated_bytes = number;
+                end
+            }
+            LINE_TIME_KEY => Some(at + 9).filter(|&end| end <= body.len())?,
+            // Rare, so that decoding it for its check costs nothing that counts.
+            LINE_LABELS_KEY => {
+                let (_, end) = delimited(body, at + 1).ok()?;
+                proto::Line::decode(&body[at..end]).ok()?;
+                end
+            }
+            _ => return None,
+        };
+    }
+    Some(line)
+}
+
+/// A length and as many bytes: where they are, and where the next field begins.
+fn delimited(bytes: &[u8], at: usize) -> Result<(Range<usize>, usize), BatchError> {
+    let (len, begin) = varint(bytes, at).ok_or(BatchError::Malformed(at))?;
+    let end = usize::try_from(len).ok().and_then(|len| begin.checked_add(len));
+    match end.filter(|&end| end <= bytes.len()) {
+        Some(end) => Ok((begin..end, end)),
+        None => Err(BatchError::Malformed(at)),
+    }
+}
+
+/// A base-128 number and where it ends.
+fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let mut number = 0;
+    for (index, &byte) in bytes.get(at..)?.iter().take(10).enumerate() {
+        // The tenth byte holds the one bit that is left of 64.
+        if index == 9 && byte > 1 {
+            return None;
+        }
+        number |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            return Some((number, at + index + 1));
+        }
+    }
+    None
+}
+
+fn varint_len(number: u64) -> usize {
+    (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn put_varint(buffer: &mut impl BufMut, mut number: u64) {
+    while number >= 0x80 {
+        buffer.put_u8(u8::try_from(number & 0x7f).unwrap_or(0) | 0x80);
+        number >>= 7;
+    }
+    buffer.put_u8(u8::try_from(number).unwrap_or(0));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! What can go wrong between us and Redis, sorted by what helps.
+
+use redis::RedisError;
+
+/// Why Redis did not do what it was asked. `at` is its address without user or
+/// password.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No connection could be made, or it broke. Waiting helps.
+    #[error("redis at {at} cannot be reached: {why}")]
+    Unreachable {
+        /// Where it should be.
+        at: String,
+        /// What the system or the client said.
+        why: String,
+    },
+    /// No answer came in time; whether the command was carried out is not known.
+    /// Waiting helps.
+    #[error("redis at {at} did not answer within {after_ms} ms")]
+    Timeout {
+        /// Who did not answer.
+        at: String,
+        /// How long the command waited.
+        after_ms: u64,
+    },
+    /// The server answered with an error: loading, out of memory, read-only, …
+    #[error("redis at {at} refuses: {code} {message}")]
+    Refused {
+        /// Who refused.
+        at: String,
+        /// The first word of the error, such as `OOM` or `WRONGPASS`.
+        code: String,
+        /// The rest of it.
+        message: String,
+    },
+    /// The server is a replica: it may be behind, and it must not be written to.
+    #[error("redis at {at} is a {role}, not a master")]
+    NotMaster {
+        /// Who answered.
+        at: String,
+        /// Its role, as it says.
+        role: String,
+    },
+    /// Something stored is not what logrelay writes.
+    #[error("redis at {at}: {why}")]
+    Corrupt {
+        /// Where it is stored.
+        at: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Error {
+    /// The error of a command or a connection to `at`, which was given `timeout_ms`.
+    pub(super) fn of(at: &str, timeout_ms: u64, error: &RedisError) -> Self {
+        let at = at.to_owned();
+        if error.is_timeout() {
+            return Self::Timeout { at, after_ms: timeout_ms };
+        }
+        match error.code() {
+            Some(code) => {
+                let message = error.detail().unwrap_or_default().to_owned();
+                Self::Refused { at, code: code.to_owned(), message }
+            }
+            None => Self::Unreachable { at, why: error.to_string() },
+        }
+    }
+
+    /// Whether only somebody who changes a setting can help: a wrong password, a
+    /// missing right, a key of another type, a format that is not ours.
+    pub fn needs_an_operator(&self) -> bool {
+        match self {
+            Self::Refused { code, message, .. } => {
+                matches!(code.as_str(), "WRONGPASS" | "NOAUTH" | "NOPERM" | "WRONGTYPE")
+                    || message.contains("AUTH <password> called without any password configured")
+            }
+            Self::Corrupt { .. } => true,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotMaster { .. } => false,
+        }
+    }
+}

@@ -16,24 +16,23 @@ mod keys;
 mod pool;
 mod read;
 mod records;
+mod reply;
 mod resolve;
 mod server;
 mod topics;
 mod url;
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 
-use self::{keys::Keys, pool::Pool};
+use self::keys::Keys;
 pub use self::{
     append::{Append, Appended},
-    blocking::BlockingConnection,
-    connect::ConnectOptions,
+    blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
+    connect::{ConnectOptions, Connector},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
+    pool::{Pool, Pooled},
     resolve::Resolved,
-    server::{PrivateServer, ServerError, ServerOptions},
     url::{RedisUrl, UrlError},
 };
 
@@ -61,20 +60,26 @@ pub struct NodeId(u32);
 /// The topics in Redis. Cheap to clone; the clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: Arc<Pool>,
+    pool: Pool,
+    connector: Connector,
     keys: Keys,
 }
 
 impl Store {
     /// A store that connects when it is first used, and again whenever it has to.
     /// Has to be called inside a tokio runtime.
-    pub fn new(options: Options) -> Self {
-        Self { pool: Arc::new(Pool::new(options.connect)), keys: Keys::new(options.prefix) }
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when the address is none that a client can use.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let connector = Connector::new(&options.connect)?;
+        let pool = Pool::new(connector.clone(), &options.connect);
+        Ok(Self { pool, connector, keys: Keys::new(options.prefix) })
     }
 
     /// Where Redis is, without user and password: for messages.
     pub fn address(&self) -> &str {
-        self.pool.address()
+        self.connector.at()
     }
 
     /// Increases with every connection that was made: whatever was known of the
@@ -93,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when it cannot be made.
     pub async fn blocking(&self, _node: NodeId) -> Result<BlockingConnection, Error> {
-        BlockingConnection::open(self.pool.connector()).await
+        BlockingConnection::open(&self.connector).await
     }
 
     /// Ends the blocking read of that connection now, as if its time had passed.

@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use bytes::Bytes;
 
+use super::reply::RawEntry;
 use crate::record::{Epoch, Offset, StoredBatch};
 
 /// Greatest size of a stored batch, unpacked, in bytes: what a client accepts as
@@ -63,14 +64,11 @@ impl Entry {
     }
 }
 
-/// The fields of an entry, as Redis gave them.
-pub(super) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-
 impl Item {
     /// Reads an entry. None when its ID is none of ours: `<last offset>-<unix ms>`.
-    pub(super) fn read(id: &str, fields: Fields) -> Option<Self> {
-        let (last, time_ms) = read_id(id)?;
-        Some(read_entry(last, time_ms, fields).unwrap_or_else(|why| Self::Bad { last, why }))
+    pub(super) fn read(entry: RawEntry) -> Option<Self> {
+        let (last, time_ms) = read_id(&entry.id)?;
+        Some(read_entry(last, time_ms, entry.fields).unwrap_or_else(|why| Self::Bad { last, why }))
     }
 }
 
@@ -80,7 +78,7 @@ pub(super) fn read_id(id: &str) -> Option<(Offset, u64)> {
     Some((Offset::new(last.parse().ok()?).ok()?, time_ms.parse().ok()?))
 }
 
-fn read_entry(last: Offset, time_ms: u64, fields: Fields) -> Result<Item, String> {
+fn read_entry(last: Offset, time_ms: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Item, String> {
     let (mut epoch, mut lines, mut stored) = (None, None, None);
     let mut format = Vec::new();
     for (field, value) in fields {
@@ -135,9 +133,11 @@ mod tests {
     use super::*;
     use crate::{proto, record::BatchBuilder};
 
-    fn fields(field: &str, stored: Vec<u8>) -> Fields {
+    fn entry(field: &str, stored: Vec<u8>) -> RawEntry {
         let pair = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
-        vec![pair("v", b"1"), pair("e", b"0000000000100001"), pair("n", b"2"), pair(field, &stored)]
+        let fields =
+            vec![pair("v", b"1"), pair("e", b"0000000000100001"), pair("n", b"2"), pair(field, &stored)];
+        RawEntry { id: "9-1000".to_owned(), fields }
     }
 
     fn two_lines() -> Vec<u8> {
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn plain_and_packed_batches_are_the_same() {
         for (field, stored) in [("b", two_lines()), ("z", zstd::encode_all(&two_lines()[..], 1).unwrap())] {
-            let Some(Item::Entry(entry)) = Item::read("9-1000", fields(field, stored)) else {
+            let Some(Item::Entry(entry)) = Item::read(entry(field, stored)) else {
                 panic!("{field}: no entry");
             };
             assert_eq!((entry.first.get(), entry.next().get(), entry.time_ms), (8, 10, 1000));
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_batch_that_unpacks_without_end_is_bad_and_not_held_in_memory() {
         let bomb = zstd::encode_all(&vec![0; MAX_PAYLOAD_BYTES * 4][..], 1).unwrap();
-        let Some(Item::Bad { last, why }) = Item::read("9-1000", fields("z", bomb)) else {
+        let Some(Item::Bad { last, why }) = Item::read(entry("z", bomb)) else {
             panic!("taken");
         };
         assert_eq!(last.get(), 9);
@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_told_from_a_broken_one() {
-        let mut newer = fields("b", two_lines());
-        newer[0].1 = b"2".to_vec();
-        assert!(matches!(Item::read("9-1000", newer), Some(Item::Newer { format }) if format == "2"));
-        let mut broken = fields("b", two_lines());
-        broken[0].1 = b"x".to_vec();
-        assert!(matches!(Item::read("9-1000", broken), Some(Item::Bad { .. })));
-        assert!(matches!(Item::read("0-1000", fields("b", two_lines())), Some(Item::Bad { .. })));
-        assert!(Item::read("nonsense", Vec::new()).is_none());
+        let mut newer = entry("b", two_lines());
+        newer.fields[0].1 = b"2".to_vec();
+        assert!(matches!(Item::read(newer), Some(Item::Newer { format }) if format == "2"));
+        let mut broken = entry("b", two_lines());
+        broken.fields[0].1 = b"x".to_vec();
+        assert!(matches!(Item::read(broken), Some(Item::Bad { .. })));
+        assert!(matches!(Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", two_lines()) }), Some(Item::Bad { .. })));
+        assert!(Item::read(RawEntry { id: "nonsense".to_owned(), fields: Vec::new() }).is_none());
     }
 }

@@ -6,7 +6,8 @@ use redis::Script;
 
 use super::{
     BlockingConnection, Error, Item, Store,
-    entry::{Fields, read_id},
+    entry::read_id,
+    reply::RawEntry,
 };
 use crate::record::{Offset, Timeline, Topic};
 
@@ -22,7 +23,7 @@ impl Store {
         let key = self.keys.lines(topic);
         let mut command = redis::cmd("XRANGE");
         command.arg(&key).arg(format!("{from}-0")).arg("+").arg("COUNT").arg(count);
-        let entries: Vec<(String, Fields)> = self.pool.get().await?.query(&command).await?;
+        let entries: Vec<RawEntry> = self.pool.get().await?.query(&command).await?;
         self.read_items(&key, entries)
     }
 
@@ -81,8 +82,11 @@ impl Store {
         Ok(Some((last.plus(1).minus(lines.max(1)), last.plus(1), ms)))
     }
 
-    fn read_items(&self, key: &str, entries: Vec<(String, Fields)>) -> Result<Vec<Item>, Error> {
-        let read = |(id, fields)| Item::read(&id, fields).ok_or_else(|| self.foreign_id(key, &id));
+    fn read_items(&self, key: &str, entries: Vec<RawEntry>) -> Result<Vec<Item>, Error> {
+        let read = |entry: RawEntry| {
+            let id = entry.id.clone();
+            Item::read(entry).ok_or_else(|| self.foreign_id(key, &id))
+        };
         entries.into_iter().map(read).collect()
     }
 

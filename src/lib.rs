@@ -5,3 +5,4 @@ pub mod publish;
 pub mod record;
 pub mod retry;
 pub mod store;
+pub mod tail;

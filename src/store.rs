@@ -14,4 +14,5 @@ pub use connect::{ConnectOptions, Connector};
 pub use entry::{Entry, KeyEntries};
 pub use error::Error;
 pub use pool::{Pool, Pooled};
+pub use server::{PrivateServer, ServerError, ServerOptions};
 pub use url::{RedisUrl, UrlError};

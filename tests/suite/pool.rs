@@ -22,19 +22,26 @@ async fn burst(pool: &Pool, commands: usize) {
     }
 }
 
-/// Makes the pool as large as it may be.
-async fn grow(pool: &Pool) {
+/// Makes the pool as large as it may be, and returns the ids of its connections.
+async fn grow(pool: &Pool, redis: &TestRedis) -> Vec<u64> {
     let held = join_all((0..POOL_SIZE).map(|_| pool.get())).await;
     assert!(held.iter().all(Result::is_ok));
+    drop(held);
+    let mut control = redis.control().await;
+    let mut ids = Vec::new();
+    eventually("the pool is full", async || {
+        ids = control.ids(NAME).await;
+        ids.len() == POOL_SIZE
+    })
+    .await;
+    ids
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_outlive_the_timeout_of_the_server() {
     let redis = TestRedis::with_args(&["--timeout", "2"]).await;
     let pool = redis.pool();
-    grow(&pool).await;
-    let first = redis.control().await.ids(NAME).await;
-    assert_eq!(first.len(), POOL_SIZE);
+    let first = grow(&pool, &redis).await;
     for round in 0..5 {
         // Longer than the server lets a silent connection live: nothing but time can show it.
         sleep(Duration::from_secs(6)).await;
@@ -48,9 +55,8 @@ async fn idle_connections_outlive_the_timeout_of_the_server() {
 async fn connections_that_the_server_closes_are_replaced_with_no_caller_involved() {
     let redis = TestRedis::start().await;
     let pool = redis.pool();
-    grow(&pool).await;
+    let before = grow(&pool, &redis).await;
     let mut control = redis.control().await;
-    let before = control.ids(NAME).await;
     for id in &before {
         let _: i64 = control.run(&format!("CLIENT KILL ID {id}")).await;
     }
@@ -66,7 +72,7 @@ async fn connections_that_the_server_closes_are_replaced_with_no_caller_involved
 async fn the_pool_heals_after_client_kill_of_all_and_after_a_restart() {
     let mut redis = TestRedis::start().await;
     let pool = redis.pool();
-    grow(&pool).await;
+    grow(&pool, &redis).await;
     let mut generation = pool.generation();
     let before = *generation.borrow_and_update();
     let _: i64 = redis.control().await.run("CLIENT KILL TYPE normal SKIPME yes").await;
@@ -203,13 +209,32 @@ async fn a_command_that_is_not_answered_ends_in_time_and_the_pool_recovers() {
 }
 
 #[tokio::test]
+async fn idle_connections_that_went_silent_are_replaced_with_no_caller_involved() {
+    let redis = TestRedis::with_port(&[]).await;
+    let options = ConnectOptions { keepalive_ms: 50, response_timeout_ms: 200, ..redis.options() };
+    let pool = Pool::new(Connector::new(&options).unwrap(), &options);
+    let before = grow(&pool, &redis).await;
+    redis.freeze();
+    // Longer than silence and the wait for an answer together; a frozen server shows nothing.
+    sleep(Duration::from_secs(1)).await;
+    redis.thaw();
+    let mut control = redis.control().await;
+    eventually("all connections are new ones", async || {
+        let now = control.ids(NAME).await;
+        now.len() == POOL_SIZE && now.iter().all(|id| !before.contains(id))
+    })
+    .await;
+    burst(&pool, 64).await;
+}
+
+#[tokio::test]
 async fn a_dropped_pool_closes_its_connections() {
     let redis = TestRedis::start().await;
     let pool = redis.pool();
-    grow(&pool).await;
-    drop(pool.clone());
+    let ids = grow(&pool, &redis).await;
     let mut control = redis.control().await;
-    assert_eq!(control.ids(NAME).await.len(), POOL_SIZE);
+    drop(pool.clone());
+    assert_eq!(control.ids(NAME).await, ids);
     drop(pool);
     eventually("all are closed", async || control.ids(NAME).await.is_empty()).await;
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A private Redis with its data in a temporary folder, gone at the end of the test.
-pub struct TestRedis {
+pub(crate) struct TestRedis {
     folder: TempDir,
     args: Vec<String>,
     port: Option<u16>,
@@ -28,12 +28,12 @@ pub struct TestRedis {
 
 impl TestRedis {
     /// A server with an append-only file, behind a unix socket.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with_args(&[]).await
     }
 
     /// The same with more arguments, such as `["--timeout", "2"]`.
-    pub async fn with_args(args: &[&str]) -> Self {
+    pub(crate) async fn with_args(args: &[&str]) -> Self {
         let args = args.iter().map(ToString::to_string).collect();
         let mut redis = Self { folder: TempDir::new().unwrap(), args, port: None, server: None };
         redis.start_again().await;
@@ -41,7 +41,7 @@ impl TestRedis {
     }
 
     /// The same on a free TCP port of 127.0.0.1.
-    pub async fn with_port(args: &[&str]) -> Self {
+    pub(crate) async fn with_port(args: &[&str]) -> Self {
         let port = free_port();
         let text = port.to_string();
         let mut redis = Self::with_args(&[args, &["--bind", "127.0.0.1", "--port", &text]].concat()).await;
@@ -50,58 +50,58 @@ impl TestRedis {
     }
 
     /// Where it is: the TCP port where it has one, else the socket.
-    pub fn url(&self) -> RedisUrl {
+    pub(crate) fn url(&self) -> RedisUrl {
         match self.port {
             Some(port) => format!("redis://127.0.0.1:{port}").parse().unwrap(),
             None => self.server().url(),
         }
     }
 
-    pub fn options(&self) -> ConnectOptions {
+    pub(crate) fn options(&self) -> ConnectOptions {
         ConnectOptions::new(self.url())
     }
 
-    pub fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         Connector::new(&self.options()).unwrap()
     }
 
-    pub fn pool(&self) -> Pool {
+    pub(crate) fn pool(&self) -> Pool {
         Pool::new(self.connector(), &self.options())
     }
 
     /// A connection that is none of logrelay's.
-    pub async fn control(&self) -> Control {
+    pub(crate) async fn control(&self) -> Control {
         let socket = self.folder.path().join("redis.sock");
         let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
         Control(client.get_multiplexed_async_connection().await.unwrap())
     }
 
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         self.server().pid()
     }
 
     /// Stops answering, with all connections open.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
     }
 
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
     /// SIGKILL; returns when it is gone.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         kill_process(self.pid(), Signal::KILL).unwrap();
         self.stop().await;
     }
 
     /// Stops it in good order.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.server.take().unwrap().stop().await;
     }
 
     /// Starts it on the data that it left.
-    pub async fn start_again(&mut self) {
+    pub(crate) async fn start_again(&mut self) {
         assert!(self.server.is_none(), "it runs");
         let options =
             ServerOptions { extra_args: self.args.clone(), ..ServerOptions::new(self.folder.path()) };
@@ -109,7 +109,7 @@ impl TestRedis {
     }
 
     /// A copy of what it would have after a crash now.
-    pub fn copy(&self) -> TempDir {
+    pub(crate) fn copy(&self) -> TempDir {
         let copy = TempDir::new().unwrap();
         copy_dir(&self.append_only_dir(), copy.path()).unwrap();
         copy
@@ -117,7 +117,7 @@ impl TestRedis {
 
     /// Kills it and puts a server with the data of an earlier [`TestRedis::copy`] at the
     /// same place, as after a failover that lost the last writes.
-    pub async fn replace_with(&mut self, copy: &TempDir) {
+    pub(crate) async fn replace_with(&mut self, copy: &TempDir) {
         self.kill().await;
         fs::remove_dir_all(self.append_only_dir()).unwrap();
         copy_dir(copy.path(), &self.append_only_dir()).unwrap();
@@ -144,30 +144,30 @@ impl Drop for TestRedis {
 
 /// Commands past logrelay.
 #[derive(Clone)]
-pub struct Control(MultiplexedConnection);
+pub(crate) struct Control(MultiplexedConnection);
 
 impl Control {
     /// Runs a command given as words: `run("CLIENT KILL TYPE normal")`.
-    pub async fn run<T: FromRedisValue>(&mut self, words: &str) -> T {
+    pub(crate) async fn run<T: FromRedisValue>(&mut self, words: &str) -> T {
         let mut command = redis::Cmd::new();
         command.arg(words.split_whitespace().collect::<Vec<_>>());
         command.query_async(&mut self.0).await.unwrap()
     }
 
     /// The ids of the connections named `name`, in the order in which they were opened.
-    pub async fn ids(&mut self, name: &str) -> Vec<u64> {
+    pub(crate) async fn ids(&mut self, name: &str) -> Vec<u64> {
         let list: String = self.run("CLIENT LIST").await;
         let field = |line: &str, key: &str| {
             line.split(' ').find_map(|pair| pair.strip_prefix(key)).unwrap_or_default().to_owned()
         };
-        list.lines()
-            .filter(|line| field(line, "name=") == name)
-            .map(|line| field(line, "id=").parse().unwrap())
-            .collect()
+        let named = list.lines().filter(|line| field(line, "name=") == name);
+        let mut ids: Vec<u64> = named.map(|line| field(line, "id=").parse().unwrap()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// How often Redis has run `command` (in lower case).
-    pub async fn calls(&mut self, command: &str) -> u64 {
+    pub(crate) async fn calls(&mut self, command: &str) -> u64 {
         let stats: String = self.run("INFO commandstats").await;
         let prefix = format!("cmdstat_{command}:calls=");
         let count = stats.lines().find_map(|line| line.strip_prefix(&prefix));
@@ -176,7 +176,7 @@ impl Control {
 }
 
 /// Waits until `condition` holds.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "in {PATIENCE:?} it did not come true that {what}");
@@ -185,7 +185,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// A TCP port that nobody listens on.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -3,3 +3,4 @@
 pub mod proto;
 pub mod record;
 pub mod retry;
+pub mod tail;

@@ -1,0 +1,5 @@
+//! ① From files to lines: finds files, notices changes, cuts bytes into lines.
+
+pub mod discover;
+pub mod lines;
+pub mod watcher;

@@ -9,6 +9,9 @@ use std::{
 
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
+#[cfg(test)]
+mod tests;
+
 /// A path or glob that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("path {pattern:?} {why}")]

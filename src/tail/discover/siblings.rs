@@ -7,6 +7,9 @@ use std::{cmp::Ordering, ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path
 
 use super::Found;
 
+#[cfg(test)]
+mod tests;
+
 /// Endings that compressing programs give.
 const COMPRESSED: [&str; 7] = ["gz", "zst", "xz", "bz2", "lz4", "lzma", "zip"];
 

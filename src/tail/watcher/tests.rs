@@ -103,6 +103,19 @@ async fn a_folder_that_is_made_anew_is_watched_again_with_the_next_call() {
 }
 
 #[tokio::test]
+async fn a_folder_that_another_took_the_place_of_unnoticed_is_watched_with_the_next_call() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("app/logs");
+    fs::create_dir_all(&folder).unwrap();
+    let mut watcher = watching(&[&folder]);
+    fs::rename(dir.path().join("app"), dir.path().join("away")).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    watch(&mut watcher, &[&folder]);
+    append(&folder.join("app.log"));
+    wait_for(&mut watcher, |changes| changes.paths.contains(&folder.join("app.log"))).await;
+}
+
+#[tokio::test]
 async fn a_folder_that_is_not_named_any_more_is_not_watched() {
     let (left, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut watcher = watching(&[left.path(), kept.path()]);

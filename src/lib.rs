@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod client;
 pub mod proto;
+pub mod publish;
 pub mod record;
 pub mod retry;
+pub mod store;
 pub mod telemetry;

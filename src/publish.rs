@@ -1,0 +1,216 @@
+//! ② Lines become appended batches.
+//!
+//! A source pushes its lines into a [`Group`]; what the group holds is sealed and
+//! appended as soon as the append before it is confirmed (group commit). The
+//! [`Publisher`] carries an append through outages and lost replies, and compares
+//! what sources believe with what Redis keeps, so that a quiet source notices a
+//! failover too. It knows nothing of files.
+
+mod audit;
+mod gate;
+mod group;
+mod metrics;
+mod roster;
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use self::{
+    group::Group,
+    metrics::Metrics,
+    roster::{Challenge, Standing},
+};
+use self::{gate::Gate, roster::Roster};
+use crate::{
+    record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
+    store::{Append, Appended, Error, Store},
+};
+
+/// Bounds of publishing.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Greatest size of a batch, in bytes of encoded lines; one line may exceed it.
+    pub max_batch_bytes: usize,
+    /// Greatest number of lines in a batch.
+    pub max_batch_lines: u32,
+    /// Bytes that all sources together may have read and not yet appended.
+    pub budget_bytes: u32,
+    /// How often the records are compared with Redis, in milliseconds.
+    pub audit_interval_ms: u64,
+    /// Greatest delay between tries while Redis is away, in milliseconds.
+    pub retry_cap_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_batch_bytes: 256 * 1024,
+            max_batch_lines: 4096,
+            budget_bytes: 64 * 1024 * 1024,
+            audit_interval_ms: 2000,
+            retry_cap_ms: 5000,
+        }
+    }
+}
+
+/// Appends the batches of many sources. Cheap to clone; the clones share one
+/// budget and one back-off.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    store: Store,
+    options: Arc<Options>,
+    gate: Arc<Gate>,
+    roster: Arc<Roster>,
+    budget: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored, by this try or by one whose reply was lost.
+    Stored,
+    /// Redis has the source at another place: it has to go on from there.
+    Elsewhere(Record),
+    /// Redis knows nothing of the source: it was wiped, or forgot the registration.
+    Forgotten,
+}
+
+impl Publisher {
+    /// A publisher to this store. [`Publisher::audit`] has to run beside it.
+    pub fn new(store: Store, options: Options, metrics: Metrics) -> Self {
+        Self {
+            gate: Arc::new(Gate::new(store.address(), options.retry_cap_ms, metrics.clone())),
+            roster: Arc::default(),
+            budget: Arc::new(Semaphore::new(options.budget_bytes as usize)),
+            options: Arc::new(options),
+            store,
+            metrics,
+        }
+    }
+
+    /// Room for `bytes` more that are read and not yet appended; waits until there
+    /// is. More than the whole budget is counted as the whole budget.
+    pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.options.budget_bytes);
+        Arc::clone(&self.budget).acquire_many_owned(bytes).await.ok()
+    }
+
+    /// Stores the first record of a new source, whose key Redis gives. Waits as
+    /// long as Redis is away.
+    pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Arc<Standing> {
+        let record = Record { token: Token::random(), position: details.start, details };
+        let prefix = format!("{host}/");
+        let mut unsure = false;
+        loop {
+            // A try whose reply was lost may have registered: then its token is there.
+            if unsure && let Some(key) = self.find(topic, host, record.token).await {
+                return self.stand(topic, key, record);
+            }
+            let append = Append { source: &prefix, believed: None, record: &record, batch: None };
+            let turn = self.gate.enter(topic).await;
+            match turn.end(self.store.append(topic, &append).await).await {
+                Some(Appended::Stored { source, epoch, .. }) => {
+                    self.roster.saw_epoch(topic, epoch);
+                    return self.stand(topic, source, record);
+                }
+                Some(Appended::Conflict { .. }) => {}
+                None => unsure = true,
+            }
+        }
+    }
+
+    async fn find(&self, topic: &Topic, host: &Host, token: Token) -> Option<SourceKey> {
+        let records = self.records(topic, host).await;
+        records.into_iter().find(|(_, record)| record.token == token).map(|(key, _)| key)
+    }
+
+    /// Takes up a source that Redis knows.
+    pub fn stand(&self, topic: &Topic, key: SourceKey, record: Record) -> Arc<Standing> {
+        self.roster.add(topic, key, record)
+    }
+
+    /// The records of all sources of a host in a topic. Waits as long as Redis is away.
+    pub async fn records(&self, topic: &Topic, host: &Host) -> Vec<(SourceKey, Record)> {
+        loop {
+            let turn = self.gate.enter(topic).await;
+            if let Some(records) = turn.end(self.store.records(topic, host).await).await {
+                return records;
+            }
+        }
+    }
+
+    /// Appends a batch of a source, or only its record, after the one that
+    /// `standing` has confirmed; on success that becomes `record`. Tries as long as
+    /// Redis is away. A source has one append under way at a time.
+    pub async fn append(&self, standing: &Standing, record: Record, batch: Option<&SealedBatch>) -> Outcome {
+        self.append_after(standing, Some(standing.confirmed()), record, batch).await
+    }
+
+    /// Stores the record of a source that Redis has forgotten, under its old key.
+    pub async fn register_again(&self, standing: &Standing, record: Record) -> Outcome {
+        self.append_after(standing, None, record, None).await
+    }
+
+    async fn append_after(
+        &self,
+        standing: &Standing,
+        believed: Option<Record>,
+        record: Record,
+        batch: Option<&SealedBatch>,
+    ) -> Outcome {
+        let topic = standing.topic();
+        let append =
+            Append { source: standing.key().as_str(), believed: believed.as_ref(), record: &record, batch };
+        loop {
+            let turn = self.gate.enter(topic).await;
+            let (epoch, outcome) = match turn.end(self.store.append(topic, &append).await).await {
+                None => continue,
+                Some(Appended::Stored { epoch, .. }) => (epoch, Outcome::Stored),
+                // Our own token: an earlier try had succeeded, and its reply was lost.
+                Some(Appended::Conflict { epoch, stored: Some(stored) }) if stored.token == record.token => {
+                    self.metrics.repeated_appends.inc();
+                    (epoch, Outcome::Stored)
+                }
+                Some(Appended::Conflict { epoch, stored: Some(stored) }) => (epoch, Outcome::Elsewhere(stored)),
+                Some(Appended::Conflict { epoch, stored: None }) => (epoch, Outcome::Forgotten),
+            };
+            self.roster.saw_epoch(topic, epoch);
+            match &outcome {
+                Outcome::Stored => {
+                    self.metrics.appended(batch);
+                    standing.confirm(record);
+                }
+                Outcome::Elsewhere(_) | Outcome::Forgotten => {
+                    self.metrics.conflicts.inc();
+                }
+            }
+            return outcome;
+        }
+    }
+
+    /// The store that it writes to.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The bounds that it keeps.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// All sources that stand now, for status and metrics.
+    pub fn standings(&self) -> Vec<Arc<Standing>> {
+        self.roster.all()
+    }
+}
+
+/// Whether an error is of one topic's data rather than of the connection.
+fn is_of_the_topic(error: &Error) -> bool {
+    match error {
+        Error::Corrupt { .. } => true,
+        Error::Refused { code, .. } => code == "WRONGTYPE",
+        _ => false,
+    }
+}

@@ -1,0 +1,97 @@
+//! Compares what sources believe with what Redis keeps.
+//!
+//! An append notices a failover by its conflict; a quiet source appends nothing.
+//! So all records are compared on every new connection, whenever an epoch is new,
+//! and the epochs are looked at every few seconds.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{Challenge, Publisher, Standing};
+use crate::record::{Epoch, SourceKey, Topic};
+
+/// Least time between two comparisons that new connections ask for.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// How many rounds go by between two announcements of the topics.
+const ROUNDS_PER_ANNOUNCEMENT: u32 = 30;
+
+/// What was found the last time.
+#[derive(Debug, Default)]
+struct Findings {
+    /// The epoch of each topic whose records were compared; none: it was absent.
+    compared: BTreeMap<Topic, Option<Epoch>>,
+}
+
+impl Publisher {
+    /// Compares records until it is dropped.
+    pub async fn audit(&self) {
+        let mut connections = self.store.connections();
+        let mut rounds = interval(Duration::from_millis(self.options.audit_interval_ms));
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut findings = Findings::default();
+        let mut round = 0_u32;
+        loop {
+            let connected = tokio::select! {
+                _ = rounds.tick() => false,
+                () = self.roster.new_epoch() => false,
+                changed = connections.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    true
+                }
+            };
+            if connected {
+                // Several connections are made at once; one comparison serves them all.
+                sleep_until(Instant::now() + SETTLE).await;
+                connections.mark_unchanged();
+                findings.compared.clear();
+            }
+            self.compare_all(&mut findings, connected || round.is_multiple_of(ROUNDS_PER_ANNOUNCEMENT)).await;
+            round = round.wrapping_add(1);
+        }
+    }
+
+    async fn compare_all(&self, findings: &mut Findings, announce: bool) {
+        // Who joined may believe in a record that was read before the last failover.
+        let joined = self.roster.take_joined();
+        let mut topics: BTreeMap<Topic, Vec<Arc<Standing>>> = BTreeMap::new();
+        for standing in self.roster.all() {
+            topics.entry(standing.topic().clone()).or_default().push(standing);
+        }
+        findings.compared.retain(|topic, _| topics.contains_key(topic) && !joined.contains(topic));
+        let unknown = topics.keys().any(|topic| !findings.compared.contains_key(topic));
+        if announce || unknown {
+            let names: Vec<_> = topics.keys().cloned().collect();
+            if let Some(first) = names.first() {
+                let turn = self.gate.enter(first).await;
+                turn.end(self.store.announce(&names).await).await;
+            }
+        }
+        for (topic, standings) in topics {
+            let turn = self.gate.enter(&topic).await;
+            let Some(resolved) = turn.end(self.store.resolve(&topic).await).await else { continue };
+            let epoch = resolved.map(|found| found.timeline.epoch());
+            if findings.compared.get(&topic) != Some(&epoch) && self.compare(&topic, &standings).await {
+                findings.compared.insert(topic, epoch);
+            }
+        }
+    }
+
+    /// Compares the records of one topic; false when Redis did not answer.
+    async fn compare(&self, topic: &Topic, standings: &[Arc<Standing>]) -> bool {
+        // Taken before Redis is asked: a source that moves meanwhile ignores what is found.
+        let tokens: Vec<_> = standings.iter().map(|standing| standing.confirmed().token).collect();
+        let keys: Vec<SourceKey> = standings.iter().map(|standing| standing.key().clone()).collect();
+        let turn = self.gate.enter(topic).await;
+        let Some(stored) = turn.end(self.store.records_of(topic, &keys).await).await else { return false };
+        for ((standing, token), stored) in standings.iter().zip(tokens).zip(stored) {
+            if stored.as_ref().map(|record| record.token) != Some(token) {
+                standing.challenge(Challenge { token, stored });
+            }
+        }
+        true
+    }
+}

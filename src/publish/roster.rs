@@ -1,0 +1,136 @@
+//! All sources that publish now, and what each one has confirmed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::sync::Notify;
+
+use crate::record::{Epoch, Record, SourceKey, Token, Topic};
+
+/// Where one source stands: shared by the source, which moves it, and by those who
+/// compare it with Redis or show it. It leaves the roster when the source drops it.
+#[derive(Debug)]
+pub struct Standing {
+    topic: Topic,
+    key: SourceKey,
+    state: Mutex<State>,
+    challenged: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    confirmed: Record,
+    challenge: Option<Challenge>,
+}
+
+/// What an audit found: at the time when the source had confirmed `token`, Redis
+/// had another record of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// The token of the record that was compared.
+    pub token: Token,
+    /// What Redis had; none: nothing.
+    pub stored: Option<Record>,
+}
+
+impl Standing {
+    /// The topic that the source's lines go to.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// The source's key.
+    pub fn key(&self) -> &SourceKey {
+        &self.key
+    }
+
+    /// The record that Redis confirmed last.
+    pub fn confirmed(&self) -> Record {
+        self.lock().confirmed.clone()
+    }
+
+    /// Takes over a record that is known to be stored.
+    pub fn confirm(&self, record: Record) {
+        self.lock().confirmed = record;
+    }
+
+    /// Waits until an audit finds that Redis has another record than the one that
+    /// is confirmed now.
+    pub async fn challenged(&self) -> Challenge {
+        loop {
+            {
+                let mut state = self.lock();
+                let still = state.challenge.take().filter(|found| found.token == state.confirmed.token);
+                if let Some(challenge) = still {
+                    return challenge;
+                }
+            }
+            self.challenged.notified().await;
+        }
+    }
+
+    pub(super) fn challenge(&self, challenge: Challenge) {
+        self.lock().challenge = Some(challenge);
+        self.challenged.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every [`Standing`] that somebody holds, and the newest epoch seen of each topic.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    sources: Mutex<BTreeMap<(Topic, SourceKey), Weak<Standing>>>,
+    epochs: Mutex<BTreeMap<Topic, Epoch>>,
+    joined: Mutex<BTreeSet<Topic>>,
+    new_epoch: Notify,
+}
+
+impl Roster {
+    pub(super) fn add(&self, topic: &Topic, key: SourceKey, record: Record) -> Arc<Standing> {
+        let standing = Arc::new(Standing {
+            topic: topic.clone(),
+            key: key.clone(),
+            state: Mutex::new(State { confirmed: record, challenge: None }),
+            challenged: Notify::new(),
+        });
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.insert((topic.clone(), key), Arc::downgrade(&standing));
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+        standing
+    }
+
+    /// All sources that stand now, by topic and key.
+    pub(super) fn all(&self) -> Vec<Arc<Standing>> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.retain(|_, standing| standing.strong_count() > 0);
+        sources.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The topics that sources have joined since the last call.
+    pub(super) fn take_joined(&self) -> BTreeSet<Topic> {
+        std::mem::take(&mut *self.joined.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes the epoch that an answer came from; a new one calls for an audit.
+    pub(super) fn saw_epoch(&self, topic: &Topic, epoch: Epoch) {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        match epochs.get_mut(topic) {
+            Some(known) if *known == epoch => {}
+            Some(known) => {
+                *known = epoch;
+                self.new_epoch.notify_one();
+            }
+            None => drop(epochs.insert(topic.clone(), epoch)),
+        }
+    }
+
+    /// Waits until an answer came from an epoch that was not known.
+    pub(super) async fn new_epoch(&self) {
+        self.new_epoch.notified().await;
+    }
+}

@@ -1,0 +1,128 @@
+//! ③ The only room that speaks Redis.
+//!
+//! A [`Store`] appends batches and reads them back; what it keeps, and under which
+//! keys, is in `keys`. The two scripts, `append.lua` and `resolve.lua`, share
+//! `timeline.lua`, which decides when a new epoch begins. Short commands go through
+//! a `pool`; blocking reads have connections of their own (`blocking`). Whom to
+//! ask is decided by node, so that several nodes can stand behind one URL.
+
+mod append;
+mod blocking;
+mod connect;
+mod entry;
+mod error;
+mod keepalive;
+mod keys;
+mod pool;
+mod read;
+mod records;
+mod reply;
+mod resolve;
+mod server;
+mod topics;
+mod url;
+
+use tokio::sync::watch;
+
+use self::keys::Keys;
+pub use self::{
+    append::{Append, Appended},
+    blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
+    connect::{ConnectOptions, Connector},
+    entry::{Entry, Item, MAX_PAYLOAD_BYTES},
+    error::Error,
+    pool::{Pool, Pooled},
+    resolve::Resolved,
+    url::{RedisUrl, UrlError},
+};
+
+/// Where Redis is, how to reach it, and what the keys begin with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The connection.
+    pub connect: ConnectOptions,
+    /// What every key begins with; `logrelay` by default.
+    pub prefix: String,
+}
+
+impl Options {
+    /// The defaults, for this server.
+    pub fn new(url: RedisUrl) -> Self {
+        Self { connect: ConnectOptions::new(url), prefix: "logrelay".to_owned() }
+    }
+}
+
+/// A Redis node among those behind one URL. Topics of one node can be read by one
+/// blocking connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+/// The topics in Redis. Cheap to clone; the clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: Pool,
+    connector: Connector,
+    keys: Keys,
+}
+
+impl Store {
+    /// A store that connects when it is first used, and again whenever it has to.
+    /// Has to be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when the address is none that a client can use.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let connector = Connector::new(&options.connect)?;
+        let pool = Pool::new(connector.clone(), &options.connect);
+        Ok(Self { pool, connector, keys: Keys::new(options.prefix) })
+    }
+
+    /// Where Redis is, without user and password: for messages.
+    pub fn address(&self) -> &str {
+        self.connector.at()
+    }
+
+    /// Increases with every connection that was made: whatever was known of the
+    /// server before may be wrong since.
+    pub fn connections(&self) -> watch::Receiver<u64> {
+        self.pool.generation()
+    }
+
+    /// The node that holds a topic.
+    pub fn node_of(&self, _topic: &crate::record::Topic) -> NodeId {
+        NodeId(0)
+    }
+
+    /// A connection for blocking reads of the topics of one node.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be made.
+    pub async fn blocking(&self, _node: NodeId) -> Result<BlockingConnection, Error> {
+        BlockingConnection::open(&self.connector).await
+    }
+
+    /// Ends the blocking read of that connection now, as if its time had passed.
+    ///
+    /// # Errors
+    /// [`Error`] when the server did not answer.
+    pub async fn unblock(&self, _node: NodeId, connection: i64) -> Result<(), Error> {
+        let mut command = redis::cmd("CLIENT");
+        command.arg("UNBLOCK").arg(connection);
+        self.pool.get().await?.query::<i64>(&command).await.map(drop)
+    }
+
+    /// Asks the server for something that it has to look up: an answer means that
+    /// it serves.
+    ///
+    /// # Errors
+    /// [`Error`] when it does not answer, or answers that it cannot.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut command = redis::cmd("EXISTS");
+        command.arg(self.keys.topics());
+        self.pool.get().await?.query::<i64>(&command).await.map(drop)
+    }
+
+    fn corrupt(&self, key: &str, why: impl std::fmt::Display) -> Error {
+        Error::Corrupt { at: self.address().to_owned(), why: format!("{key}: {why}") }
+    }
+}

@@ -1,0 +1,45 @@
+-- Appends one batch and stores its source's record, in one atomic step.
+-- ARGV: source key (`host/` alone asks for a new one), what the stored record has
+-- to start with ('' for none), the record after this batch, number of lines (0
+-- registers), field of the payload (b or z), payload.
+local source, believed, record = ARGV[1], ARGV[2], ARGV[3]
+local lines, field, payload = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+
+local role, replid = role_and_id()
+if role ~= 'master' then return { 'not-master', role } end
+local state = read_state()
+if state.replid ~= replid or not state.next then begin_epoch(state, replid) end
+
+if string.sub(source, -1) == '/' then
+  source = source .. state.epoch .. '-' .. whole(redis.call('HINCRBY', STATE, 'ids', 1))
+end
+local stored = redis.call('HGET', STATE, 's:' .. source)
+local as_believed = stored == false
+if believed ~= '' then
+  as_believed = stored and string.sub(stored, 1, #believed) == believed
+end
+if not as_believed then return { 'conflict', state.epoch, stored } end
+
+if lines == 0 then
+  redis.call('HSET', STATE, 's:' .. source, record)
+  return { 'ok', state.epoch, whole(state.next), whole(state.ms), source }
+end
+
+local base, ms
+local function add()
+  base, ms = state.next, math.max(now_ms(), state.ms)
+  return redis.pcall('XADD', LINES, whole(base + lines - 1) .. '-' .. whole(ms),
+    'v', '1', 'e', state.epoch, 'n', whole(lines), 's', whole(state.bytes + #payload), field, payload)
+end
+
+-- The entry comes first: what a failing script wrote before stays written.
+local added = add()
+if type(added) == 'table' and added.err and string.find(added.err, 'equal or smaller', 1, true) then
+  begin_epoch(state, replid)
+  added = add()
+end
+if type(added) == 'table' and added.err then return added end
+
+redis.call('HSET', STATE, 'next', whole(base + lines), 'bytes', whole(state.bytes + #payload),
+  'ms', whole(ms), 's:' .. source, record)
+return { 'ok', state.epoch, whole(base), whole(ms), source }

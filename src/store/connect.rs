@@ -1,0 +1,135 @@
+//! Opens one connection to Redis, with the settings that every connection has.
+//! Keeps none.
+
+use std::time::Duration;
+
+use redis::{
+    AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError,
+    aio::{MultiplexedConnection, SendError},
+};
+
+use super::{error::Error, url::RedisUrl};
+
+/// Silence on a TCP connection after which the kernel probes the peer, and the time
+/// between probes.
+pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How to reach Redis.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    /// Where it is.
+    pub url: RedisUrl,
+    /// Longest time to open a connection, and to wait for a free one of the pool. 5000.
+    pub connect_timeout_ms: u64,
+    /// Longest time to wait for the answer to a command that does not block. 5000.
+    pub response_timeout_ms: u64,
+    /// Most connections of the pool; it opens two and then what is used at once. 16.
+    pub pool_size: u32,
+    /// A pooled connection is tested by PING when it was silent for this long, or for
+    /// a third of the server's own `timeout` where that is shorter. 10,000.
+    pub keepalive_ms: u64,
+}
+
+impl ConnectOptions {
+    /// The defaults, for the server at `url`.
+    pub fn new(url: RedisUrl) -> Self {
+        Self {
+            url,
+            connect_timeout_ms: 5_000,
+            response_timeout_ms: 5_000,
+            pool_size: 16,
+            keepalive_ms: 10_000,
+        }
+    }
+}
+
+/// Opens connections to one server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    client: Client,
+    at: String,
+    connect_timeout_ms: u64,
+    response_timeout_ms: u64,
+}
+
+impl Connector {
+    /// A connector to the server of `options`; nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], when the address is none that a client can use.
+    pub fn new(options: &ConnectOptions) -> Result<Self, Error> {
+        let at = options.url.address();
+        let client = options.url.connection_info().and_then(Client::open);
+        Ok(Self {
+            client: client.map_err(|error| Error::of(&at, options.connect_timeout_ms, &error))?,
+            at,
+            connect_timeout_ms: options.connect_timeout_ms,
+            response_timeout_ms: options.response_timeout_ms,
+        })
+    }
+
+    /// Where the server is, without user or password.
+    pub fn at(&self) -> &str {
+        &self.at
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn connect_timeout_ms(&self) -> u64 {
+        self.connect_timeout_ms
+    }
+
+    /// Opens a connection that Redis lists as `logrelay-<role>`.
+    pub(super) async fn open(&self, role: &str) -> Result<MultiplexedConnection, Error> {
+        self.open_with(role, self.config()).await
+    }
+
+    /// The same; `on_disconnect` is called, from the connection's own task, once the
+    /// connection has ended.
+    pub(super) async fn open_watched(
+        &self,
+        role: &str,
+        on_disconnect: impl Fn() + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, Error> {
+        let on_push = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                on_disconnect();
+            }
+            Ok::<(), SendError>(())
+        };
+        self.open_with(role, self.config().set_push_sender(on_push)).await
+    }
+
+    /// The error of a command on one of these connections.
+    pub(super) fn error(&self, error: &RedisError) -> Error {
+        Error::of(&self.at, self.response_timeout_ms, error)
+    }
+
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_millis(self.connect_timeout_ms)))
+            .set_response_timeout(Some(Duration::from_millis(self.response_timeout_ms)))
+    }
+
+    async fn open_with(
+        &self,
+        role: &str,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, Error> {
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(|error| Error::of(&self.at, self.connect_timeout_ms, &error))?;
+        let name = format!("logrelay-{role}");
+        let named: Result<(), RedisError> =
+            redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
+        match named {
+            // A user without the right to do this can do all the rest.
+            Err(error) if error.code().is_none() => Err(self.error(&error)),
+            _ => Ok(connection),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What the keys in Redis are called.
+
+use std::{fmt::Display, sync::Arc};
+
+use crate::record::{Host, SourceKey, Topic};
+
+/// Names keys. All keys of a topic carry the hash tag `{<topic>}`, so that they
+/// share a slot in Redis Cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: Arc<str>,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: String) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The stream: an entry a batch.
+    pub(super) fn lines(&self, topic: &Topic) -> String {
+        format!("{}:{{{topic}}}:lines", self.prefix)
+    }
+
+    /// The hash: next offset, epochs, and the record of every source.
+    pub(super) fn state(&self, topic: &Topic) -> String {
+        format!("{}:{{{topic}}}:state", self.prefix)
+    }
+
+    /// The set of all topics.
+    pub(super) fn topics(&self) -> String {
+        format!("{}:topics", self.prefix)
+    }
+}
+
+/// The field of a source's record in its topic's state.
+pub(super) fn record_field(source: &impl Display) -> String {
+    format!("s:{source}")
+}
+
+/// The pattern that finds the fields of all records of a host.
+pub(super) fn record_fields_of(host: &Host) -> String {
+    format!("s:{host}/*")
+}
+
+/// The source whose record a field holds.
+pub(super) fn source_of_field(field: &str) -> Option<SourceKey> {
+    field.strip_prefix("s:")?.parse().ok()
+}

@@ -1,0 +1,283 @@
+//! The connections for short commands: kept alive while idle, replaced when they
+//! break, whoever is or is not asking. Blocking reads have their own.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use bb8::{ManageConnection, RunError};
+use bb8_redis::RedisConnectionManager;
+use futures_util::{FutureExt as _, future::try_join_all};
+use redis::{Cmd, FromRedisValue, RedisError, ScriptInvocation, aio::MultiplexedConnection};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::sleep,
+};
+
+use super::{
+    connect::{ConnectOptions, Connector},
+    error::Error,
+    keepalive::{self, Health},
+};
+use crate::retry::Backoff;
+
+/// Connections that the pool opens before anybody asks.
+const FIRST_CONNECTIONS: u32 = 2;
+
+/// Delays between tries to connect while Redis is away.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// The pool of connections to one server. Cheap to clone; its tasks end with the
+/// last clone.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    connections: bb8::Pool<Manager>,
+    connector: Connector,
+    state: Arc<State>,
+    _keeper: Arc<JoinSet<()>>,
+}
+
+/// A connection of the pool, for one caller at a time. A call that is dropped before
+/// its answer came takes the connection out of the pool.
+#[derive(Debug)]
+pub struct Pooled<'a> {
+    connection: bb8::PooledConnection<'a, Manager>,
+    connector: &'a Connector,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Connections opened so far.
+    generation: watch::Sender<u64>,
+    /// Why the last try to connect failed; none when it worked.
+    trouble: watch::Sender<Option<Error>>,
+    /// Woken when a connection broke or was dropped.
+    lost: Arc<Notify>,
+}
+
+impl Pool {
+    /// Begins to open connections, in the background: Redis need not be there yet.
+    /// To be called in a tokio runtime.
+    pub fn new(connector: Connector, options: &ConnectOptions) -> Self {
+        let size = NonZeroU32::new(options.pool_size).unwrap_or(NonZeroU32::MIN).get();
+        let state = Arc::new(State {
+            generation: watch::Sender::new(0),
+            trouble: watch::Sender::new(None),
+            lost: Arc::new(Notify::new()),
+        });
+        let manager = Manager {
+            connector: connector.clone(),
+            state: Arc::clone(&state),
+            keepalive_ms: options.keepalive_ms,
+        };
+        let connections = bb8::Pool::builder()
+            .max_size(size)
+            .connection_timeout(Duration::from_millis(options.connect_timeout_ms.max(1)))
+            // What breaks is replaced by the keeper; what does not break stays.
+            .retry_connection(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .build_unchecked(manager);
+        let mut keeper = JoinSet::new();
+        keeper.spawn(keep(connections.clone(), Arc::clone(&state), FIRST_CONNECTIONS.min(size)));
+        Self { connections, connector, state, _keeper: Arc::new(keeper) }
+    }
+
+    /// A connection, at once when one is idle. Otherwise it is opened or waited for, no
+    /// longer than the connect timeout.
+    ///
+    /// # Errors
+    /// Why no connection could be made: at once when only an operator can help, after
+    /// the connect timeout in all other cases.
+    pub async fn get(&self) -> Result<Pooled<'_>, Error> {
+        let got = tokio::select! {
+            biased;
+            got = self.connections.get() => got,
+            error = self.hopeless() => return Err(error),
+        };
+        match got {
+            Ok(connection) => Ok(Pooled { connection, connector: &self.connector }),
+            Err(RunError::User(error)) => Err(error),
+            Err(RunError::TimedOut) => {
+                let timeout = || Error::Timeout {
+                    at: self.connector.at().to_owned(),
+                    after_ms: self.connector.connect_timeout_ms(),
+                };
+                Err(self.state.trouble.borrow().clone().unwrap_or_else(timeout))
+            }
+        }
+    }
+
+    /// The number of connections opened so far: who has to look again at what Redis
+    /// knows does so whenever it grows.
+    pub fn generation(&self) -> watch::Receiver<u64> {
+        self.state.generation.subscribe()
+    }
+
+    /// Where the server is, without user or password.
+    pub fn at(&self) -> &str {
+        self.connector.at()
+    }
+
+    /// Resolves once there is no connection, and waiting for one does not help.
+    async fn hopeless(&self) -> Error {
+        let mut trouble = self.state.trouble.subscribe();
+        loop {
+            if trouble.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            let error = trouble.borrow_and_update().clone();
+            if let Some(error) = error.filter(Error::needs_an_operator)
+                && self.connections.state().connections == 0
+            {
+                return error;
+            }
+        }
+    }
+}
+
+impl Pooled<'_> {
+    /// Runs one command.
+    ///
+    /// # Errors
+    /// As Redis or the connection says.
+    pub async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Error> {
+        self.connection.health.sent();
+        let answer = command.query_async(&mut self.connection.redis).await;
+        self.settle(answer)
+    }
+
+    /// Runs a script by its hash, and uploads it first where Redis does not have it.
+    ///
+    /// # Errors
+    /// As Redis or the connection says.
+    pub async fn invoke<T: FromRedisValue>(&mut self, script: &ScriptInvocation<'_>) -> Result<T, Error> {
+        self.connection.health.sent();
+        let answer = script.invoke_async(&mut self.connection.redis).await;
+        self.settle(answer)
+    }
+
+    fn settle<T>(&self, answer: Result<T, RedisError>) -> Result<T, Error> {
+        let health = &self.connection.health;
+        match &answer {
+            // After a timeout the answer may still come, and belong to nobody.
+            Err(error) if error.is_io_error() || error.is_unrecoverable_error() => health.mark_broken(),
+            _ => health.answered(),
+        }
+        answer.map_err(|error| self.connector.error(&error))
+    }
+}
+
+/// How bb8 makes and judges connections.
+#[derive(Debug)]
+struct Manager {
+    connector: Connector,
+    state: Arc<State>,
+    keepalive_ms: u64,
+}
+
+/// What bb8 keeps.
+#[derive(Debug)]
+struct Connection {
+    redis: MultiplexedConnection,
+    health: Arc<Health>,
+    state: Arc<State>,
+    _keepalive: JoinSet<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.state.lost.notify_one();
+    }
+}
+
+impl Manager {
+    async fn open(&self) -> Result<Connection, Error> {
+        let health = Arc::new(Health::new(Arc::clone(&self.state.lost)));
+        let watched = Arc::clone(&health);
+        let mut redis = self.connector.open_watched("pool", move || watched.mark_broken()).await?;
+        let interval = keepalive::interval(self.keepalive_ms, server_timeout_s(&mut redis).await);
+        let pinger = RedisConnectionManager::new(self.connector.client().get_connection_info().clone())
+            .map_err(|error| self.connector.error(&error))?;
+        let mut keepalive = JoinSet::new();
+        keepalive.spawn(keepalive::keep_alive(Arc::clone(&health), redis.clone(), pinger, interval));
+        Ok(Connection { redis, health, state: Arc::clone(&self.state), _keepalive: keepalive })
+    }
+}
+
+impl ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let opened = self.open().await;
+        self.state.trouble.send_replace(opened.as_ref().err().cloned());
+        if opened.is_ok() {
+            self.state.generation.send_modify(|generation| *generation += 1);
+        }
+        opened
+    }
+
+    async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {
+        if connection.health.is_fit() {
+            return Ok(());
+        }
+        Err(Error::Unreachable { at: self.connector.at().to_owned(), why: "the connection broke".to_owned() })
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        !connection.health.is_fit()
+    }
+}
+
+/// The seconds after which the server closes an idle connection; 0 where it never does
+/// or does not say.
+async fn server_timeout_s(redis: &mut MultiplexedConnection) -> u64 {
+    let answer: Result<(String, u64), _> =
+        redis::cmd("CONFIG").arg("GET").arg("timeout").query_async(redis).await;
+    answer.map_or(0, |(_, seconds)| seconds)
+}
+
+/// Replaces what breaks, for as long as the pool lives.
+async fn keep(pool: bb8::Pool<Manager>, state: Arc<State>, mut wanted: u32) {
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+    loop {
+        // The pool grows with its callers; as large as it was, it becomes again.
+        wanted = wanted.max(pool.state().connections);
+        drop_broken(&pool);
+        match refill(&pool, wanted).await {
+            Ok(()) => {
+                backoff.reset();
+                state.lost.notified().await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot connect to redis");
+                sleep(backoff.next_delay()).await;
+            }
+        }
+    }
+}
+
+/// Takes every idle connection once: bb8 drops the broken ones of its own accord.
+fn drop_broken(pool: &bb8::Pool<Manager>) {
+    for _ in 0..pool.state().idle_connections {
+        // Never waits: what is idle now and taken by a caller meanwhile needs no look.
+        drop(pool.get().now_or_never());
+    }
+}
+
+async fn refill(pool: &bb8::Pool<Manager>, wanted: u32) -> Result<(), Error> {
+    while let missing @ 1.. = wanted.saturating_sub(pool.state().connections) {
+        // The first one finds out alone whether Redis is there.
+        add_one(pool).await?;
+        try_join_all((1..missing).map(|_| add_one(pool))).await?;
+    }
+    Ok(())
+}
+
+async fn add_one(pool: &bb8::Pool<Manager>) -> Result<(), Error> {
+    let connection = pool.dedicated_connection().await?;
+    // Without room it is dropped: callers were faster.
+    drop(pool.add(connection));
+    Ok(())
+}

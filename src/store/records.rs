@@ -1,0 +1,66 @@
+//! Reads what Redis keeps of sources.
+
+use super::{
+    Error, Store,
+    keys::{record_field, record_fields_of, source_of_field},
+};
+use crate::record::{Host, Record, SourceKey, Topic};
+
+/// How many fields one command asks for: a hash of 10,000 records read at once
+/// would hold up the server for tenths of a second.
+const FIELDS_PER_COMMAND: usize = 500;
+
+impl Store {
+    /// The records of all sources that a host has in a topic.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Corrupt`] where one cannot be read, because a source
+    /// without its record would be read from its start again.
+    pub async fn records(&self, topic: &Topic, host: &Host) -> Result<Vec<(SourceKey, Record)>, Error> {
+        let key = self.keys.state(topic);
+        let mut found = std::collections::BTreeMap::new();
+        let mut at = 0_u64;
+        loop {
+            let mut command = redis::cmd("HSCAN");
+            command.arg(&key).arg(at).arg("MATCH").arg(record_fields_of(host));
+            command.arg("COUNT").arg(FIELDS_PER_COMMAND);
+            let (next, pairs): (u64, Vec<(String, String)>) = self.pool.get().await?.query(&command).await?;
+            for (field, text) in pairs {
+                if let Some(source) = source_of_field(&field) {
+                    found.insert(source, self.read_record(&key, &text)?);
+                }
+            }
+            if next == 0 {
+                return Ok(found.into_iter().collect());
+            }
+            at = next;
+        }
+    }
+
+    /// The records of these sources, in their order.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn records_of(
+        &self,
+        topic: &Topic,
+        sources: &[SourceKey],
+    ) -> Result<Vec<Option<Record>>, Error> {
+        let key = self.keys.state(topic);
+        let mut records = Vec::with_capacity(sources.len());
+        for some in sources.chunks(FIELDS_PER_COMMAND) {
+            let mut command = redis::cmd("HMGET");
+            command.arg(&key);
+            some.iter().for_each(|source| drop(command.arg(record_field(source))));
+            let texts: Vec<Option<String>> = self.pool.get().await?.query(&command).await?;
+            for text in texts {
+                records.push(text.map(|text| self.read_record(&key, &text)).transpose()?);
+            }
+        }
+        Ok(records)
+    }
+
+    fn read_record(&self, key: &str, text: &str) -> Result<Record, Error> {
+        Record::parse(text).map_err(|e| self.corrupt(key, e))
+    }
+}

@@ -1,0 +1,84 @@
+-- Which timeline this server is on. Stands before append.lua and resolve.lua.
+-- KEYS[1] the lines (a stream), KEYS[2] the state (a hash) of one topic.
+local LINES, STATE = KEYS[1], KEYS[2]
+
+-- Lua's own conversion writes large numbers as 1.2e+15.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Read on the server that runs the script, every time: a connection outlives a
+-- promotion, so nothing about its server may be remembered.
+local function role_and_id()
+  local info = redis.call('INFO', 'replication')
+  return string.match(info, 'role:(%a+)'), string.match(info, 'master_replid:(%x+)')
+end
+
+local function read_state()
+  local got = redis.call('HMGET', STATE, 'next', 'epoch', 'replid', 'epochs', 'ms', 'bytes')
+  return {
+    next = tonumber(got[1]), epoch = got[2], replid = got[3], epochs = got[4],
+    ms = tonumber(got[5]) or 0, bytes = tonumber(got[6]),
+  }
+end
+
+-- The entry at one end of the stream: its last offset, time, lines, bytes so far, size.
+local function entry_at(command, from, to)
+  local entry = redis.call(command, LINES, from, to, 'COUNT', 1)[1]
+  if not entry then return nil end
+  local last, ms = string.match(entry[1], '(%d+)-(%d+)')
+  local found = { last = tonumber(last), ms = tonumber(ms), n = 1, s = 0, size = 0 }
+  for i = 1, #entry[2], 2 do
+    local field, value = entry[2][i], entry[2][i + 1]
+    if field == 'n' or field == 's' then found[field] = tonumber(value) or found[field] end
+    if field == 'b' or field == 'z' then found.size = #value end
+  end
+  return found
+end
+
+-- The greatest offset that the stream ever had, also when it is empty now.
+local function last_generated()
+  if redis.call('EXISTS', LINES) == 0 then return nil end
+  local info = redis.call('XINFO', 'STREAM', LINES)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      return tonumber(string.match(info[i + 1], '^(%d+)'))
+    end
+  end
+end
+
+-- Begins a new epoch: Redis may have lost lines that it had acknowledged.
+local function begin_epoch(state, replid)
+  local begin, last = state.next or 0, last_generated()
+  if last and last >= begin and (last > 0 or redis.call('XLEN', LINES) > 0) then begin = last + 1 end
+
+  local ms = math.max(now_ms(), state.ms)
+  if state.epoch then ms = math.max(ms, tonumber(string.sub(state.epoch, 1, 11), 16) + 1) end
+  state.epoch = string.format('%011x', ms) .. string.sub(replid, 1, 5)
+
+  -- An epoch is forgotten only when its end is trimmed: a reader in it has missed
+  -- lines in any case.
+  local oldest, kept, pairs_before = entry_at('XRANGE', '-', '+'), {}, {}
+  local first = oldest and oldest.last - oldest.n + 1 or begin
+  for pair in string.gmatch(state.epochs or '', '[^,]+') do pairs_before[#pairs_before + 1] = pair end
+  for i, pair in ipairs(pairs_before) do
+    local after = pairs_before[i + 1]
+    local finish = after and tonumber(string.match(after, ':(%d+)')) or begin
+    if finish >= first then kept[#kept + 1] = pair end
+  end
+  kept[#kept + 1] = state.epoch .. ':' .. whole(begin)
+  state.epochs = table.concat(kept, ',')
+
+  if not state.bytes then
+    local newest = entry_at('XREVRANGE', '+', '-')
+    state.bytes = newest and newest.s or 0
+  end
+  state.next, state.replid = begin, replid
+  redis.call('HSET', STATE, 'next', whole(begin), 'epoch', state.epoch, 'replid', replid,
+    'epochs', state.epochs, 'bytes', whole(state.bytes))
+end

@@ -1,0 +1,35 @@
+//! Which topics there are.
+
+use super::{Error, Store};
+use crate::record::Topic;
+
+impl Store {
+    /// Every topic that a writer has announced, sorted.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
+        let mut command = redis::cmd("SMEMBERS");
+        command.arg(self.keys.topics());
+        let names: Vec<String> = self.pool.get().await?.query(&command).await?;
+        // What is no topic was not written by us; there is nothing to read under it.
+        let mut topics: Vec<Topic> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        topics.sort();
+        Ok(topics)
+    }
+
+    /// Adds topics to the set of all topics. It lives in another slot than they
+    /// do, so writers repeat it on every connection and now and then.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn announce(&self, topics: &[Topic]) -> Result<(), Error> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let mut command = redis::cmd("SADD");
+        command.arg(self.keys.topics());
+        topics.iter().for_each(|topic| drop(command.arg(topic.as_str())));
+        self.pool.get().await?.query::<i64>(&command).await.map(drop)
+    }
+}

@@ -1,0 +1,115 @@
+//! The bytes of a file by which it is known again, kept as they were read. Pure.
+
+use crate::record::PrintHash;
+
+/// How many bytes each of the two hashes covers at most.
+pub(super) const PRINT_BYTES: usize = 1024;
+
+/// The first bytes of a file, and the last ones that were read: enough to make the
+/// hashes of a position without reading anything again.
+#[derive(Debug)]
+pub(super) struct Trail {
+    /// The first bytes, up to [`PRINT_BYTES`].
+    head: Vec<u8>,
+    /// The last bytes before `block`, up to [`PRINT_BYTES`].
+    before: Vec<u8>,
+    /// The block that was read last.
+    block: Vec<u8>,
+    block_start: u64,
+}
+
+impl Trail {
+    /// The trail of a file that will be read from `position` on. `head` are its first
+    /// bytes and `before` those before the position, each up to [`PRINT_BYTES`] and
+    /// none past the position.
+    pub(super) fn new(position: u64, head: Vec<u8>, before: Vec<u8>) -> Self {
+        Self { head, before, block: Vec::new(), block_start: position }
+    }
+
+    /// Up to where the file was read.
+    pub(super) fn read_position(&self) -> u64 {
+        self.block_start + self.block.len() as u64
+    }
+
+    /// Takes the block that was read at [`read_position`](Self::read_position).
+    pub(super) fn push(&mut self, block: Vec<u8>) {
+        self.settle();
+        if self.block_start < PRINT_BYTES as u64 {
+            let missing = PRINT_BYTES - self.head.len();
+            self.head.extend_from_slice(&block[..block.len().min(missing)]);
+        }
+        self.block = block;
+    }
+
+    /// The last bytes that were read, up to [`PRINT_BYTES`]: what has to stand before
+    /// the next block, if the file is still the same.
+    pub(super) fn recent(&self) -> Vec<u8> {
+        self.bytes_before(self.block.len())
+    }
+
+    /// The hashes of the first bytes and of those before `position`, which lies in
+    /// the last block or at its begin.
+    pub(super) fn prints(&self, position: u64) -> (PrintHash, PrintHash) {
+        let in_block = usize::try_from(position.saturating_sub(self.block_start)).unwrap_or(usize::MAX);
+        let head = usize::try_from(position).unwrap_or(usize::MAX).min(self.head.len());
+        let tail = self.bytes_before(in_block.min(self.block.len()));
+        (PrintHash::of(&self.head[..head]), PrintHash::of(&tail))
+    }
+
+    /// Gives back the memory of the last block.
+    pub(super) fn settle(&mut self) {
+        self.before = self.recent();
+        self.block_start = self.read_position();
+        self.block = Vec::new();
+    }
+
+    fn bytes_before(&self, in_block: usize) -> Vec<u8> {
+        let from_block = in_block.min(PRINT_BYTES);
+        let from_before = (PRINT_BYTES - from_block).min(self.before.len());
+        let mut bytes = Vec::with_capacity(from_before + from_block);
+        bytes.extend_from_slice(&self.before[self.before.len() - from_before..]);
+        bytes.extend_from_slice(&self.block[in_block - from_block..in_block]);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prints_of(bytes: &[u8]) -> (PrintHash, PrintHash) {
+        let head = &bytes[..bytes.len().min(PRINT_BYTES)];
+        let tail = &bytes[bytes.len().saturating_sub(PRINT_BYTES)..];
+        (PrintHash::of(head), PrintHash::of(tail))
+    }
+
+    proptest! {
+        #[test]
+        fn the_prints_are_those_of_the_file_up_to_the_position(
+            file in prop::collection::vec(any::<u8>(), 0..6000),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+            start: prop::sample::Index,
+        ) {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(file.len() + 1)).collect();
+            cuts.push(file.len());
+            cuts.sort_unstable();
+            let start = start.index(cuts[0] + 1);
+            let head = file[..start.min(PRINT_BYTES)].to_vec();
+            let before = file[start.saturating_sub(PRINT_BYTES)..start].to_vec();
+            let mut trail = Trail::new(start as u64, head, before);
+            let mut from = start;
+            for cut in cuts {
+                trail.push(file[from..cut].to_vec());
+                prop_assert_eq!(trail.read_position(), cut as u64);
+                for position in [from, usize::midpoint(from, cut), cut] {
+                    prop_assert_eq!(trail.prints(position as u64), prints_of(&file[..position]));
+                }
+                from = cut;
+            }
+            trail.settle();
+            prop_assert_eq!(trail.prints(from as u64), prints_of(&file));
+        }
+    }
+}

@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::{gate::Gate, roster::Roster};
 pub use self::{
     group::Group,
     metrics::Metrics,
     roster::{Challenge, Standing},
 };
-use self::{gate::Gate, roster::Roster};
 use crate::{
     record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
     store::{Append, Appended, Error, Store},
@@ -173,7 +173,9 @@ impl Publisher {
                     self.metrics.repeated_appends.inc();
                     (epoch, Outcome::Stored)
                 }
-                Some(Appended::Conflict { epoch, stored: Some(stored) }) => (epoch, Outcome::Elsewhere(stored)),
+                Some(Appended::Conflict { epoch, stored: Some(stored) }) => {
+                    (epoch, Outcome::Elsewhere(stored))
+                }
                 Some(Appended::Conflict { epoch, stored: None }) => (epoch, Outcome::Forgotten),
             };
             self.roster.saw_epoch(topic, epoch);

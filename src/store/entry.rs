@@ -176,7 +176,10 @@ mod tests {
         let mut broken = entry("b", two_lines());
         broken.fields[0].1 = b"x".to_vec();
         assert!(matches!(Item::read(broken), Some(Item::Bad { .. })));
-        assert!(matches!(Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", two_lines()) }), Some(Item::Bad { .. })));
+        assert!(matches!(
+            Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", two_lines()) }),
+            Some(Item::Bad { .. })
+        ));
         assert!(Item::read(RawEntry { id: "nonsense".to_owned(), fields: Vec::new() }).is_none());
     }
 }

@@ -4,11 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::{
-    BlockingConnection, Error, Item, Store,
-    entry::read_id,
-    reply::RawEntry,
-};
+use super::{BlockingConnection, Error, Item, Store, entry::read_id, reply::RawEntry};
 use crate::record::{Offset, Timeline, Topic};
 
 static PROBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("probe.lua")));

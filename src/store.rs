@@ -33,6 +33,7 @@ pub use self::{
     error::Error,
     pool::{Pool, Pooled},
     resolve::Resolved,
+    server::{PrivateServer, ServerError, ServerOptions},
     url::{RedisUrl, UrlError},
 };
 

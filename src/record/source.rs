@@ -194,7 +194,7 @@ pub struct Details {
     pub next_line: u64,
     /// Where the source began: the position of line 0.
     pub start: u64,
-    /// Where the file was last seen; bytes that are not UTF-8 as `\xNN`.
+    /// The path that the file was found under first; bytes that are not UTF-8 as `\xNN`.
     pub path: String,
     /// What the file is known by.
     #[serde(flatten)]

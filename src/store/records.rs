@@ -51,7 +51,9 @@ impl Store {
         for some in sources.chunks(FIELDS_PER_COMMAND) {
             let mut command = redis::cmd("HMGET");
             command.arg(&key);
-            some.iter().for_each(|source| drop(command.arg(record_field(source))));
+            for source in some {
+                command.arg(record_field(source));
+            }
             let texts: Vec<Option<String>> = self.pool.get().await?.query(&command).await?;
             for text in texts {
                 records.push(text.map(|text| self.read_record(&key, &text)).transpose()?);

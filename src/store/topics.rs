@@ -29,7 +29,9 @@ impl Store {
         }
         let mut command = redis::cmd("SADD");
         command.arg(self.keys.topics());
-        topics.iter().for_each(|topic| drop(command.arg(topic.as_str())));
+        for topic in topics {
+            command.arg(topic.as_str());
+        }
         self.pool.get().await?.query::<i64>(&command).await.map(drop)
     }
 }

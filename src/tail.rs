@@ -1,0 +1,197 @@
+//! ① Files become lines.
+//!
+//! The [`Service`] looks for files (`discover`), wakes up when something changes
+//! (`watcher`), and keeps a `fleet` of sources, one task for each file. What a newly
+//! found file is, a source that Redis knows or a new one, is told by its content
+//! (`identity`) and by the files beside it (`lineage`). A `source` reads blocks
+//! (`reader`), cuts them into `lines`, and appends them through
+//! [`publish`](crate::publish); it remembers in its `trail` by what it will be known.
+
+mod control;
+pub mod discover;
+mod fleet;
+mod identity;
+mod lineage;
+pub mod lines;
+mod reader;
+mod source;
+mod stdin;
+mod trail;
+pub mod watcher;
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+pub use self::stdin::publish_stdin;
+use self::{
+    discover::{Found, Patterns, Scan},
+    fleet::Fleet,
+    reader::off_the_runtime,
+    watcher::Watcher,
+};
+use crate::{
+    publish::Publisher,
+    record::{Host, Topic},
+};
+
+/// Files to follow, and where their lines go.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Which files.
+    pub patterns: Patterns,
+    /// Which topic.
+    pub topic: TopicRule,
+    /// Labels that every line's source carries.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How the topic of a file is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicRule {
+    /// All files go to one topic.
+    Fixed(Topic),
+    /// The file's name without its extension; characters that no topic has become `_`.
+    FileStem,
+}
+
+impl TopicRule {
+    fn topic_of(&self, path: &Path) -> Option<Topic> {
+        match self {
+            Self::Fixed(topic) => Some(topic.clone()),
+            Self::FileStem => Topic::from_lossy(&path.file_stem()?.to_string_lossy()).ok(),
+        }
+    }
+}
+
+/// Where a file that was never seen is read from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// Its first line.
+    #[default]
+    Beginning,
+    /// The lines that come after the tailer has started.
+    End,
+}
+
+/// What to follow, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The name of this host; sources are known under it.
+    pub host: Host,
+    /// What to follow. A file that several inputs match belongs to the first.
+    pub inputs: Vec<Input>,
+    /// Where files begin whose path was never seen on this host; those that appear
+    /// later begin at their first line.
+    pub start: StartAt,
+    /// How often files are looked at, whether or not a change was reported, in
+    /// milliseconds.
+    pub poll_interval_ms: u64,
+    /// Greatest length of a line in bytes; the rest is cut off and counted.
+    pub max_line_bytes: usize,
+    /// Greatest number of files that are open at once.
+    pub max_open_files: usize,
+    /// How long a file that is gone from its place is kept open after its last line
+    /// was confirmed, in milliseconds: a failover may make it needed again.
+    pub linger_ms: u64,
+    /// How long a stop may take, in milliseconds.
+    pub stop_timeout_ms: u64,
+}
+
+impl Options {
+    /// The defaults, for a host and its inputs.
+    pub fn new(host: Host, inputs: Vec<Input>) -> Self {
+        Self {
+            host,
+            inputs,
+            start: StartAt::default(),
+            poll_interval_ms: 1000,
+            max_line_bytes: 1024 * 1024,
+            max_open_files: 4096,
+            linger_ms: 60_000,
+            stop_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// Follows files until it is told to stop.
+#[derive(Debug)]
+pub struct Service {
+    options: Options,
+    publisher: Publisher,
+}
+
+impl Service {
+    /// A service that has not begun.
+    pub fn new(options: Options, publisher: Publisher) -> Self {
+        Self { options, publisher }
+    }
+
+    /// Runs until `shutdown`; then appends what was read. Returns false where that
+    /// took longer than the stop timeout: what was not appended is read again by the
+    /// next run.
+    pub async fn run(self, shutdown: CancellationToken) -> bool {
+        let mut background = JoinSet::new();
+        let publisher = self.publisher.clone();
+        background.spawn(async move { publisher.audit().await });
+
+        let mut fleet = Fleet::new(&self.options, self.publisher.clone());
+        let mut watcher = Watcher::new();
+        tokio::select! {
+            () = self.follow(&mut fleet, &mut watcher) => {}
+            () = shutdown.cancelled() => {}
+        }
+        fleet.stop(Duration::from_millis(self.options.stop_timeout_ms)).await
+    }
+
+    async fn follow(&self, fleet: &mut Fleet, watcher: &mut Watcher) {
+        let mut poll = interval(Duration::from_millis(self.options.poll_interval_ms.max(10)));
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        poll.tick().await;
+        loop {
+            let (scan, files) = self.look().await;
+            watcher.watch(&scan.folders);
+            fleet.report(&scan.problems);
+            fleet.take_in(files).await;
+            loop {
+                tokio::select! {
+                    changes = watcher.changed() => {
+                        if changes.rescan || changes.everything {
+                            break;
+                        }
+                        for path in &changes.paths {
+                            fleet.wake(scan.links.get(path).unwrap_or(path));
+                        }
+                    }
+                    wants_scan = fleet.next_ended() => if wants_scan { break },
+                    _ = poll.tick() => break,
+                }
+            }
+        }
+    }
+
+    /// Looks for files; each stands with the input that it belongs to.
+    async fn look(&self) -> (Scan, Vec<(usize, Found)>) {
+        let inputs: Vec<_> = self.options.inputs.iter().map(|input| input.patterns.clone()).collect();
+        let looked = off_the_runtime(move || {
+            let (mut all, mut files) = (Scan::default(), Vec::new());
+            for (index, patterns) in inputs.iter().enumerate() {
+                let scan = patterns.scan();
+                files.extend(scan.files.into_iter().map(|found| (index, found)));
+                all.links.extend(scan.links);
+                all.folders.extend(scan.folders);
+                all.problems.extend(scan.problems);
+            }
+            Ok((all, files))
+        });
+        looked.await.unwrap_or_else(|error| {
+            warn!(%error, "cannot look for files");
+            (Scan::default(), Vec::new())
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Finds files by path and glob. It opens and reads no file: what a file *is* gets
+//! decided elsewhere, by its content.
+//!
+//! `*` and `?` stay within a name, `[…]` and `{a,b}` too, `**` stands for any number
+//! of folders, `\` takes a special character as it is. Names that begin with a dot
+//! match only where the pattern has that dot. Links to files are followed, and links
+//! to folders where a pattern names them or says `*`, but not by `**`.
+
+use std::{
+    collections::HashMap,
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use self::{pattern::Pattern, walk::Walk};
+pub use self::{pattern::PatternError, siblings::siblings};
+
+mod pattern;
+mod siblings;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+/// How many files a scan returns at most, unless it is told otherwise.
+pub const MAX_FILES: usize = 100_000;
+
+/// How many folders a scan walks at most.
+pub const MAX_FOLDERS: usize = 100_000;
+
+/// Paths and globs to be followed, valid and absolute.
+#[derive(Debug, Clone)]
+pub struct Patterns {
+    patterns: Vec<Pattern>,
+    max_files: usize,
+}
+
+/// A regular file, as it was when the scan came by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Absolute path by which it was found; a link stays the path of the link.
+    pub path: PathBuf,
+    /// Device number of its file system.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub len: u64,
+    /// When its content was changed last.
+    pub modified: SystemTime,
+}
+
+/// What a scan came upon.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// In the order of the patterns, then by folder and name. A file that is reached
+    /// by several paths is there once, under the first.
+    pub files: Vec<Found>,
+    /// Where the files really are that were found through a link: real path → path.
+    /// A [`Watcher`](super::watcher::Watcher) reports changes under the real path.
+    pub links: HashMap<PathBuf, PathBuf>,
+    /// Folders in which something could appear or change that matters: to be watched.
+    /// Of a folder that is not there yet it is the nearest one above it that is.
+    pub folders: Vec<PathBuf>,
+    /// What could not be looked at. The rest of the scan is good.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that a scan could not look at, or had to leave out.
+#[derive(Debug, thiserror::Error)]
+#[error("{path:?}: {error}")]
+pub struct Problem {
+    /// A file, a folder or, when there is too much of it, the first that was left out.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl Patterns {
+    /// Parses paths and globs; relative ones start at the current folder.
+    ///
+    /// # Errors
+    /// [`PatternError`] for the first one that cannot work, with what is wrong with it.
+    pub fn parse(paths: &[String]) -> Result<Self, PatternError> {
+        let patterns = paths.iter().map(|path| Pattern::parse(path)).collect::<Result<_, _>>()?;
+        Ok(Self { patterns, max_files: MAX_FILES })
+    }
+
+    /// The same patterns, but a scan returns at most `max_files` files.
+    #[must_use]
+    pub fn with_max_files(self, max_files: usize) -> Self {
+        Self { max_files, ..self }
+    }
+
+    /// Looks whether a plain path is a folder, which is most likely a mistake. A plain
+    /// path that does not exist is none: the file is waited for.
+    ///
+    /// # Errors
+    /// [`PatternError`] for the first one that is, with what was probably meant.
+    pub fn check_plain(&self) -> Result<(), PatternError> {
+        self.patterns.iter().try_for_each(|pattern| match pattern.plain_path() {
+            Some(path) if path.is_dir() => Err(pattern.error_of_folder()),
+            _ => Ok(()),
+        })
+    }
+
+    /// Looks for files now. This blocks, for as long as the disk takes.
+    pub fn scan(&self) -> Scan {
+        let mut walk = Walk::new(self.max_files, MAX_FOLDERS);
+        for pattern in &self.patterns {
+            walk.pattern(pattern);
+        }
+        walk.into_scan()
+    }
+
+    /// Whether a scan would return a regular file at this absolute path.
+    pub fn matches(&self, path: &Path) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+impl Found {
+    /// The file at `path` as it is now; `None` when that is no regular file.
+    ///
+    /// # Errors
+    /// What the system said when asked for its metadata.
+    pub fn at(path: &Path) -> io::Result<Option<Self>> {
+        fs::metadata(path).map(|metadata| Self::of(path, &metadata))
+    }
+
+    fn of(path: &Path, metadata: &Metadata) -> Option<Self> {
+        metadata.is_file().then(|| Self {
+            path: path.to_owned(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+        })
+    }
+
+    /// Whether its name says that it is compressed, and so has no lines to be read.
+    pub fn is_compressed(&self) -> bool {
+        siblings::is_compressed(&self.path)
+    }
+}

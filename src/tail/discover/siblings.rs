@@ -1,0 +1,111 @@
+//! The files beside a log file that look like what a rotation made of it.
+//!
+//! Only names are judged. Whether a sibling really is a file that was followed
+//! before gets decided elsewhere, by its content.
+
+use std::{cmp::Ordering, ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path};
+
+use super::Found;
+
+#[cfg(test)]
+mod tests;
+
+/// Endings that compressing programs give.
+const COMPRESSED: [&str; 7] = ["gz", "zst", "xz", "bz2", "lz4", "lzma", "zip"];
+
+/// Words that stand for "an older one" in the names of rotated files.
+const WORDS: [&str; 8] = ["old", "bak", "backup", "orig", "prev", "previous", "save", "copy"];
+
+/// From so many digits on, a number is a date or a time, and the greater is newer.
+/// Shorter ones are counted up with every rotation: the smaller is newer.
+const DATE_DIGITS: usize = 6;
+
+/// Files beside `path` that look like rotated versions of it, such as `app.log.1`,
+/// `app.log-20261120`, `app.log.old`, `app-2026-11-20.log` and `app.1.log` for
+/// `app.log`; compressed ones are left out. The newest is first: by the time of its
+/// last change, then by its number or date.
+///
+/// # Errors
+/// What the system said when asked for the folder of `path`.
+pub fn siblings(path: &Path) -> io::Result<Vec<Found>> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let itself = Found::at(path).ok().flatten().map(|found| (found.device, found.inode));
+    let mut ranked = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry_name = entry?.file_name();
+        let Some(rank) = Rank::of(name, &entry_name) else { continue };
+        // One that is gone by now, or cannot be looked at, is none.
+        let Ok(Some(found)) = Found::at(&folder.join(&entry_name)) else { continue };
+        if itself != Some((found.device, found.inode)) {
+            ranked.push((rank, found));
+        }
+    }
+    ranked.sort_by(|(rank, a), (other, b)| {
+        b.modified.cmp(&a.modified).then_with(|| rank.newest_first(other)).then_with(|| a.path.cmp(&b.path))
+    });
+    Ok(ranked.into_iter().map(|(_, found)| found).collect())
+}
+
+pub(super) fn is_compressed(path: &Path) -> bool {
+    let ending = path.extension().and_then(OsStr::to_str);
+    ending.is_some_and(|ending| COMPRESSED.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// What a rotation added to a name: its numbers, in their order.
+#[derive(Debug, PartialEq, Eq)]
+struct Rank {
+    is_date: bool,
+    numbers: Vec<u64>,
+}
+
+impl Rank {
+    /// What makes `name` a rotated version of `live`; `None` if it does not look so.
+    fn of(live: &OsStr, name: &OsStr) -> Option<Self> {
+        if is_compressed(Path::new(name)) {
+            return None;
+        }
+        if let Some(added) = name.as_bytes().strip_prefix(live.as_bytes()) {
+            return Self::of_added(added);
+        }
+        let (live, name) = (Path::new(live), Path::new(name));
+        let (stem, ending) = (live.file_stem()?, live.extension()?);
+        if name.extension()? != ending {
+            return None;
+        }
+        let added = name.file_stem()?.as_bytes().strip_prefix(stem.as_bytes())?;
+        // `worker-2.log` may be another worker's; `app.1.log` is what rotations make.
+        Self::of_added(added).filter(|rank| rank.is_date || added.starts_with(b"."))
+    }
+
+    /// Reads something like `.1`, `-20261120`, `.2026-11-20T10-15-00.000` or `.old`: a
+    /// sign in front, then numbers, times and words, with signs between.
+    fn of_added(added: &[u8]) -> Option<Self> {
+        let added = std::str::from_utf8(added).ok()?;
+        let is_sign = |c: char| matches!(c, '.' | '-' | '_' | '~' | '@' | '+' | ':' | '=');
+        let mut rank = Self { is_date: false, numbers: Vec::new() };
+        let mut digits = 0;
+        for part in added.strip_prefix(is_sign)?.split(is_sign) {
+            let is_time = part.starts_with(|c: char| c.is_ascii_digit())
+                && part.chars().all(|c| c.is_ascii_digit() || matches!(c, 'T' | 't' | 'Z' | 'z'));
+            if !is_time && !WORDS.iter().any(|word| part.eq_ignore_ascii_case(word)) {
+                return None;
+            }
+            let numbers = part.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
+            digits += part.bytes().filter(u8::is_ascii_digit).count();
+            rank.numbers.extend(numbers.map(|number| number.parse().unwrap_or(u64::MAX)));
+        }
+        rank.is_date = digits >= DATE_DIGITS;
+        Some(rank)
+    }
+
+    fn newest_first(&self, other: &Self) -> Ordering {
+        if self.is_date && other.is_date {
+            other.numbers.cmp(&self.numbers)
+        } else {
+            self.numbers.cmp(&other.numbers)
+        }
+    }
+}

@@ -126,6 +126,10 @@ impl Fleet {
             if self.live.contains_key(&id_of(&found)) || !seen.insert(id_of(&found)) {
                 continue;
             }
+            if found.is_compressed() {
+                self.say_once(format!("{:?}: compressed files are not read", found.path));
+                continue;
+            }
             match self.options.inputs[input].topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push((input, found)),
                 None => self.say_once(format!("{:?}: no topic can be made of its name", found.path)),

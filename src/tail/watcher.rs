@@ -98,7 +98,8 @@ impl Watcher {
                 Err(error) if is_limit(&error) => {
                     // Every further folder would fail alike; those that are watched stay so.
                     if !mem::replace(&mut self.has_warned, true) {
-                        tracing::warn!(%error, watched = self.watched.len(), "too many folders to watch: the rest is polled");
+                        let watched = self.watched.len();
+                        tracing::warn!(%error, watched, "too many folders to watch: the rest is polled");
                     }
                     return;
                 }

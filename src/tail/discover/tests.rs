@@ -161,6 +161,22 @@ fn files_past_the_bound_are_left_out_and_that_is_said_once() {
 }
 
 #[test]
+fn folders_past_the_bound_are_not_walked_and_that_is_said_once() {
+    let dir = tree(&NESTED);
+    let mut walk = Walk::new(MAX_FILES, 2);
+    for glob in ["**/*.log", "x/**"] {
+        walk.pattern(&Pattern::parse(&format!("{}/{glob}", dir.path().display())).unwrap());
+    }
+    let scan = walk.into_scan();
+    assert_eq!(
+        below(&dir, scan.files.iter().map(|found| found.path.as_path())),
+        ["a.log", "b.log", "w/a.log"]
+    );
+    assert_eq!((scan.folders.len(), scan.problems.len()), (2, 1), "{:?}", scan.problems);
+    assert!(scan.problems[0].to_string().contains("more than 2 folders"), "{}", scan.problems[0]);
+}
+
+#[test]
 fn a_plain_path_to_a_folder_is_told_what_was_probably_meant() {
     let dir = tree(&["logs/a.log"]);
     let error = patterns(&dir, &["none.log", "logs"]).check_plain().unwrap_err().to_string();

@@ -1,0 +1,229 @@
+//! `logrelay subscribe`: prints the lines of topics and resumes by itself.
+
+mod from;
+mod printer;
+mod progress;
+mod report;
+mod saver;
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use clap::{ValueEnum, builder::BoolishValueParser, value_parser};
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use self::{from::From, printer::Printer, progress::Progress, report::Report, saver::Saver};
+use super::{Common, Context, Misuse, cursor_file::CursorFile};
+use crate::{
+    client::{Event, Marks, Options, RelayAddress, Start, State, Subscription},
+    record::Topic,
+    telemetry::{self, LogFormat, Terminal},
+};
+
+/// Prints the lines of topics as they come; goes on by itself when a relay goes away.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Topics to read; one that does not exist yet is waited for
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<Topic>,
+    /// Address of a relay; several: any of them, the next one where one fails
+    #[arg(
+        long = "relay",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7171"
+    )]
+    relays: Vec<RelayAddress>,
+    /// Where to begin: earliest, latest, last=N, a duration before now such as 10m, an RFC 3339 time, or
+    /// a cursor (one for each topic that has one)
+    #[arg(long, value_name = "WHERE", value_delimiter = ',', default_value = "latest")]
+    from: Vec<From>,
+    /// Stop at the end as it is now, instead of waiting for more
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    no_follow: bool,
+    /// Lines as they are, or one JSON object a line (and events as JSON objects on standard error)
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+    /// Go on where the last run with this file ended; wins over --from
+    #[arg(long, value_name = "FILE")]
+    cursor_file: Option<PathBuf>,
+    /// What to do when lines cannot be had any more, or come again: say it and go on, or fail
+    #[arg(long, value_name = "WHAT", default_value = "report")]
+    on_gap: OnGap,
+    /// Greatest number of lines that a relay sends at once; 0: its default
+    #[arg(long, value_name = "LINES", default_value_t = 0)]
+    max_batch_lines: u32,
+    /// Greatest size that a relay sends at once, in bytes; 0: its default
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    max_batch_bytes: u32,
+    /// How often a relay gives a sign of life; after three times this without one it counts as dead
+    #[arg(long, value_name = "MS", default_value_t = Options::default().heartbeat_interval_ms,
+        value_parser = value_parser!(u64).range(1_000..=300_000))]
+    heartbeat_interval_ms: u64,
+    /// How long one try to connect may take, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = Options::default().connect_timeout_ms,
+        value_parser = value_parser!(u64).range(1..))]
+    connect_timeout_ms: u64,
+    /// Give up after so many failures in a row [default: never]
+    #[arg(long, value_name = "FAILURES", value_parser = value_parser!(u32).range(1..))]
+    max_failures: Option<u32>,
+    /// How many sources are remembered in order to drop lines that are sent again
+    #[arg(long, value_name = "SOURCES", default_value_t = Marks::DEFAULT_CAPACITY)]
+    max_marks: usize,
+}
+
+/// The form of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people and pipes.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnGap {
+    Report,
+    Fail,
+}
+
+impl Output {
+    /// What logs look like beside this output.
+    pub(super) fn log_format(self, common: &Common) -> LogFormat {
+        let matching = match self {
+            Self::Text => LogFormat::Text,
+            Self::Json => LogFormat::Json,
+        };
+        common.log_format.unwrap_or(matching)
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, common: &Common, context: Context) -> anyhow::Result<()> {
+    let level = common.log_level.clone().unwrap_or_default();
+    telemetry::start_logs(&level, arguments.output.log_format(common), &context.terminal);
+    let (file, saved) = match &arguments.cursor_file {
+        None => (None, None),
+        Some(path) => {
+            let (file, saved) = CursorFile::open(path)?;
+            (Some(file), saved)
+        }
+    };
+    let show_progress = Terminal::is_watched() && !io::stdout().is_terminal();
+    let output = arguments.output;
+    let reading = Reading {
+        subscription: Subscription::new(options(arguments, saved)?)?,
+        printer: Printer::new(io::stdout().lock(), output),
+        saver: file.map(Saver::new),
+        report: Report::new(output, context.terminal.clone()),
+        progress: Progress::new(show_progress.then_some(&context.terminal)),
+    };
+    reading.run(&context.shutdown).await
+}
+
+/// The options of the client: what the file saved wins over `--from`.
+fn options(arguments: Arguments, saved: Option<State>) -> anyhow::Result<Options> {
+    let topics = arguments.topics;
+    let (start, cursors) = from::resolve(&arguments.from, &topics)?;
+    let mut state = State::from_cursors(cursors);
+    if let Some(saved) = saved {
+        if let Some(foreign) = saved.topics().find(|topic| !topics.contains(topic)) {
+            let name = arguments.cursor_file.unwrap_or_default();
+            let text = format!(
+                "cursor file {} is of other topics: it has {foreign}, which is not asked for",
+                name.display()
+            );
+            return Err(Misuse(text).into());
+        }
+        state = state.overridden_by(saved);
+    }
+    Ok(Options {
+        relays: arguments.relays,
+        topics,
+        start: start.unwrap_or(Start::Latest),
+        state: state.with_capacity(arguments.max_marks),
+        stop_at_tail: arguments.no_follow,
+        fail_on_gap: arguments.on_gap == OnGap::Fail,
+        max_batch_lines: arguments.max_batch_lines,
+        max_batch_bytes: arguments.max_batch_bytes,
+        heartbeat_interval_ms: arguments.heartbeat_interval_ms,
+        connect_timeout_ms: arguments.connect_timeout_ms,
+        max_failures: arguments.max_failures,
+        ..Options::default()
+    })
+}
+
+/// A running subscription and where its events go.
+struct Reading<W: io::Write> {
+    subscription: Subscription,
+    printer: Printer<W>,
+    saver: Option<Saver>,
+    report: Report,
+    progress: Progress,
+}
+
+impl<W: io::Write> Reading<W> {
+    /// Prints until the end, a signal or an error; in each case what was printed is saved.
+    async fn run(mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let ended = self.read(shutdown).await;
+        self.progress.finish();
+        // After a failed write nobody knows which lines arrived, so the last saved place stands.
+        let saved = if self.printer.is_broken() { Ok(()) } else { self.save() };
+        ended.and(saved)
+    }
+
+    async fn read(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        while !shutdown.is_cancelled() {
+            let Some(event) = self.next(shutdown).await? else { break };
+            self.take(&event)?;
+            if self.saver.as_ref().is_some_and(Saver::is_due) {
+                self.save()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event; lines do not wait in the buffer while there is none.
+    async fn next(&mut self, shutdown: &CancellationToken) -> anyhow::Result<Option<Event>> {
+        if let Some(event) = self.subscription.next().now_or_never() {
+            return Ok(event?);
+        }
+        self.flush()?;
+        loop {
+            let due = self.saver.as_ref().and_then(Saver::due_at);
+            tokio::select! {
+                event = self.subscription.next() => return Ok(event?),
+                () = shutdown.cancelled() => return Ok(None),
+                () = saver::sleep_until(due) => self.save()?,
+            }
+        }
+    }
+
+    fn take(&mut self, event: &Event) -> anyhow::Result<()> {
+        if let Event::Lines(lines) = event {
+            self.printer.print(lines).context("standard output")?;
+        }
+        self.report.event(event);
+        self.progress.event(event);
+        if let Some(saver) = &mut self.saver {
+            saver.event(event);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        self.printer.flush().context("standard output")
+    }
+
+    /// Saves the place after the last line that left this process, never one further on.
+    fn save(&mut self) -> anyhow::Result<()> {
+        self.flush()?;
+        if let Some(saver) = &mut self.saver {
+            saver.save(self.subscription.state())?;
+        }
+        Ok(())
+    }
+}

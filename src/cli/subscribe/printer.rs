@@ -1,0 +1,100 @@
+//! Lines on standard output.
+
+use std::io::{self, BufWriter, Write};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Output;
+use crate::client::{Line, Lines};
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Writes lines through a buffer, which only [`Printer::flush`] is sure to empty.
+#[derive(Debug)]
+pub(super) struct Printer<W: Write> {
+    out: BufWriter<W>,
+    output: Output,
+    broken: bool,
+}
+
+/// A line as a JSON object.
+#[derive(Serialize)]
+struct Object<'a> {
+    topic: &'a str,
+    epoch: &'a str,
+    offset: u64,
+    /// From where to resume after this line.
+    cursor: &'a str,
+    time: Option<&'a str>,
+    host: &'a str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line_base64: Option<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    truncated_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl<W: Write> Printer<W> {
+    pub(super) fn new(out: W, output: Output) -> Self {
+        Self { out: BufWriter::with_capacity(BUFFER_BYTES, out), output, broken: false }
+    }
+
+    /// Whether a write failed: then some lines may be missing.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub(super) fn print(&mut self, lines: &Lines) -> io::Result<()> {
+        let printed = self.write(lines);
+        self.broken |= printed.is_err();
+        printed
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.broken |= flushed.is_err();
+        flushed
+    }
+
+    fn write(&mut self, lines: &Lines) -> io::Result<()> {
+        match self.output {
+            Output::Text => lines.iter().try_for_each(|line| {
+                self.out.write_all(line.content)?;
+                self.out.write_all(b"\n")
+            }),
+            Output::Json => {
+                let epoch = lines.epoch().to_string();
+                let time = lines.time().and_then(|time| Timestamp::try_from(time).ok());
+                let time = time.map(|time| format!("{time:.3}"));
+                lines.iter().try_for_each(|line| self.object(lines, &epoch, time.as_deref(), &line))
+            }
+        }
+    }
+
+    fn object(&mut self, lines: &Lines, epoch: &str, time: Option<&str>, line: &Line<'_>) -> io::Result<()> {
+        let text = std::str::from_utf8(line.content).ok();
+        let object = Object {
+            topic: lines.topic().as_str(),
+            epoch,
+            offset: line.offset.get(),
+            cursor: &lines.cursor_after(line).to_string(),
+            time,
+            host: lines.host(),
+            path: lines.path(),
+            line: text,
+            line_base64: text.is_none().then(|| BASE64_STANDARD.encode(line.content)),
+            truncated_bytes: line.truncated_bytes,
+        };
+        serde_json::to_writer(&mut self.out, &object)?;
+        self.out.write_all(b"\n")
+    }
+}

@@ -1,0 +1,149 @@
+//! `logrelay topics`: what there is, a line each.
+
+use std::{
+    io::{self, Write as _},
+    time::SystemTime,
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Common, Context, subscribe::Output};
+use crate::{
+    client::{self, RelayAddress},
+    proto::TopicInfo,
+    telemetry,
+};
+
+/// Lists the topics: their lines, their size, their age and their readers.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Address of a relay; several: the first that answers
+    #[arg(
+        long = "relay",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7171"
+    )]
+    relays: Vec<RelayAddress>,
+    /// A table, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+    /// How long a relay may take to connect, and to answer, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_ms: u64,
+}
+
+pub(super) async fn run(arguments: Arguments, common: &Common, context: Context) -> anyhow::Result<()> {
+    let level = common.log_level.clone().unwrap_or_default();
+    telemetry::start_logs(&level, arguments.output.log_format(common), &context.terminal);
+    let topics = tokio::select! {
+        topics = client::list_topics(&arguments.relays, arguments.timeout_ms) => topics?,
+        () = context.shutdown.cancelled() => return Ok(()),
+    };
+    let text = match arguments.output {
+        Output::Text => table(&topics),
+        Output::Json => objects(&topics)?,
+    };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+fn time_of(time: Option<&prost_types::Timestamp>) -> Option<String> {
+    let time = SystemTime::try_from(*time?).ok()?;
+    Some(format!("{:.3}", Timestamp::try_from(time).ok()?))
+}
+
+fn table(topics: &[TopicInfo]) -> String {
+    let head = ["TOPIC", "LINES", "FIRST", "NEXT", "BYTES", "READERS", "LAST LINE"].map(str::to_owned);
+    let rows = topics.iter().map(|topic| {
+        [
+            topic.topic.clone(),
+            topic.next_offset.saturating_sub(topic.first_offset).to_string(),
+            topic.first_offset.to_string(),
+            topic.next_offset.to_string(),
+            topic.stored_bytes.to_string(),
+            topic.readers.to_string(),
+            time_of(topic.last_time.as_ref()).unwrap_or_else(|| "-".to_owned()),
+        ]
+    });
+    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..7).map(width).collect();
+    // Numbers stand right, texts left; the last column needs no padding.
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:<width$}"),
+            6 => cell.clone(),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ") + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn objects(topics: &[TopicInfo]) -> Result<String, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Object<'a> {
+        topic: &'a str,
+        epoch: &'a str,
+        first_offset: u64,
+        next_offset: u64,
+        stored_bytes: u64,
+        first_time: Option<String>,
+        last_time: Option<String>,
+        readers: u64,
+    }
+    let mut text = String::new();
+    for topic in topics {
+        text.push_str(&serde_json::to_string(&Object {
+            topic: &topic.topic,
+            epoch: &topic.epoch,
+            first_offset: topic.first_offset,
+            next_offset: topic.next_offset,
+            stored_bytes: topic.stored_bytes,
+            first_time: time_of(topic.first_time.as_ref()),
+            last_time: time_of(topic.last_time.as_ref()),
+            readers: topic.readers,
+        })?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(topic: &str, first_offset: u64, next_offset: u64) -> TopicInfo {
+        let time = prost_types::Timestamp { seconds: 1_790_000_000, nanos: 5_000_000 };
+        TopicInfo {
+            topic: topic.into(),
+            first_offset,
+            next_offset,
+            last_time: (next_offset > 0).then_some(time),
+            ..TopicInfo::default()
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_topic_and_columns_that_stand_under_each_other() {
+        let text = table(&[info("app", 10, 1_000), info("a-longer-name", 0, 0)]);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0], "TOPIC          LINES  FIRST  NEXT  BYTES  READERS  LAST LINE");
+        assert_eq!(lines[1], "app              990     10  1000      0        0  2026-09-21T14:13:20.005Z");
+        assert_eq!(lines[2], "a-longer-name      0      0     0      0        0  -");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = objects(&[info("app", 10, 1_000), info("web", 0, 0)]).unwrap();
+        let values: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(values[0]["next_offset"], 1_000);
+        assert_eq!(values[1]["last_time"], serde_json::Value::Null);
+    }
+}

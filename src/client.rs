@@ -1,0 +1,34 @@
+//! ⑥ The client library: reads topics through any of several relays and resumes by itself.
+//!
+//! A [`Subscription`] goes on over lost connections: it asks the next relay for
+//! what comes after its last cursor, and drops lines that Redis had forgotten and
+//! that are sent again. What it needs for that is its [`State`], which a caller
+//! may save and give back in [`Options`]. It prints nothing and writes no file.
+
+mod address;
+mod error;
+mod event;
+mod lines;
+mod link;
+mod marks;
+mod options;
+mod state;
+mod subscription;
+mod topics;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    address::{AddressError, RelayAddress},
+    error::Error,
+    event::{Event, Jump},
+    lines::{Line, Lines},
+    marks::Marks,
+    options::{Options, OptionsError, Start},
+    state::State,
+    subscription::Subscription,
+    topics::list_topics,
+};

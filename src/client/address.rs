@@ -1,0 +1,122 @@
+//! Where a relay is.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use http::Uri;
+
+/// The address of a relay: `http://HOST:PORT`, or `HOST:PORT` for short. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RelayAddress(Arc<Uri>);
+
+/// Why a text is no address of a relay.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// It is no URL with a host.
+    #[error("relay {text:?} is not of the form http://HOST:PORT: {why}")]
+    Form {
+        /// The text as it was given.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Its scheme is not `http`.
+    #[error("relay {text:?}: the scheme {scheme:?} is not supported, only http")]
+    Scheme {
+        /// The text as it was given.
+        text: String,
+        /// Its scheme.
+        scheme: String,
+    },
+}
+
+impl RelayAddress {
+    pub(super) fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+impl FromStr for RelayAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let form = |why: &dyn fmt::Display| AddressError::Form { text: shown(text), why: why.to_string() };
+        let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri = full.parse().map_err(|error: http::uri::InvalidUri| form(&error))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            scheme => {
+                let scheme = scheme.unwrap_or_default().to_owned();
+                return Err(AddressError::Scheme { text: shown(text), scheme });
+            }
+        }
+        let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+        if authority.contains('@') {
+            return Err(form(&"a user or a password has no place in it"));
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(form(&"it has no host"));
+        }
+        // A port that is there but no number makes `port` none.
+        let after_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+        if after_host.contains(':') && uri.port_u16().is_none_or(|port| port == 0) {
+            return Err(form(&"the port is not a number from 1 to 65535"));
+        }
+        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
+            return Err(form(&"a path has no place in it"));
+        }
+        Ok(Self(Arc::new(uri)))
+    }
+}
+
+/// The text without what may be a password.
+fn shown(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let text = match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("…@{host}"),
+        Some((_, host)) => format!("{scheme}://…@{host}"),
+        None => text.to_owned(),
+    };
+    text.chars().take(200).collect()
+}
+
+impl fmt::Display for RelayAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        write!(f, "http://{authority}")
+    }
+}
+
+impl fmt::Debug for RelayAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_with_and_without_a_scheme() {
+        for (text, expected) in [
+            ("http://127.0.0.1:7171", "http://127.0.0.1:7171"),
+            ("http://relay/", "http://relay"),
+            ("relay:7171", "http://relay:7171"),
+            ("[::1]:7171", "http://[::1]:7171"),
+        ] {
+            assert_eq!(text.parse::<RelayAddress>().unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_a_password_is_not_repeated() {
+        let error = |text: &str| text.parse::<RelayAddress>().unwrap_err().to_string();
+        assert!(error("https://relay:1").contains("\"https\" is not supported"));
+        assert!(error("http://relay:99999").contains("port"));
+        assert!(error("http://relay:0").contains("port"));
+        assert!(error("http://relay:1/path").contains("path"));
+        assert!(error("").contains("http://HOST:PORT"));
+        let secret = error("http://user:hunter2@relay:1");
+        assert!(secret.contains("password") && !secret.contains("hunter2"), "{secret}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a subscription ended, and which failures are only passing.
+
+use std::error::Error as StdError;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::{OptionsError, RelayAddress, lines::BatchFault};
+
+/// Why a call ended for good.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The options make no sense.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The relay refused, and would refuse again.
+    #[error("relay {relay} refused: {message} ({code:?}{})", if reason.is_empty() { String::new() } else { format!(", {reason}") })]
+    Refused {
+        /// Who refused.
+        relay: RelayAddress,
+        /// The gRPC code.
+        code: Code,
+        /// The stable reason of the contract, such as `CURSOR_TRIMMED`; empty when none was given.
+        reason: String,
+        /// What the relay said.
+        message: String,
+    },
+    /// Nobody served it, as often as was allowed.
+    #[error("gave up after {failures} failures in a row, the last one: {last}")]
+    GaveUp {
+        /// How many.
+        failures: u32,
+        /// What happened last, and where.
+        last: String,
+    },
+}
+
+/// Why one call on one relay ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("cannot be reached: {}", with_causes(.0))]
+    Connect(#[from] tonic::transport::Error),
+    #[error("{}", status_text(.0))]
+    Status(Box<Status>),
+    #[error("said nothing for {0} ms")]
+    Silent(u128),
+    #[error("ended the stream")]
+    Ended,
+    #[error("sent what makes no sense: {0}")]
+    Nonsense(#[from] BatchFault),
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl Failure {
+    /// The error to return where trying again, there or elsewhere, would not help.
+    pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
+        let Self::Status(status) = self else { return None };
+        let hopeless = matches!(
+            status.code(),
+            Code::InvalidArgument
+                | Code::OutOfRange
+                | Code::FailedPrecondition
+                | Code::Unauthenticated
+                | Code::PermissionDenied
+                | Code::Unimplemented
+        );
+        hopeless.then(|| Error::Refused {
+            relay: relay.clone(),
+            code: status.code(),
+            reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
+            message: status.message().to_owned(),
+        })
+    }
+}
+
+fn status_text(status: &Status) -> String {
+    // What broke the connection is the status's source; its message only repeats that in part.
+    match status.source() {
+        Some(source) => format!("the connection broke: {}", with_causes(source)),
+        None => format!("{} ({:?})", status.message(), status.code()),
+    }
+}
+
+/// An error and what caused it, without saying a thing twice.
+fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

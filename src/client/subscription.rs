@@ -1,0 +1,293 @@
+//! A stream of events that outlives connections and relays.
+
+use std::{fmt, future::Future, ops::Range, pin::Pin, time::Duration};
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::Streaming;
+
+use super::{
+    Error, Event, Jump, Lines, Options, RelayAddress, State,
+    error::Failure,
+    lines::{BatchFault, cursor_of},
+    link::{self, Times},
+};
+use crate::{
+    proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
+    record::Topic,
+    retry::Backoff,
+};
+
+/// Reads topics until the caller stops asking.
+#[derive(Debug)]
+pub struct Subscription {
+    options: Options,
+    state: State,
+    backoff: Backoff,
+    failures: u32,
+    /// Which relay is asked next.
+    turn: usize,
+    link: Link,
+    /// Since when the caller waits without a message.
+    waits_since: Option<Instant>,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Streaming<SubscribeResponse>, Failure>> + Send>>;
+
+enum Link {
+    Down { until: Instant },
+    Opening { relay: RelayAddress, call: Opening, part: bool },
+    Up { relay: RelayAddress, stream: Box<Streaming<SubscribeResponse>>, part: bool },
+    Ended,
+}
+
+impl Subscription {
+    /// A subscription that connects at the first [`next`](Self::next).
+    ///
+    /// # Errors
+    /// [`Error::Options`].
+    pub fn new(options: Options) -> Result<Self, Error> {
+        options.check()?;
+        let ms = Duration::from_millis;
+        let backoff = Backoff::new(ms(options.retry_first_ms), ms(options.retry_max_ms));
+        let state = options.state.clone();
+        let link = Link::Down { until: Instant::now() };
+        Ok(Self { options, state, backoff, failures: 0, turn: 0, link, waits_since: None })
+    }
+
+    /// What to save in order to go on after the last event that [`next`](Self::next) gave.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The next event; none after the end of a subscription that stops at the tail. May be
+    /// cancelled at any time without losing anything.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`]; the subscription has then ended.
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            match &mut self.link {
+                Link::Ended => return Ok(None),
+                Link::Down { until } => {
+                    sleep_until(*until).await;
+                    self.link = self.ask_next_relay();
+                }
+                Link::Opening { relay, call, part } => match call.await {
+                    Ok(stream) => {
+                        let (relay, part) = (relay.clone(), *part);
+                        self.waits_since = None;
+                        self.link = Link::Up { relay, stream: Box::new(stream), part };
+                    }
+                    Err(failure) => {
+                        let relay = relay.clone();
+                        return self.fail(relay, &failure).map(Some);
+                    }
+                },
+                Link::Up { relay, stream, .. } => {
+                    let silence = self.options.silence();
+                    let since = *self.waits_since.get_or_insert_with(Instant::now);
+                    let message = match timeout_at(since + silence, stream.message()).await {
+                        Ok(message) => message.map_err(Failure::from),
+                        Err(_) => Err(Failure::Silent(silence.as_millis())),
+                    };
+                    self.waits_since = None;
+                    let relay = relay.clone();
+                    let event = match message {
+                        Ok(None) if self.options.stop_at_tail => {
+                            self.link = Link::Ended;
+                            return Ok(None);
+                        }
+                        Ok(None) => Err(Failure::Ended),
+                        Ok(Some(message)) => self.receive(&relay, message),
+                        Err(failure) => Err(failure),
+                    };
+                    match event {
+                        Ok(None) => {}
+                        Ok(Some(event)) => return Ok(Some(event)),
+                        Err(failure) => return self.fail(relay, &failure).map(Some),
+                    }
+                }
+            }
+        }
+    }
+
+    fn ask_next_relay(&mut self) -> Link {
+        let relay = self.options.relays[self.turn % self.options.relays.len()].clone();
+        self.turn = self.turn.wrapping_add(1);
+        let (request, part) = self.request();
+        let heartbeat = Duration::from_millis(self.options.heartbeat_interval_ms);
+        let connect = Duration::from_millis(self.options.connect_timeout_ms);
+        let times = Times { connect, keep_alive: heartbeat, answer: self.options.silence() };
+        let call = Box::pin(link::subscribe(relay.clone(), times, request));
+        Link::Opening { relay, call, part }
+    }
+
+    /// The call to make now, and whether it is for a part of the topics only.
+    ///
+    /// A request has one start. Topics that were never opened need the caller's; those that
+    /// did not exist when they were opened need `earliest`, or lines that came since would be
+    /// missed. Where there are both, a first call only asks where the former begin.
+    fn request(&self) -> (proto::SubscribeRequest, bool) {
+        let fresh = |topic: &&Topic| self.state.is_fresh(topic);
+        let some_fresh = self.options.topics.iter().any(|topic| fresh(&topic));
+        let some_awaited = self.options.topics.iter().any(|topic| self.state.is_awaited(topic));
+        let part = some_fresh && some_awaited;
+        let topics = self.options.topics.iter().filter(|topic| !part || fresh(topic));
+        let cursors = topics.clone().filter_map(|topic| self.state.cursor(topic));
+        let start = if some_fresh { self.options.start } else { super::Start::Earliest };
+        let on_gap = if self.options.fail_on_gap { proto::OnGap::Fail } else { proto::OnGap::Report };
+        let heartbeat = Duration::from_millis(self.options.heartbeat_interval_ms);
+        let request = proto::SubscribeRequest {
+            topics: topics.map(ToString::to_string).collect(),
+            cursors: cursors.map(ToString::to_string).collect(),
+            start: Some(start.into()),
+            stop_at_tail: self.options.stop_at_tail,
+            on_gap: on_gap.into(),
+            max_batch_lines: self.options.max_batch_lines,
+            max_batch_bytes: self.options.max_batch_bytes,
+            heartbeat_interval: heartbeat.try_into().ok(),
+        };
+        (request, part)
+    }
+
+    /// Takes in one message: first the state, then the event.
+    fn receive(
+        &mut self,
+        relay: &RelayAddress,
+        message: SubscribeResponse,
+    ) -> Result<Option<Event>, Failure> {
+        let sent = message.event.ok_or(BatchFault::Empty)?;
+        if !matches!(sent, Sent::Opened(_) | Sent::Closing(_)) {
+            self.backoff.reset();
+            self.failures = 0;
+        }
+        Ok(match sent {
+            Sent::Opened(opened) => self.open(relay, opened.topics)?,
+            Sent::Batch(batch) => self.take_in(batch)?.map(|lines| Event::Lines(Box::new(lines))),
+            Sent::Gap(it) => {
+                let offsets = it.from_offset..it.to_offset;
+                Some(Event::Gap(self.jump(&it.topic, offsets, &it.cursor, it.reason)?))
+            }
+            Sent::Rewound(it) => {
+                let offsets = it.from_offset..it.to_offset;
+                Some(Event::Rewound(self.jump(&it.topic, offsets, &it.cursor, it.reason)?))
+            }
+            Sent::Reset(it) => {
+                let offsets = it.from_offset..it.to_offset;
+                Some(Event::Reset(self.jump(&it.topic, offsets, &it.cursor, it.reason)?))
+            }
+            Sent::CaughtUp(caught_up) => {
+                let cursor = cursor_of(&self.asked(&caught_up.topic)?, &caught_up.cursor)?;
+                self.state.observe(cursor.clone());
+                Some(Event::CaughtUp(cursor))
+            }
+            Sent::Heartbeat(heartbeat) => {
+                for topic in heartbeat.topics.iter().filter(|topic| !topic.cursor.is_empty()) {
+                    self.state.observe(cursor_of(&self.asked(&topic.topic)?, &topic.cursor)?);
+                }
+                Some(Event::Heartbeat(heartbeat))
+            }
+            Sent::Closing(closing) => {
+                let retry_after = closing.retry_after.and_then(|after| Duration::try_from(after).ok());
+                let retry_in = self.go_down(retry_after.unwrap_or_default());
+                Some(Event::Closing { relay: relay.clone(), reason: closing.reason, retry_in })
+            }
+        })
+    }
+
+    fn open(
+        &mut self,
+        relay: &RelayAddress,
+        topics: Vec<proto::OpenedTopic>,
+    ) -> Result<Option<Event>, Failure> {
+        for opened in &topics {
+            let topic = self.asked(&opened.topic)?;
+            let cursor =
+                if opened.cursor.is_empty() { None } else { Some(cursor_of(&topic, &opened.cursor)?) };
+            self.state.open(&topic, cursor);
+        }
+        if matches!(self.link, Link::Up { part: true, .. }) {
+            // All topics have a place now: the whole call goes to the same relay.
+            self.turn = self.turn.wrapping_sub(1);
+            self.link = Link::Down { until: Instant::now() };
+            return Ok(None);
+        }
+        Ok(Some(Event::Opened { relay: relay.clone(), topics }))
+    }
+
+    /// The lines of a batch that were not seen before; none where all of them were.
+    fn take_in(&mut self, batch: proto::Batch) -> Result<Option<Lines>, Failure> {
+        let mut lines = Lines::parse(batch)?;
+        let topic = self.asked(lines.topic().as_str())?;
+        if let (Some(expected), Some(found)) = (self.state.next_offset(&topic), lines.first_offset()) {
+            // What a relay leaves out, it says by an event: this would be a loss or a repeat in silence.
+            if found != expected {
+                return Err(BatchFault::Order { topic, expected, found }.into());
+            }
+        }
+        if !lines.source_key().is_empty() {
+            let source = lines.source_key();
+            let next_line = self.state.marks().next_line(&topic, source);
+            let source = source.to_owned();
+            self.state.marks_mut().raise(&topic, &source, lines.next_line());
+            lines.drop_before(next_line);
+        }
+        self.state.move_to(lines.next_cursor().clone());
+        Ok((!lines.is_empty()).then_some(lines))
+    }
+
+    fn jump(
+        &mut self,
+        topic: &str,
+        offsets: Range<u64>,
+        cursor: &str,
+        reason: String,
+    ) -> Result<Jump, BatchFault> {
+        let jump = Jump::parse(self.asked(topic)?, offsets, cursor, reason)?;
+        self.state.move_to(jump.cursor.clone());
+        Ok(jump)
+    }
+
+    /// The topic of this name, which has to be one of those asked for.
+    fn asked(&self, name: &str) -> Result<Topic, BatchFault> {
+        match self.options.topics.iter().find(|topic| topic.as_str() == name) {
+            Some(topic) => Ok(topic.clone()),
+            None => Err(BatchFault::Unasked(name.parse()?)),
+        }
+    }
+
+    fn fail(&mut self, relay: RelayAddress, failure: &Failure) -> Result<Event, Error> {
+        self.failures = self.failures.saturating_add(1);
+        let given_up = self
+            .options
+            .max_failures
+            .is_some_and(|most| self.failures >= most)
+            .then(|| Error::GaveUp { failures: self.failures, last: format!("relay {relay} {failure}") });
+        if let Some(error) = failure.permanent(&relay).or(given_up) {
+            self.link = Link::Ended;
+            return Err(error);
+        }
+        let retry_in = self.go_down(Duration::ZERO);
+        Ok(Event::Disconnected { relay, why: failure.to_string(), retry_in })
+    }
+
+    /// Leaves the relay for a while, which is returned. What a relay asks for, `at_least`, is
+    /// kept where there is no other one to ask.
+    fn go_down(&mut self, at_least: Duration) -> Duration {
+        let delay = self.backoff.next_delay();
+        let retry_in = if self.options.relays.len() > 1 { delay } else { delay.max(at_least) };
+        self.link = Link::Down { until: Instant::now() + retry_in };
+        retry_in
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Down { .. } => f.write_str("down"),
+            Self::Opening { relay, .. } => write!(f, "opening {relay}"),
+            Self::Up { relay, .. } => write!(f, "up {relay}"),
+            Self::Ended => f.write_str("ended"),
+        }
+    }
+}

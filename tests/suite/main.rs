@@ -1,0 +1,8 @@
+//! The parts of logrelay against a real Redis.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod pool;
+mod server;
+mod support;
+mod tail;
+mod tailing;

@@ -1,0 +1,199 @@
+//! A Redis of its own for every test, which can be killed, stopped, restarted and
+//! replaced by an older copy of itself.
+#![allow(dead_code, reason = "every suite takes what it needs")]
+
+use std::{
+    fs, io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use logrelay::store::{ConnectOptions, Connector, Pool, PrivateServer, RedisUrl, ServerOptions};
+use redis::{FromRedisValue, aio::MultiplexedConnection};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// Longest that a condition may take to come true, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A private Redis with its data in a temporary folder, gone at the end of the test.
+pub(crate) struct TestRedis {
+    folder: TempDir,
+    args: Vec<String>,
+    port: Option<u16>,
+    server: Option<PrivateServer>,
+}
+
+impl TestRedis {
+    /// A server with an append-only file, behind a unix socket.
+    pub(crate) async fn start() -> Self {
+        Self::with_args(&[]).await
+    }
+
+    /// The same with more arguments, such as `["--timeout", "2"]`.
+    pub(crate) async fn with_args(args: &[&str]) -> Self {
+        let args = args.iter().map(ToString::to_string).collect();
+        let mut redis = Self { folder: TempDir::new().unwrap(), args, port: None, server: None };
+        redis.start_again().await;
+        redis
+    }
+
+    /// The same on a free TCP port of 127.0.0.1.
+    pub(crate) async fn with_port(args: &[&str]) -> Self {
+        let port = free_port();
+        let text = port.to_string();
+        let mut redis = Self::with_args(&[args, &["--bind", "127.0.0.1", "--port", &text]].concat()).await;
+        redis.port = Some(port);
+        redis
+    }
+
+    /// Where it is: the TCP port where it has one, else the socket.
+    pub(crate) fn url(&self) -> RedisUrl {
+        match self.port {
+            Some(port) => format!("redis://127.0.0.1:{port}").parse().unwrap(),
+            None => self.server().url(),
+        }
+    }
+
+    pub(crate) fn options(&self) -> ConnectOptions {
+        ConnectOptions::new(self.url())
+    }
+
+    pub(crate) fn connector(&self) -> Connector {
+        Connector::new(&self.options()).unwrap()
+    }
+
+    pub(crate) fn pool(&self) -> Pool {
+        Pool::new(self.connector(), &self.options())
+    }
+
+    /// A connection that is none of logrelay's.
+    pub(crate) async fn control(&self) -> Control {
+        let socket = self.folder.path().join("redis.sock");
+        let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
+        Control(client.get_multiplexed_async_connection().await.unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.server().pid()
+    }
+
+    /// Stops answering, with all connections open.
+    pub(crate) fn freeze(&self) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
+    pub(crate) fn thaw(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub(crate) async fn kill(&mut self) {
+        kill_process(self.pid(), Signal::KILL).unwrap();
+        self.stop().await;
+    }
+
+    /// Stops it in good order.
+    pub(crate) async fn stop(&mut self) {
+        self.server.take().unwrap().stop().await;
+    }
+
+    /// Starts it on the data that it left.
+    pub(crate) async fn start_again(&mut self) {
+        assert!(self.server.is_none(), "it runs");
+        let options =
+            ServerOptions { extra_args: self.args.clone(), ..ServerOptions::new(self.folder.path()) };
+        self.server = Some(PrivateServer::start(&options).await.unwrap());
+    }
+
+    /// A copy of what it would have after a crash now.
+    pub(crate) fn copy(&self) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        copy_dir(&self.append_only_dir(), copy.path()).unwrap();
+        copy
+    }
+
+    /// Kills it and puts a server with the data of an earlier [`TestRedis::copy`] at the
+    /// same place, as after a failover that lost the last writes.
+    pub(crate) async fn replace_with(&mut self, copy: &TempDir) {
+        self.kill().await;
+        fs::remove_dir_all(self.append_only_dir()).unwrap();
+        copy_dir(copy.path(), &self.append_only_dir()).unwrap();
+        self.start_again().await;
+    }
+
+    fn append_only_dir(&self) -> PathBuf {
+        self.folder.path().join("appendonlydir")
+    }
+
+    fn server(&self) -> &PrivateServer {
+        self.server.as_ref().expect("the server was stopped")
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        // A frozen server does not hear that it should stop.
+        if let Some(server) = &self.server {
+            kill_process(server.pid(), Signal::KILL).ok();
+        }
+    }
+}
+
+/// Commands past logrelay.
+#[derive(Clone)]
+pub(crate) struct Control(MultiplexedConnection);
+
+impl Control {
+    /// Runs a command given as words: `run("CLIENT KILL TYPE normal")`.
+    pub(crate) async fn run<T: FromRedisValue>(&mut self, words: &str) -> T {
+        let mut command = redis::Cmd::new();
+        command.arg(words.split_whitespace().collect::<Vec<_>>());
+        command.query_async(&mut self.0).await.unwrap()
+    }
+
+    /// The ids of the connections named `name`, in the order in which they were opened.
+    pub(crate) async fn ids(&mut self, name: &str) -> Vec<u64> {
+        let list: String = self.run("CLIENT LIST").await;
+        let field = |line: &str, key: &str| {
+            line.split(' ').find_map(|pair| pair.strip_prefix(key)).unwrap_or_default().to_owned()
+        };
+        let named = list.lines().filter(|line| field(line, "name=") == name);
+        let mut ids: Vec<u64> = named.map(|line| field(line, "id=").parse().unwrap()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// How often Redis has run `command` (in lower case).
+    pub(crate) async fn calls(&mut self, command: &str) -> u64 {
+        let stats: String = self.run("INFO commandstats").await;
+        let prefix = format!("cmdstat_{command}:calls=");
+        let count = stats.lines().find_map(|line| line.strip_prefix(&prefix));
+        count.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+    }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "in {PATIENCE:?} it did not come true that {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A TCP port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}

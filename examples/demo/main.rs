@@ -85,7 +85,8 @@ async fn play(binary: &Path, screen: &mut Screen) -> anyhow::Result<()> {
         reader.read(sample::LINES, screen).await
     };
     tokio::try_join!(sample.play(), watch)?;
-    ensure!(reader.relays_seen() == addresses, "the reader was to go from relay 1 to relay 2");
+    let both = addresses.each_ref().map(|address| format!("http://{address}"));
+    ensure!(reader.relays_seen() == both, "the reader was to go from relay 1 to relay 2");
 
     screen.chapter("Is it all there?");
     sample.check(&reader)?;

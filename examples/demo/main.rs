@@ -10,7 +10,7 @@ mod screen;
 
 use std::{env, path::Path, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use logrelay::{
     client::Start,
     store::{PrivateServer, ServerOptions},
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
     let binary = Path::new(&binary);
     let mut screen = Screen::default();
     let outcome = tokio::select! {
-        outcome = timeout(DEADLINE, play(binary, &mut screen)) => outcome.context("it took too long").flatten(),
+        outcome = timeout(DEADLINE, play(binary, &mut screen)) => outcome.unwrap_or_else(|_| bail!("it took too long")),
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C")),
     };
     match outcome {

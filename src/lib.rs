@@ -17,6 +17,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod hub;
 pub mod proto;
 pub mod publish;
 pub mod record;

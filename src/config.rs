@@ -6,15 +6,19 @@ mod file;
 mod settings;
 mod value;
 
-use std::{fs, io, net::SocketAddr, path::PathBuf};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 pub use self::{
     file::{File, FileError, Input, Problem},
-    settings::{General, Redis, Tail},
+    settings::{General, Redis, Serve, Tail},
     value::RedisText,
 };
 use crate::{
-    publish,
+    hub, publish,
     record::Host,
     store::{self, RedisUrl, UrlError},
     tail::{
@@ -38,6 +42,8 @@ pub struct Settings {
     pub redis: Redis,
     /// The tailer.
     pub tail: Tail,
+    /// The relay.
+    pub serve: Serve,
 }
 
 /// The options of every part, complete.
@@ -57,6 +63,8 @@ pub struct Effective {
     pub publish: publish::Options,
     /// Where the tailer serves its metrics.
     pub metrics_listen: Option<SocketAddr>,
+    /// How the relay reads.
+    pub hub: hub::Options,
 }
 
 /// Why there is no configuration.
@@ -94,6 +102,14 @@ pub enum ConfigError {
     },
 }
 
+/// What the file says; nothing where there is none.
+///
+/// # Errors
+/// [`ConfigError::File`].
+pub fn load(path: Option<&Path>) -> Result<File, ConfigError> {
+    Ok(path.map(File::read).transpose()?.unwrap_or_default())
+}
+
 impl Settings {
     /// These settings, and where one is not set, that of the file.
     #[must_use]
@@ -102,6 +118,7 @@ impl Settings {
             general: self.general.or(file.general.clone()),
             redis: self.redis.or(file.redis.clone()),
             tail: self.tail.or(file.tail.clone()),
+            serve: self.serve.or(file.serve.clone()),
         }
     }
 }
@@ -124,10 +141,12 @@ impl Effective {
             tail: tail::Options::new(host, inputs),
             publish: publish::Options::default(),
             metrics_listen: None,
+            hub: hub::Options::default(),
         };
         settings.general.apply(&mut effective);
         settings.redis.apply(&mut effective);
         settings.tail.apply(&mut effective);
+        settings.serve.apply(&mut effective);
         // The process ends at the timeout: what the tailer does then has to fit into it.
         effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 10 * 9;
         Ok(effective)
@@ -141,6 +160,7 @@ impl Effective {
         shown.push(url);
         shown.extend(Redis::shown(self).into_iter().map(top));
         shown.extend(Tail::shown(self).into_iter().map(|(key, value)| ("tail.", key, value)));
+        shown.extend(Serve::shown(self).into_iter().map(|(key, value)| ("serve.", key, value)));
         shown
     }
 }

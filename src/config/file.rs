@@ -13,7 +13,7 @@ use toml::{
 };
 
 use super::{
-    settings::{General, Redis, Tail},
+    settings::{General, Redis, Serve, Tail},
     value::Value as _,
 };
 use crate::record::Topic;
@@ -27,6 +27,8 @@ pub struct File {
     pub redis: Redis,
     /// `[tail]`.
     pub tail: Tail,
+    /// `[serve]`.
+    pub serve: Serve,
     /// `[[inputs]]`.
     pub inputs: Vec<Input>,
     path: PathBuf,
@@ -118,7 +120,7 @@ impl File {
     }
 
     /// A line of it, as `FILE:LINE`.
-    pub(super) fn at(&self, line: usize) -> String {
+    pub fn at(&self, line: usize) -> String {
         format!("{}:{line}", self.path.display())
     }
 }
@@ -139,13 +141,19 @@ impl Reading<'_> {
                     let File { tail, lines, .. } = file;
                     self.section("tail.", Tail::KEYS, section, lines, |key, value| tail.set(key, value));
                 }
+                ("serve", DeValue::Table(section)) => {
+                    let File { serve, lines, .. } = file;
+                    self.section("serve.", Serve::KEYS, section, lines, |key, value| serve.set(key, value));
+                }
                 ("inputs", DeValue::Array(inputs)) => {
                     file.inputs = inputs.iter().filter_map(|input| self.input(input)).collect();
                 }
-                ("tail", _) => self.wrong(value, "tail", "expected is a section, [tail]"),
+                (name @ ("tail" | "serve"), _) => {
+                    self.wrong(value, name, &format!("expected is a section, [{name}]"));
+                }
                 ("inputs", _) => self.wrong(value, "inputs", "expected are sections, [[inputs]]"),
                 _ => {
-                    let known = [General::KEYS, Redis::KEYS, &["tail", "inputs"]].concat();
+                    let known = [General::KEYS, Redis::KEYS, &["tail", "serve", "inputs"]].concat();
                     let File { general, redis, lines, .. } = file;
                     self.setting("", &known, (key, value), lines, |key, value| {
                         general.set(key, value).or_else(|| redis.set(key, value))
@@ -258,7 +266,7 @@ fn labels(value: &DeValue<'_>) -> Result<BTreeMap<String, String>, String> {
 
 /// Says that a key is unknown, and what was most likely meant.
 fn unknown(section: &str, key: &str, known: &[&str]) -> String {
-    let elsewhere = [("", General::KEYS), ("", Redis::KEYS), ("tail.", Tail::KEYS)];
+    let elsewhere = [("", General::KEYS), ("", Redis::KEYS), ("tail.", Tail::KEYS), ("serve.", Serve::KEYS)];
     if let Some((other, _)) = elsewhere.iter().find(|(_, keys)| keys.contains(&key)) {
         return match other.trim_end_matches('.') {
             "" => format!(

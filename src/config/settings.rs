@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::{
     Effective,
-    value::{RedisText, Value},
+    value::{RedisText, Value, within},
 };
 use crate::{
     record::Host,
@@ -18,18 +18,21 @@ use crate::{
     telemetry::{LogFormat, LogLevel},
 };
 
-/// Declares the settings of one section. Each line is `name: Type = "PLACEHOLDER"`, and, where its
-/// value is a field of [`Effective`], `=> path.to.the.field`.
+/// Declares the settings of one section. Each line is `name: Type = "PLACEHOLDER"`, where its values
+/// are bounded `in bounds`, and, where it is a field of [`Effective`], `=> path.to.the.field`.
 macro_rules! settings {
     ($(#[$about:meta])* $name:ident {
-        $($(#[$doc:meta])* $key:ident: $type:ty = $placeholder:literal $(=> $($place:ident).+)?,)*
+        $($(#[$doc:meta])* $key:ident: $type:ty = $placeholder:literal
+            $(in $bounds:expr)? $(=> $($place:ident).+)?,)*
     }) => {
         $(#[$about])*
         #[derive(Debug, Clone, Default, clap::Args)]
         pub struct $name {
             $(
                 $(#[$doc])*
-                #[arg(long, value_name = $placeholder, value_parser = <$type as Value>::read)]
+                #[arg(long, value_name = $placeholder, value_parser = |text: &str| {
+                    <$type as Value>::read(text)$(.and_then(|value| within(value, $bounds)))?
+                })]
                 pub $key: Option<$type>,
             )*
         }
@@ -42,7 +45,8 @@ macro_rules! settings {
             pub(super) fn set(&mut self, key: &str, value: &DeValue<'_>) -> Option<Result<(), String>> {
                 match key {
                     $(stringify!($key) => {
-                        Some(<$type>::from_toml(value).map(|value| self.$key = Some(value)))
+                        let value = <$type>::from_toml(value)$(.and_then(|value| within(value, $bounds)))?;
+                        Some(value.map(|value| self.$key = Some(value)))
                     })*
                     _ => None,
                 }
@@ -69,6 +73,9 @@ macro_rules! settings {
     };
 }
 
+const MIB: usize = 1024 * 1024;
+const HOUR_MS: u64 = 3_600_000;
+
 settings! {
     /// What every command takes; top level of the file.
     General {
@@ -80,7 +87,7 @@ settings! {
         log_format: LogFormat = "FORMAT" => log_format,
         /// How long a stop may take after the first SIGTERM or SIGINT, in milliseconds [default: 10000]
         #[arg(global = true)]
-        shutdown_timeout_ms: u64 = "MS" => shutdown_timeout_ms,
+        shutdown_timeout_ms: u64 = "MS" in 100..=HOUR_MS => shutdown_timeout_ms,
     }
 }
 
@@ -99,17 +106,17 @@ settings! {
         prefix: String = "TEXT" => redis.prefix,
         /// Most connections for short commands
         #[arg(help_heading = "Redis")]
-        redis_pool_size: u32 = "CONNECTIONS" => redis.connect.pool_size,
+        redis_pool_size: u32 = "CONNECTIONS" in 1..=1_024 => redis.connect.pool_size,
         /// Longest time to open a connection to Redis, or to wait for a free one, in milliseconds
         #[arg(help_heading = "Redis")]
-        redis_connect_timeout_ms: u64 = "MS" => redis.connect.connect_timeout_ms,
+        redis_connect_timeout_ms: u64 = "MS" in 1..=HOUR_MS => redis.connect.connect_timeout_ms,
         /// Longest time to wait for an answer of Redis, in milliseconds
         #[arg(help_heading = "Redis")]
-        redis_response_timeout_ms: u64 = "MS" => redis.connect.response_timeout_ms,
+        redis_response_timeout_ms: u64 = "MS" in 1..=HOUR_MS => redis.connect.response_timeout_ms,
         /// A connection that was silent for this long is tested by PING (earlier where the server's
         /// own timeout is short), in milliseconds
         #[arg(help_heading = "Redis")]
-        redis_keepalive_ms: u64 = "MS" => redis.connect.keepalive_ms,
+        redis_keepalive_ms: u64 = "MS" in 10..=HOUR_MS => redis.connect.keepalive_ms,
     }
 }
 
@@ -124,33 +131,63 @@ settings! {
         start: StartAt = "WHERE" => tail.start,
         /// How often files are looked at, whether or not a change was reported, in milliseconds
         #[arg(help_heading = "Tailer")]
-        poll_interval_ms: u64 = "MS" => tail.poll_interval_ms,
+        poll_interval_ms: u64 = "MS" in 10..=HOUR_MS => tail.poll_interval_ms,
         /// Longest line in bytes; the rest is cut off and counted
         #[arg(help_heading = "Tailer")]
-        max_line_bytes: usize = "BYTES" => tail.max_line_bytes,
+        max_line_bytes: usize = "BYTES" in 1..=3 * MIB => tail.max_line_bytes,
         /// Most files that are open at once
         #[arg(help_heading = "Tailer")]
-        max_open_files: usize = "FILES" => tail.max_open_files,
+        max_open_files: usize = "FILES" in 1..=1_000_000 => tail.max_open_files,
         /// How long a file that is gone stays open after its last line was confirmed, in milliseconds
         #[arg(help_heading = "Tailer")]
-        linger_ms: u64 = "MS" => tail.linger_ms,
+        linger_ms: u64 = "MS" in 0..=24 * HOUR_MS => tail.linger_ms,
         /// Greatest size of a batch in bytes; a single line may exceed it
         #[arg(help_heading = "Tailer")]
-        append_batch_bytes: usize = "BYTES" => publish.max_batch_bytes,
+        append_batch_bytes: usize = "BYTES" in 1..=3 * MIB => publish.max_batch_bytes,
         /// Greatest number of lines in a batch
         #[arg(help_heading = "Tailer")]
-        append_batch_lines: u32 = "LINES" => publish.max_batch_lines,
+        append_batch_lines: u32 = "LINES" in 1..=65_536 => publish.max_batch_lines,
         /// What may be read and not yet confirmed by Redis, all files together, in bytes
         #[arg(help_heading = "Tailer")]
-        buffer_bytes: u32 = "BYTES" => publish.budget_bytes,
+        buffer_bytes: u32 = "BYTES" in 65_536..=2_147_483_648 => publish.budget_bytes,
         /// How often what Redis knows of the files is compared, in milliseconds
         #[arg(help_heading = "Tailer")]
-        audit_interval_ms: u64 = "MS" => publish.audit_interval_ms,
+        audit_interval_ms: u64 = "MS" in 10..=HOUR_MS => publish.audit_interval_ms,
         /// Longest delay between two tries while Redis is away, in milliseconds
         #[arg(help_heading = "Tailer")]
-        retry_max_ms: u64 = "MS" => publish.retry_cap_ms,
+        retry_max_ms: u64 = "MS" in 10..=HOUR_MS => publish.retry_cap_ms,
         /// Address on which to serve /metrics [default: none]
         #[arg(help_heading = "Tailer")]
         metrics_listen: SocketAddr = "ADDRESS" => metrics_listen,
+    }
+}
+
+settings! {
+    /// The relay; section `[serve]` of the file.
+    Serve {
+        /// What is kept of a topic for readers at its tail, in bytes
+        #[arg(help_heading = "Relay")]
+        window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,
+        /// What is kept of all topics together, in bytes
+        #[arg(help_heading = "Relay")]
+        windows_bytes: usize = "BYTES" in 4_096..=64 * 1_024 * MIB => hub.windows_bytes,
+        /// How much a reader that is behind reads of Redis at once, in bytes
+        #[arg(help_heading = "Relay")]
+        page_bytes: usize = "BYTES" in 4_096..=64 * MIB => hub.page_bytes,
+        /// What all readers that are behind may have read at once, in bytes
+        #[arg(help_heading = "Relay")]
+        pages_bytes: usize = "BYTES" in 4_096..=64 * 1_024 * MIB => hub.pages_bytes,
+        /// Longest time that a read waits in Redis for new lines, in milliseconds
+        #[arg(help_heading = "Relay")]
+        block_ms: u64 = "MS" in 10..=HOUR_MS => hub.block_ms,
+        /// Most topics that one connection to Redis waits for
+        #[arg(help_heading = "Relay")]
+        topics_per_connection: usize = "TOPICS" in 1..=1_000 => hub.topics_per_connection,
+        /// How long a topic without readers is still followed, in milliseconds
+        #[arg(help_heading = "Relay")]
+        idle_topic_ms: u64 = "MS" in 0..=24 * HOUR_MS => hub.idle_topic_ms,
+        /// How long to look again when a reader is ahead of what Redis has, in milliseconds
+        #[arg(help_heading = "Relay")]
+        ahead_wait_ms: u64 = "MS" in 0..=HOUR_MS => hub.ahead_wait_ms,
     }
 }

@@ -10,7 +10,7 @@ fn file(text: &str) -> File {
 
 #[test]
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-    let file = file("[tail]\nhost = \"web\"\npoll_interval_ms = 5\nlinger_ms = 6\n");
+    let file = file("[tail]\nhost = \"web\"\npoll_interval_ms = 50\nlinger_ms = 6\n");
     let flags =
         Settings { tail: Tail { poll_interval_ms: Some(7), ..Tail::default() }, ..Settings::default() };
     let effective = Effective::new(&flags.over(&file), Vec::new()).unwrap();
@@ -33,7 +33,7 @@ fn every_setting_is_shown_once_and_no_password_is() {
     let shown = effective.shown();
     assert!(shown.contains(&("", "redis", "redis://user@relay-redis:6379/0".to_owned())), "{shown:?}");
     assert!(!format!("{shown:?}").contains("hunter"), "{shown:?}");
-    for key in [General::KEYS, Redis::KEYS, Tail::KEYS].concat() {
+    for key in [General::KEYS, Redis::KEYS, Tail::KEYS, Serve::KEYS].concat() {
         let times = shown.iter().filter(|(_, shown, _)| *shown == key).count();
         assert_eq!(times, usize::from(key != "redis_password_file"), "{key}");
     }

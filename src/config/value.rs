@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -50,6 +51,15 @@ pub(super) trait Value: Sized {
             (Kind::Number, DeValue::Integer(number)) if number.radix() == 10 => Self::read(number.as_str()),
             (kind, value) => Err(format!("it is of the type {}, expected is {kind}", value.type_str())),
         }
+    }
+}
+
+/// A value that is inside of its bounds.
+pub(super) fn within<V: Value + PartialOrd>(value: V, bounds: RangeInclusive<V>) -> Result<V, String> {
+    if bounds.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("expected is a number from {} to {}", bounds.start().shown(), bounds.end().shown()))
     }
 }
 

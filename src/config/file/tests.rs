@@ -20,13 +20,13 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn a_good_file_is_read_with_the_line_of_every_setting() {
     let file = parse(
-        "redis = \"redis://r:1\"\nlog_level = \"debug\"\n\n[tail]\nhost = \"web-1\"\nbuffer_bytes = 1_000\n\n\
+        "redis = \"redis://r:1\"\nlog_level = \"debug\"\n\n[tail]\nhost = \"web-1\"\nbuffer_bytes = 1_000_000\n\n\
          [[inputs]]\npaths = [\"/a/*.log\", \"/b\"]\ntopic = \"app\"\nlabels = { env = \"prod\" }\n\n\
          [[inputs]]\npaths = [\"/c\"]\n",
     )
     .unwrap();
     assert_eq!(file.tail.host.as_ref().unwrap().as_str(), "web-1");
-    assert_eq!(file.tail.buffer_bytes, Some(1_000));
+    assert_eq!(file.tail.buffer_bytes, Some(1_000_000));
     assert_eq!(file.place_of("tail.buffer_bytes").as_deref(), Some("relay.toml:6"));
     assert_eq!(file.place_of("log_level").as_deref(), Some("relay.toml:2"));
     assert_eq!(file.inputs[0].topic.as_ref().unwrap().as_str(), "app");
@@ -68,6 +68,14 @@ fn a_wrong_value_is_named_with_what_is_expected() {
     assert!(problems("[[inputs]]\npaths = \"/x\"\n")[0].contains("list of texts"));
     assert!(problems("[[inputs]]\ntopic = \"a\"\n")[0].contains("no paths"));
     assert!(problems("[[inputs]]\npaths = []\n")[0].contains("at least one"));
+}
+
+#[test]
+fn zero_and_huge_limits_are_refused_with_the_bounds() {
+    let found = problems("[tail]\nmax_line_bytes = 0\nmax_open_files = 99_999_999\n[serve]\nblock_ms = 0\n");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].contains("a number from 1 to 3145728"), "{found:?}");
+    assert!(found[1].contains("from 1 to 1000000") && found[2].contains("from 10 to"), "{found:?}");
 }
 
 #[test]

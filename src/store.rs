@@ -32,6 +32,7 @@ pub use self::{
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
     pool::{Pool, Pooled},
+    reply::{KeyEntries, RawEntry},
     resolve::Resolved,
     server::{PrivateServer, ServerError, ServerOptions},
     url::{RedisUrl, UrlError},

@@ -50,7 +50,7 @@ impl BlockingConnection {
     /// # Errors
     /// As Redis or the connection says; [`Error::Timeout`] when nothing at all came
     /// within `block_ms` and [`LIVENESS_MARGIN_MS`].
-    pub(super) async fn read(
+    pub async fn read(
         &mut self,
         keys: &[String],
         ids: &[String],

@@ -4,15 +4,15 @@ use redis::{FromRedisValue, ParsingError, Value};
 
 /// One entry of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RawEntry {
+pub struct RawEntry {
     /// Its ID, `<number>-<number>`.
-    pub(super) id: String,
+    pub id: String,
     /// Its fields in their order, each with its value.
-    pub(super) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// The entries of one key, as XREAD returns them.
-pub(super) type KeyEntries = (String, Vec<RawEntry>);
+pub type KeyEntries = (String, Vec<RawEntry>);
 
 impl FromRedisValue for RawEntry {
     /// Moves the bytes; the library's own conversions would copy them, and put them

@@ -254,7 +254,9 @@ async fn said(child: &mut Child, log: &Path, log_bytes: u64) -> String {
         drop(log.take(QUOTED_BYTES).read_to_end(&mut bytes));
     }
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    // A warning of redis about the machine is never why it ended.
+    let told = |line: &&str| !line.trim().is_empty() && !line.contains("WARNING");
+    let lines: Vec<&str> = text.lines().filter(told).collect();
     lines.iter().skip(lines.len().saturating_sub(QUOTED_LINES)).flat_map(|line| ["\n  ", line]).collect()
 }
 

@@ -4,3 +4,5 @@
 mod pool;
 mod server;
 mod support;
+mod tail;
+mod tailing;

@@ -9,5 +9,7 @@ server=$!
 watcher=$!
 wait "$server"
 status=$?
-kill "$watcher" 2>/dev/null
+# Waited for, because it holds the lock too.
+kill -KILL "$watcher" 2>/dev/null
+wait "$watcher" 2>/dev/null
 exit "$status"

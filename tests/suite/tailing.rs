@@ -1,0 +1,200 @@
+//! A tailer in process that can be stopped, killed and resumed, and what it stored.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use logrelay::{
+    publish::{self, Publisher},
+    record::{Offset, Topic},
+    store::{self, Entry, Item, Store},
+    tail::{Input, Options, Service, TopicRule, discover::Patterns},
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{TestRedis, eventually};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A tailer of one folder; its topic is its own among those of its Redis.
+pub(crate) struct Tailing {
+    folder: std::sync::Arc<TempDir>,
+    options: Options,
+    topic: Topic,
+    url: store::RedisUrl,
+    store: Store,
+    running: Option<(JoinHandle<bool>, CancellationToken)>,
+}
+
+impl Tailing {
+    /// A tailer of the files that match `glob` in a new folder, running.
+    pub(crate) async fn start(redis: &TestRedis, glob: &str) -> Self {
+        let mut tailing = Self::prepare(redis, glob, |options| options).await;
+        tailing.resume().await;
+        tailing
+    }
+
+    /// The same with other options, not running yet.
+    pub(crate) async fn prepare(redis: &TestRedis, glob: &str, change: impl Fn(Options) -> Options) -> Self {
+        let folder = TempDir::new().unwrap();
+        let topic: Topic = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap();
+        let patterns = Patterns::parse(&[folder.path().join(glob).display().to_string()]).unwrap();
+        let input =
+            Input { patterns, topic: TopicRule::Fixed(topic.clone()), labels: std::collections::BTreeMap::new() };
+        let options = Options::new("host".parse().unwrap(), vec![input]);
+        let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
+        let store = Store::new(store::Options::new(redis.url())).unwrap();
+        let folder = std::sync::Arc::new(folder);
+        Self { folder, options, topic, url: redis.url(), store, running: None }
+    }
+
+    /// A second tailer that does the same as `other`.
+    pub(crate) async fn beside(redis: &TestRedis, other: &Self) -> Self {
+        let mut tailing = Self {
+            folder: std::sync::Arc::clone(&other.folder),
+            options: other.options.clone(),
+            topic: other.topic.clone(),
+            url: redis.url(),
+            store: other.store.clone(),
+            running: None,
+        };
+        tailing.resume().await;
+        tailing
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    pub(crate) async fn resume(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        let store = Store::new(store::Options::new(self.url.clone())).unwrap();
+        let options = publish::Options { audit_interval_ms: 200, retry_cap_ms: 200, ..Default::default() };
+        let publisher = Publisher::new(store, options, publish::Metrics::default());
+        let shutdown = CancellationToken::new();
+        let service = Service::new(self.options.clone(), publisher);
+        #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
+        let task = tokio::spawn(service.run(shutdown.clone()));
+        self.running = Some((task, shutdown));
+    }
+
+    /// Stops in good order.
+    pub(crate) async fn stop(&mut self) {
+        let (task, shutdown) = self.running.take().unwrap();
+        shutdown.cancel();
+        assert!(task.await.unwrap(), "it took too long");
+    }
+
+    /// Drops everything at whatever it is waiting for.
+    pub(crate) async fn kill(&mut self) {
+        let (task, _) = self.running.take().unwrap();
+        task.abort();
+        drop(task.await);
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.resume().await;
+    }
+
+    /// Waits until the topic has exactly `count` lines; fails when it has more.
+    pub(crate) async fn until_lines(&self, count: u64) {
+        eventually(&format!("{count} lines of {}", self.topic), async || {
+            let found = self.store.resolve(&self.topic).await.ok().flatten();
+            let next = found.map_or(0, |found| found.timeline.next().get());
+            next >= count
+        })
+        .await;
+    }
+
+    /// Waits until so many sources are registered.
+    pub(crate) async fn until_sources(&self, count: usize) {
+        eventually("sources", async || self.sources().await.len() >= count).await;
+    }
+
+    pub(crate) async fn sources(&self) -> Vec<String> {
+        let records = self.store.records(&self.topic, &self.options.host).await.unwrap_or_default();
+        records.into_iter().map(|(key, _)| key.to_string()).collect()
+    }
+
+    pub(crate) async fn epochs(&self) -> usize {
+        self.store.resolve(&self.topic).await.unwrap().unwrap().timeline.epochs().len()
+    }
+
+    /// All entries, whose offsets have no hole.
+    pub(crate) async fn entries(&self) -> Vec<Entry> {
+        let (mut next, mut entries) = (Offset::ZERO, Vec::new());
+        loop {
+            let page = self.store.page(&self.topic, next, 64).await.unwrap();
+            if page.is_empty() {
+                return entries;
+            }
+            for item in page {
+                let Item::Entry(entry) = item else { panic!("{item:?}") };
+                assert_eq!(entry.first, next, "a hole");
+                next = entry.next();
+                entries.push(entry);
+            }
+        }
+    }
+
+    async fn lines(&self) -> Vec<(String, u64)> {
+        let mut lines = Vec::new();
+        for entry in self.entries().await {
+            for index in 0..entry.batch.lines() {
+                let line = entry.batch.line(index).unwrap();
+                lines.push((String::from_utf8_lossy(line.content).into_owned(), line.truncated_bytes));
+            }
+        }
+        lines
+    }
+
+    /// The lines of the topic, in order.
+    pub(crate) async fn contents(&self) -> Vec<String> {
+        self.lines().await.into_iter().map(|(content, _)| content).collect()
+    }
+
+    pub(crate) async fn truncated_bytes(&self) -> Vec<u64> {
+        self.lines().await.into_iter().map(|(_, truncated)| truncated).collect()
+    }
+
+    /// That the topic has the first `count` of [`lines`], each once and in order.
+    pub(crate) async fn assert_numbered(&self, count: u64) {
+        let contents = self.contents().await;
+        for (index, content) in contents.iter().enumerate() {
+            assert_eq!(*content, numbered(index as u64), "line {index}");
+        }
+        assert_eq!(contents.len() as u64, count);
+    }
+}
+
+impl Drop for Tailing {
+    fn drop(&mut self) {
+        if let Some((task, _)) = self.running.take() {
+            task.abort();
+        }
+    }
+}
+
+fn numbered(number: u64) -> String {
+    format!("line {number:08} of a log that looks like one")
+}
+
+/// `count` numbered lines from `first` on.
+pub(crate) fn lines(first: u64, count: u64) -> String {
+    (first..first + count).map(|number| numbered(number) + "\n").collect()
+}
+
+/// Appends to a file as a logging program does.
+pub(crate) fn append(path: &Path, text: &str) {
+    fs::File::options().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}

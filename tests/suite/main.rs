@@ -3,6 +3,7 @@
 
 mod pool;
 mod server;
+mod subscribe;
 mod support;
 mod tail;
 mod tailing;

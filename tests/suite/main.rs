@@ -1,7 +1,9 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod lost_replies;
 mod pool;
+mod proxy;
 mod server;
 mod support;
 mod tail;

@@ -14,8 +14,8 @@ local MAX_MS = 2 ^ 44
 
 -- To be called before anything is written: what a failing script wrote stays written.
 local function check_offset(offset)
-  if offset > MAX_OFFSET then
-    error({ err = 'LOGRELAY offset ' .. whole(offset) .. ' of ' .. LINES .. ' is past the greatest one' })
+  if not (offset >= 0 and offset <= MAX_OFFSET) then
+    error({ err = 'LOGRELAY ' .. LINES .. ' has no room for the offset ' .. whole(offset) })
   end
 end
 

@@ -1,6 +1,7 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod append;
 mod lost_replies;
 mod pool;
 mod proxy;
@@ -8,3 +9,4 @@ mod server;
 mod support;
 mod tail;
 mod tailing;
+mod writing;

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod deploy;
+mod append;
+mod lost_replies;
 mod pool;
+mod proxy;
 mod server;
 mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod writing;

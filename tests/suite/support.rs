@@ -60,6 +60,11 @@ impl TestRedis {
         }
     }
 
+    /// The TCP port of a server that was started with one.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap()
+    }
+
     pub(crate) fn options(&self) -> ConnectOptions {
         ConnectOptions::new(self.url())
     }

@@ -1,8 +1,8 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod deploy;
 mod append;
+mod deploy;
 mod lost_replies;
 mod pool;
 mod proxy;

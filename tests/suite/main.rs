@@ -1,8 +1,14 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod append;
+mod deploy;
+mod lost_replies;
 mod pool;
+mod proxy;
 mod server;
+mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod writing;

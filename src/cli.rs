@@ -71,8 +71,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell where standard error is closed, too.
-            let told = io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {error:#}\n"));
-            ExitCode::from(if told.is_ok() { exit_code(&error) } else { 1 })
+            let written =
+                io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {}\n", told(&error)));
+            ExitCode::from(if written.is_ok() { exit_code(&error) } else { 1 })
         }
     }
 }
@@ -94,6 +95,15 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     // A read of standard input cannot be interrupted and is not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// The error and its causes; a cause that is said already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        already if already.contains(&cause) => told,
+        already => format!("{already}: {cause}"),
+    })
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

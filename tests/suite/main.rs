@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod append;
+mod epochs;
 mod lost_replies;
 mod pool;
 mod proxy;

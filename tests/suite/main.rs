@@ -4,6 +4,7 @@
 mod append;
 mod epochs;
 mod lost_replies;
+mod outage;
 mod pool;
 mod proxy;
 mod server;

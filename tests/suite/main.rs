@@ -5,6 +5,7 @@ mod append;
 mod epochs;
 mod lost_replies;
 mod outage;
+mod paging;
 mod pool;
 mod proxy;
 mod server;

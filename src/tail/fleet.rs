@@ -162,6 +162,8 @@ impl Fleet {
     async fn settle(&mut self, topic: &Topic, newcomers: Vec<(usize, Found)>) {
         if !self.ledgers.contains_key(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
+            // What has a topic that cannot be used is new again at the next look.
+            let Some(records) = records else { return };
             self.ledgers.insert(topic.clone(), records.into_iter().collect());
         }
         let inputs: HashMap<FileId, usize> =

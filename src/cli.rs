@@ -5,9 +5,11 @@
 
 mod check_config;
 mod cursor_file;
+mod dev;
 mod environment;
 mod progress;
 mod redis;
+mod serve;
 mod shutdown;
 mod subscribe;
 mod tail;
@@ -35,7 +37,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Dev(dev::Arguments),
     Tail(tail::Arguments),
+    Serve(serve::Arguments),
     Subscribe(subscribe::Arguments),
     Topics(topics::Arguments),
     CheckConfig(check_config::Arguments),
@@ -79,6 +83,8 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {
+            Command::Dev(arguments) => Box::pin(dev::run(arguments, general, terminal)).await,
+            Command::Serve(arguments) => Box::pin(serve::run(arguments, general, terminal)).await,
             Command::Tail(arguments) => Box::pin(tail::run(arguments, general, terminal)).await,
             Command::Subscribe(arguments) => Box::pin(subscribe::run(arguments, general, terminal)).await,
             Command::Topics(arguments) => topics::run(arguments, general, terminal).await,

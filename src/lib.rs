@@ -22,6 +22,7 @@ pub mod proto;
 pub mod publish;
 pub mod record;
 pub mod retry;
+pub mod serve;
 pub mod store;
 pub mod tail;
 pub mod telemetry;

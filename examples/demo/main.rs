@@ -10,7 +10,7 @@ mod screen;
 
 use std::{env, path::Path, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use logrelay::{
     client::Start,
     store::{PrivateServer, ServerOptions},
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
     let binary = Path::new(&binary);
     let mut screen = Screen::default();
     let outcome = tokio::select! {
-        outcome = timeout(DEADLINE, play(binary, &mut screen)) => outcome.context("it took too long").flatten(),
+        outcome = timeout(DEADLINE, play(binary, &mut screen)) => outcome.unwrap_or_else(|_| bail!("it took too long")),
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C")),
     };
     match outcome {
@@ -85,7 +85,8 @@ async fn play(binary: &Path, screen: &mut Screen) -> anyhow::Result<()> {
         reader.read(sample::LINES, screen).await
     };
     tokio::try_join!(sample.play(), watch)?;
-    ensure!(reader.relays_seen() == addresses, "the reader was to go from relay 1 to relay 2");
+    let both = addresses.each_ref().map(|address| format!("http://{address}"));
+    ensure!(reader.relays_seen() == both, "the reader was to go from relay 1 to relay 2");
 
     screen.chapter("Is it all there?");
     sample.check(&reader)?;

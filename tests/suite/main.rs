@@ -4,6 +4,7 @@
 mod deploy;
 mod pool;
 mod server;
+mod subscribe;
 mod support;
 mod tail;
 mod tailing;

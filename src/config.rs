@@ -18,8 +18,9 @@ pub use self::{
     value::RedisText,
 };
 use crate::{
-    hub, publish, serve,
+    hub, publish,
     record::Host,
+    serve,
     store::{self, RedisUrl, UrlError},
     tail::{
         self, TopicRule,

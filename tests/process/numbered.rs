@@ -60,6 +60,11 @@ impl Log {
         &self.path
     }
 
+    /// How many lines were written, the one that may lack its end among them.
+    pub(crate) fn written(&self) -> u64 {
+        self.next
+    }
+
     /// How many whole lines there are.
     pub(crate) fn lines(&self) -> u64 {
         self.next - u64::from(!self.rest.is_empty())

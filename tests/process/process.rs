@@ -5,7 +5,7 @@ use std::{fs::File, process::Stdio, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
     time::{sleep, timeout},
 };
 
@@ -60,6 +60,11 @@ impl Process {
     pub(crate) fn stderr(&self) -> String {
         let bytes = std::fs::read(self.folder.path().join("stderr")).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Its standard output, when it is a pipe.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     /// Its process id.

@@ -5,9 +5,11 @@
 
 mod check_config;
 mod cursor_file;
+mod dev;
 mod environment;
 mod progress;
 mod redis;
+mod serve;
 mod shutdown;
 mod subscribe;
 mod tail;
@@ -35,7 +37,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Dev(dev::Arguments),
     Tail(tail::Arguments),
+    Serve(serve::Arguments),
     Subscribe(subscribe::Arguments),
     Topics(topics::Arguments),
     CheckConfig(check_config::Arguments),
@@ -67,8 +71,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell where standard error is closed, too.
-            let told = io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {error:#}\n"));
-            ExitCode::from(if told.is_ok() { exit_code(&error) } else { 1 })
+            let written =
+                io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {}\n", told(&error)));
+            ExitCode::from(if written.is_ok() { exit_code(&error) } else { 1 })
         }
     }
 }
@@ -79,6 +84,8 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {
+            Command::Dev(arguments) => Box::pin(dev::run(arguments, general, terminal)).await,
+            Command::Serve(arguments) => Box::pin(serve::run(arguments, general, terminal)).await,
             Command::Tail(arguments) => Box::pin(tail::run(arguments, general, terminal)).await,
             Command::Subscribe(arguments) => Box::pin(subscribe::run(arguments, general, terminal)).await,
             Command::Topics(arguments) => topics::run(arguments, general, terminal).await,
@@ -88,6 +95,15 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     // A read of standard input cannot be interrupted and is not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// The error and its causes; a cause that is said already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        already if already.contains(&cause) => told,
+        already => format!("{already}: {cause}"),
+    })
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -8,7 +8,7 @@ mod value;
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,7 @@ pub use self::{
 use crate::{
     hub, publish,
     record::Host,
+    serve,
     store::{self, RedisUrl, UrlError},
     tail::{
         self, TopicRule,
@@ -31,6 +32,7 @@ use crate::{
 /// How long a stop may take where nothing else is said.
 pub const DEFAULT_SHUTDOWN_TIMEOUT_MS: u64 = 10_000;
 
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7171);
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 
 /// What was set by flags and variables, or in a file.
@@ -63,6 +65,8 @@ pub struct Effective {
     pub publish: publish::Options,
     /// Where the tailer serves its metrics.
     pub metrics_listen: Option<SocketAddr>,
+    /// The relay.
+    pub serve: serve::Options,
     /// How the relay reads.
     pub hub: hub::Options,
 }
@@ -141,14 +145,17 @@ impl Effective {
             tail: tail::Options::new(host, inputs),
             publish: publish::Options::default(),
             metrics_listen: None,
+            serve: serve::Options::new(DEFAULT_LISTEN),
             hub: hub::Options::default(),
         };
         settings.general.apply(&mut effective);
         settings.redis.apply(&mut effective);
         settings.tail.apply(&mut effective);
         settings.serve.apply(&mut effective);
-        // The process ends at the timeout: what the tailer does then has to fit into it.
-        effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 10 * 9;
+        // The process ends at the timeout: what the parts do then has to fit into it, one after
+        // the other where they run together.
+        effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 2;
+        effective.serve.drain_ms = effective.shutdown_timeout_ms / 10 * 4;
         Ok(effective)
     }
 

@@ -165,6 +165,39 @@ settings! {
 settings! {
     /// The relay; section `[serve]` of the file.
     Serve {
+        /// Address on which the relay listens; port 0 takes a free one [default: 127.0.0.1:7171]
+        #[arg(help_heading = "Relay")]
+        listen: SocketAddr = "ADDRESS" => serve.listen,
+        /// Most connections; more wait to be accepted
+        #[arg(help_heading = "Relay")]
+        max_connections: usize = "CONNECTIONS" in 1..=1_000_000 => serve.max_connections,
+        /// Most subscriptions; more are refused
+        #[arg(help_heading = "Relay")]
+        max_subscriptions: usize = "SUBSCRIPTIONS" in 1..=1_000_000 => serve.max_subscriptions,
+        /// Most topics of one subscription
+        #[arg(help_heading = "Relay")]
+        max_topics: usize = "TOPICS" in 1..=100_000 => serve.max_topics,
+        /// Most lines of one batch, where a caller says nothing
+        #[arg(help_heading = "Relay")]
+        batch_lines: u32 = "LINES" in 1..=1_000_000 => serve.batch_lines,
+        /// Most lines of one batch that a caller may ask for
+        #[arg(help_heading = "Relay")]
+        max_batch_lines: u32 = "LINES" in 1..=1_000_000 => serve.max_batch_lines,
+        /// Greatest size of one batch where a caller says nothing, in bytes
+        #[arg(help_heading = "Relay")]
+        batch_bytes: u32 = "BYTES" in 1..=4_194_304 => serve.batch_bytes,
+        /// Greatest size of one batch that a caller may ask for, in bytes
+        #[arg(help_heading = "Relay")]
+        max_batch_bytes: u32 = "BYTES" in 1..=4_194_304 => serve.max_batch_bytes,
+        /// How long a connection may be silent before it is asked whether it lives, in milliseconds
+        #[arg(help_heading = "Relay")]
+        keepalive_ms: u64 = "MS" in 100..=HOUR_MS => serve.keepalive_ms,
+        /// How long a caller that wants one answer waits for Redis, in milliseconds
+        #[arg(help_heading = "Relay")]
+        redis_wait_ms: u64 = "MS" in 1..=HOUR_MS => serve.redis_wait_ms,
+        /// How often health asks Redis, and how long it waits for the answer, in milliseconds
+        #[arg(help_heading = "Relay")]
+        probe_ms: u64 = "MS" in 10..=HOUR_MS => serve.probe_ms,
         /// What is kept of a topic for readers at its tail, in bytes
         #[arg(help_heading = "Relay")]
         window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,

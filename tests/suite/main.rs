@@ -1,9 +1,17 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod append;
 mod deploy;
+mod epochs;
+mod lost_replies;
+mod outage;
+mod paging;
 mod pool;
+mod proxy;
 mod server;
+mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod writing;

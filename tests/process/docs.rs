@@ -1,8 +1,9 @@
-//! What the README and the compose file say of logrelay, held against what it says itself.
+//! What is written about logrelay, held against what it says itself and against its tests.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 const README: &str = include_str!("../../README.md");
+const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
 
 /// What `logrelay` prints when it is run with these arguments, and nothing else.
@@ -59,4 +60,21 @@ fn every_variable_in_the_compose_file_is_one_of_its_command() {
     for variable in variables {
         assert!(help.contains(&format!("{variable}]")), "{variable}");
     }
+}
+
+#[test]
+fn every_invariant_has_the_test_that_is_named_beside_it() {
+    let table = ARCHITECTURE.split_once("| the test that shows it |").unwrap().1;
+    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
+    let mut tests = 0;
+    for row in rows {
+        let named = row.rsplit('`').nth(1).unwrap();
+        let (module, test) = named.rsplit_once("::").unwrap();
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{}.rs", module.replace("::", "/")));
+        let source = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{named}: no {}", file.display()));
+        assert!(source.contains(&format!("fn {test}(")), "{named} is not in {}", file.display());
+        tests += 1;
+    }
+    assert!(tests > 20, "the table was not found");
 }

@@ -12,7 +12,7 @@
 //!
 //! [`record`] has the values that travel through all of them, [`proto`] the contract
 //! on the wire, [`retry`] the delays. [`cli`] puts the rooms together, as
-//! [`config`](cli) says.
+//! [`config`] says, and [`telemetry`] tells how it goes.
 
 pub mod cli;
 pub mod client;

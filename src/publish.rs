@@ -121,12 +121,13 @@ impl Publisher {
         self.roster.add(topic, key, record)
     }
 
-    /// The records of all sources of a host in a topic. Waits as long as Redis is away.
-    pub async fn records(&self, topic: &Topic, host: &Host) -> Vec<(SourceKey, Record)> {
+    /// The records of all sources of a host in a topic; none while this topic cannot be
+    /// used, though others can. Waits as long as Redis is away.
+    pub async fn records(&self, topic: &Topic, host: &Host) -> Option<Vec<(SourceKey, Record)>> {
         loop {
-            let turn = self.gate.enter(topic).await;
+            let turn = self.gate.enter_unless_shut(Some(topic)).await?;
             if let Some(records) = turn.end_read(self.store.records(topic, host).await) {
-                return records;
+                return Some(records);
             }
         }
     }

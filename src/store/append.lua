@@ -32,6 +32,7 @@ end
 local base, ms
 local function add()
   base, ms = state.next, math.max(now_ms(), state.ms)
+  check_offset(base)
   check_offset(base + lines)
   return redis.pcall('XADD', LINES, whole(base + lines - 1) .. '-' .. whole(ms),
     'v', '1', 'e', state.epoch, 'n', whole(lines), 's', whole(state.bytes + #payload), field, payload)

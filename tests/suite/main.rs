@@ -3,7 +3,10 @@
 
 mod append;
 mod deploy;
+mod epochs;
 mod lost_replies;
+mod outage;
+mod paging;
 mod pool;
 mod proxy;
 mod server;

@@ -23,7 +23,7 @@ pub(super) fn bar(terminal: &Terminal) -> ProgressBar {
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
     bar.with_style(style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
         // Writing to the text of a bar cannot fail.
-        drop(write!(text, "{:.0}/s", state.per_sec()));
+        write!(text, "{:.0}/s", state.per_sec()).unwrap_or_default();
     }))
 }
 

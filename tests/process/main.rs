@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod dev;
+mod docs;
 mod killed_subscriber;
 mod killed_tailer;
 mod million;

@@ -1,7 +1,9 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod outage;
 mod pool;
+mod resume;
 mod server;
 mod subscribe;
 mod support;

@@ -60,6 +60,11 @@ impl TestRedis {
         }
     }
 
+    /// The TCP port, of one that has it.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap()
+    }
+
     pub(crate) fn options(&self) -> ConnectOptions {
         ConnectOptions::new(self.url())
     }

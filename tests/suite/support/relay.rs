@@ -141,12 +141,15 @@ impl Lines {
 
     /// The next message that is no heartbeat.
     pub(crate) async fn event(&mut self) -> Event {
-        loop {
-            match self.next().await.unwrap().expect("the stream ended") {
-                Event::Heartbeat(_) => {}
-                event => return event,
+        let no_heartbeat = async {
+            loop {
+                match self.next().await.unwrap().expect("the stream ended") {
+                    Event::Heartbeat(_) => {}
+                    event => return event,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, no_heartbeat).await.expect("nothing but heartbeats came")
     }
 
     pub(crate) async fn opened(&mut self) -> proto::Opened {

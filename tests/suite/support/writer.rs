@@ -72,6 +72,11 @@ impl Writer {
         self.record.clone()
     }
 
+    /// The same source at another server, which knows it.
+    pub(crate) fn moved_to(self, redis: &TestRedis) -> Self {
+        Self { store: redis.store(), ..self }
+    }
+
     /// Goes back to where it stood.
     pub(crate) fn go_back(&mut self, record: Record) {
         self.record = record;

@@ -42,7 +42,9 @@ impl Writer {
     pub(crate) async fn try_append<T: AsRef<[u8]>>(&mut self, lines: &[T]) -> Appended {
         let source = proto::Source { key: self.source.to_string(), ..Default::default() };
         let mut builder = BatchBuilder::new(&source, self.record.position, self.record.details.next_line);
-        lines.iter().for_each(|line| builder.push(line.as_ref(), 0));
+        for line in lines {
+            builder.push(line.as_ref(), 0);
+        }
         let bytes: usize = lines.iter().map(|line| line.as_ref().len() + 1).sum();
         let position = self.record.position + bytes as u64;
         let batch = builder.seal(position).unwrap();

@@ -4,12 +4,16 @@
 mod append;
 mod deploy;
 mod epochs;
+mod hub;
 mod lost_replies;
 mod outage;
 mod paging;
 mod pool;
 mod proxy;
+mod resume;
+mod serve;
 mod server;
+mod silence;
 mod subscribe;
 mod support;
 mod tail;

@@ -228,3 +228,6 @@ async fn wait(changed: impl Future<Output = ()>, until: Option<Instant>) {
         None => changed.await,
     }
 }
+
+#[cfg(test)]
+mod tests;

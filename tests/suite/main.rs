@@ -3,8 +3,10 @@
 
 mod append;
 mod epochs;
+mod failover;
 mod lost_replies;
 mod outage;
+mod paging;
 mod pool;
 mod proxy;
 mod server;

@@ -11,6 +11,7 @@ use logrelay::{
     publish::{Metrics, Options, Outcome, Publisher, Standing},
     record::{Details, SourceKey, Topic},
     store::{ConnectOptions, Store},
+    tail::{self, TopicRule},
 };
 use tokio::{task::JoinSet, time::sleep};
 use tracing::subscriber::DefaultGuard;
@@ -150,7 +151,7 @@ async fn publish(publisher: &Publisher, standing: &Standing, count: u64) {
 }
 
 async fn next_of(store: &Store, topic: &Topic) -> u64 {
-    store.resolve(topic).await.unwrap().map_or(0, |found| found.timeline.next().get())
+    store.resolve(topic).await.ok().flatten().map_or(0, |found| found.timeline.next().get())
 }
 
 #[tokio::test]
@@ -189,6 +190,32 @@ async fn a_topic_that_cannot_be_used_waits_alone() {
     assert_eq!(said.0, said.1, "{}", logs.text());
     // Twice where the failover, which has no such key, was quicker than this test.
     assert!((1..=2).contains(&said.0), "{}", logs.text());
+}
+
+#[tokio::test]
+async fn files_of_other_topics_are_followed_beside_one_that_cannot_be_used() {
+    let redis = TestRedis::start().await;
+    redis.control().await.run::<()>("SET logrelay:{bad}:state mine").await;
+    let by_name = |mut options: tail::Options| {
+        options.inputs[0].topic = TopicRule::FileStem;
+        options
+    };
+    let mut tailing = Tailing::prepare(&redis, "*.log", by_name).await;
+    let store = store_of(&redis);
+    let has = async |name: &str, count| {
+        eventually(name, async || next_of(&store, &topic(name)).await == count).await;
+    };
+    for name in ["bad.log", "good.log"] {
+        append(&tailing.path(name), &lines(0, 10));
+    }
+    tailing.resume().await;
+    has("good", 10).await;
+    append(&tailing.path("good.log"), &lines(10, 10));
+    append(&tailing.path("later.log"), &lines(0, 10));
+    has("good", 20).await;
+    has("later", 10).await;
+    redis.control().await.run::<()>("DEL logrelay:{bad}:state").await;
+    has("bad", 10).await;
 }
 
 #[tokio::test]

@@ -159,6 +159,11 @@ impl Control {
         command.query_async(&mut self.0).await.unwrap()
     }
 
+    /// Runs a command whose answer does not matter, but that it is no error.
+    pub(crate) async fn send(&mut self, command: &redis::Cmd) {
+        command.query_async::<redis::Value>(&mut self.0).await.unwrap();
+    }
+
     /// The ids of the connections named `name`, in the order in which they were opened.
     pub(crate) async fn ids(&mut self, name: &str) -> Vec<u64> {
         let list: String = self.run("CLIENT LIST").await;

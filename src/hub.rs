@@ -10,6 +10,7 @@
 //! turn. Nobody is disconnected for being slow.
 
 mod feed;
+mod fetch;
 mod metrics;
 mod outage;
 mod page;
@@ -32,6 +33,7 @@ use prometheus_client::registry::Registry;
 use tokio::{
     sync::{Notify, watch},
     task::{JoinError, JoinSet},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -47,6 +49,9 @@ pub use self::{
     start::{Opening, Start},
 };
 use crate::{record::Topic, store::Store};
+
+/// How long the end of a hub waits for answers to its last commands.
+const ERRANDS_WAIT: Duration = Duration::from_secs(1);
 
 /// How a hub reads and what it may hold.
 #[derive(Debug, Clone)]
@@ -134,7 +139,7 @@ impl Hub {
     pub fn new(options: Options, store: Store, registry: &mut Registry) -> Self {
         let inner = Inner {
             store,
-            metrics: Metrics::new(registry),
+            metrics: Metrics::register(registry),
             outages: Outages::new(),
             pages: PageMemory::new(options.pages_bytes, options.page_bytes),
             options,
@@ -169,7 +174,9 @@ impl Hub {
         }
         feeds.shutdown().await;
         self.inner.errands.close();
-        self.inner.errands.wait().await;
+        if timeout(ERRANDS_WAIT, self.inner.errands.wait()).await.is_err() {
+            tracing::debug!("commands to redis were left without their answer");
+        }
         Ok(())
     }
 }

@@ -13,13 +13,14 @@ fn with_variable(arg: Arg) -> Arg {
     match arg.get_long() {
         Some(long) if !matches!(long, "help" | "version") => {
             let name = variable(long);
-            arg.env(name)
+            // Help says which variable there is, not what may be a password in it.
+            arg.env(name).hide_env_values(true)
         }
         _ => arg,
     }
 }
 
 /// The variable of a flag.
-fn variable(long: &str) -> String {
+pub(super) fn variable(long: &str) -> String {
     format!("LOGRELAY_{}", long.replace('-', "_").to_ascii_uppercase())
 }

@@ -18,7 +18,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry) -> Self {
         let all = Self::default();
         let hub = registry.sub_registry_with_prefix("logrelay_hub");
         hub.register("topics", "Topics that are followed", all.topics.clone());

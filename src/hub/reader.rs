@@ -3,7 +3,6 @@
 //! of its timeline.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::poll_fn,
     pin::Pin,
@@ -13,11 +12,11 @@ use std::{
 };
 
 use futures_util::Stream as _;
-use tokio::time::sleep;
 use tokio_stream::wrappers::WatchStream;
 
 use super::{
     Inner,
+    fetch::{self, Fetch},
     page::{Page, PageCount, bytes_of},
     resume::{Resume, decide, decide_anyway},
     topic::{HotTopic, TopicState},
@@ -25,7 +24,6 @@ use super::{
 };
 use crate::{
     record::{Cursor, Epoch, Offset, Timeline, Topic},
-    retry::Backoff,
     store::Entry,
 };
 
@@ -105,7 +103,7 @@ pub struct Reader {
     is_dry: bool,
     page: Option<Page>,
     count: PageCount,
-    fetch: Option<Pin<Box<dyn Future<Output = Option<Page>> + Send>>>,
+    fetch: Option<Fetch>,
     /// The last page was empty.
     found_nothing: bool,
     /// Something did not fit and the timeline was looked up: what does not fit again
@@ -163,9 +161,14 @@ impl Reader {
         self.topic.state().timeline.as_ref().map_or(Offset::ZERO, Timeline::next)
     }
 
-    /// Gives up the page that it holds, when nobody takes from it: it is read again.
+    /// Gives up its page, and one that is on its way, when nobody takes from it: it is
+    /// read again.
     pub fn release_page(&mut self) {
         self.page = None;
+        self.fetch = None;
+        // Nothing was looked up, perhaps: what did not fit is looked at anew.
+        self.settled = false;
+        self.found_nothing = false;
     }
 
     /// What comes next. Waits while there is nothing, also while Redis is away;
@@ -202,8 +205,10 @@ impl Reader {
                 Look::Fail(error) => return Poll::Ready(Err(error)),
                 Look::Again => {}
                 Look::Wait => self.is_dry = true,
-                Look::Read(offset) => self.fetch = Some(self.read_page(offset)),
-                Look::Refresh(after) => self.fetch = Some(self.refresh(after)),
+                Look::Read(offset) => {
+                    self.fetch = Some(fetch::page(&self.hub, &self.topic, offset, self.count.get()));
+                }
+                Look::Refresh(after) => self.fetch = Some(fetch::timeline(&self.hub, &self.topic, after)),
             }
         }
     }
@@ -341,41 +346,6 @@ impl Reader {
             self.caught_up = false;
         }
         Look::Step(step)
-    }
-
-    /// Reads a page from `offset` on, for as long as Redis is away.
-    fn read_page(&self, offset: Offset) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>> {
-        let (hub, topic, count) = (Arc::clone(&self.hub), Arc::clone(&self.topic), self.count.get());
-        Box::pin(async move {
-            let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-            loop {
-                let room = hub.pages.reserve().await;
-                match hub.store.page(&topic.name, offset, count).await {
-                    Ok(items) => {
-                        hub.metrics.pages.inc();
-                        hub.metrics.page_bytes.inc_by(bytes_of(&items) as u64);
-                        return Some(Page { items: VecDeque::from(items), _room: room });
-                    }
-                    Err(error) => tracing::debug!(topic = %topic.name, %error, "a page could not be read"),
-                }
-                drop(room);
-                sleep(backoff.next_delay()).await;
-            }
-        })
-    }
-
-    /// Looks up the timeline, for as long as Redis is away.
-    fn refresh(&self, after: Duration) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>> {
-        let (hub, topic) = (Arc::clone(&self.hub), Arc::clone(&self.topic));
-        Box::pin(async move {
-            sleep(after).await;
-            let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-            while let Err(error) = topic.refresh(&hub.store).await {
-                tracing::debug!(topic = %topic.name, %error, "a topic could not be resolved");
-                sleep(backoff.next_delay()).await;
-            }
-            None
-        })
     }
 }
 

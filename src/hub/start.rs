@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Reader;
+use super::{Reader, fetch};
 use crate::{
     record::{Cursor, Epoch, Offset, Timeline},
     retry::Backoff,
@@ -50,7 +50,7 @@ impl Reader {
     }
 
     async fn try_start(&mut self, start: Start) -> Result<Opening, store::Error> {
-        self.topic.refresh(&self.hub.store).await?;
+        fetch::refresh(&self.hub, &self.topic).await?;
         let found = {
             let state = self.topic.state();
             let timeline = state.timeline.clone().filter(|_| !state.is_absent);

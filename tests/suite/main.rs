@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod append;
+mod deploy;
 mod epochs;
 mod failover;
 mod lost_replies;
@@ -10,6 +11,7 @@ mod paging;
 mod pool;
 mod proxy;
 mod server;
+mod subscribe;
 mod support;
 mod tail;
 mod tailing;

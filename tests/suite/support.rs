@@ -2,6 +2,9 @@
 //! replaced by an older copy of itself.
 #![allow(dead_code, reason = "every suite takes what it needs")]
 
+pub(crate) mod relay;
+pub(crate) mod writer;
+
 use std::{
     fs, io,
     net::TcpListener,
@@ -9,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use logrelay::store::{ConnectOptions, Connector, Pool, PrivateServer, RedisUrl, ServerOptions};
+use logrelay::store::{self, ConnectOptions, Connector, Pool, PrivateServer, RedisUrl, ServerOptions, Store};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -72,6 +75,10 @@ impl TestRedis {
 
     pub(crate) fn pool(&self) -> Pool {
         Pool::new(self.connector(), &self.options())
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::new(store::Options { connect: self.options(), prefix: "logrelay".to_owned() }).unwrap()
     }
 
     /// A connection that is none of logrelay's.

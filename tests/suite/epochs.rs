@@ -71,7 +71,7 @@ async fn the_history_loses_an_epoch_only_when_its_end_is_trimmed() {
     writer.append(10).await;
     assert_eq!(begins(&store, &topic).await, [0, 10, 20, 30, 40]);
     for (trimmed, wanted) in [(1, vec![0, 10, 20, 30, 40, 50]), (2, vec![10, 20, 30, 40, 50, 50])] {
-        control.run::<()>(&format!("XTRIM logrelay:{{t}}:lines MINID {}0", trimmed)).await;
+        control.run::<()>(&format!("XTRIM logrelay:{{t}}:lines MINID {trimmed}0")).await;
         control.run::<()>("DEBUG CHANGE-REPL-ID").await;
         assert_eq!(begins(&store, &topic).await, wanted);
         let resolved = store.resolve(&topic).await.unwrap().unwrap();

@@ -4,6 +4,7 @@
 mod append;
 mod deploy;
 mod epochs;
+mod failover;
 mod hub;
 mod lost_replies;
 mod outage;

@@ -16,7 +16,6 @@ use logrelay::store::RedisUrl;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
-    sync::watch,
     task::JoinSet,
     time::sleep,
 };
@@ -40,13 +39,11 @@ pub(crate) enum Fate {
 type Judge = Box<dyn FnMut(&[u8]) -> Fate + Send>;
 
 struct Shared {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     judge: Mutex<Judge>,
     requests: AtomicU64,
     faults: AtomicU64,
     connections: AtomicU64,
-    /// While true, no connection is taken and nothing goes through.
-    away: watch::Sender<bool>,
 }
 
 /// The proxy; its tasks end with it.
@@ -62,12 +59,11 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            server: SocketAddr::from(([127, 0, 0, 1], port)),
+            server: Mutex::new(local(port)),
             judge: Mutex::new(Box::new(|_| Fate::Pass)),
             requests: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             connections: AtomicU64::new(0),
-            away: watch::Sender::new(false),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
@@ -88,13 +84,9 @@ impl Proxy {
         self.judge(|_| Fate::Pass);
     }
 
-    /// Ends all connections, and each new one at once.
-    pub(crate) fn go_away(&self) {
-        self.shared.away.send_replace(true);
-    }
-
-    pub(crate) fn come_back(&self) {
-        self.shared.away.send_replace(false);
+    /// Leads new connections to this port of 127.0.0.1; those that are there stay.
+    pub(crate) fn lead_to(&self, port: u16) {
+        *self.shared.server.lock().unwrap() = local(port);
     }
 
     /// Requests seen so far.
@@ -107,7 +99,7 @@ impl Proxy {
         self.shared.faults.load(Ordering::Relaxed)
     }
 
-    /// Connections opened so far, also those that were refused.
+    /// Connections opened so far.
     pub(crate) fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
@@ -141,21 +133,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         while connections.try_join_next().is_some() {}
         shared.connections.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            let mut away = shared.away.subscribe();
-            tokio::select! {
-                // An error is the end of one side; dropping both tells the other.
-                _ = serve(client, &shared) => {}
-                _ = away.wait_for(|away| *away) => {}
-            }
-        });
+        // An error is the end of one side; dropping both tells the other.
+        connections.spawn(async move { drop(serve(client, &shared).await) });
     }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// One request after the other; the client does not pipeline more than it waits for.
 async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let server = TcpStream::connect(shared.server).await?;
+    let server = *shared.server.lock().unwrap();
+    let server = TcpStream::connect(server).await?;
     server.set_nodelay(true)?;
     let (from_client, mut to_client) = client.split();
     let (from_server, mut to_server) = server.into_split();

@@ -4,12 +4,15 @@
 mod append;
 mod deploy;
 mod epochs;
+mod failover;
+mod half_open;
 mod lost_replies;
 mod outage;
 mod paging;
 mod pool;
 mod proxy;
 mod server;
+mod spine;
 mod subscribe;
 mod support;
 mod tail;

@@ -62,7 +62,7 @@ async fn a_cursor_file_is_for_one_process_and_its_topics() {
     let dev = Dev::start().await;
     let cursors = dev.path("cursors");
     let file = format!("--cursor-file {}", cursors.display());
-    let reader = Process::start(&dev.subscribe(&file));
+    let mut reader = Process::start(&dev.subscribe(&file));
     wait_for("the cursor file", || cursors.exists().then_some(())).await;
     let second = run(&dev.subscribe(&file)).await;
     assert_eq!(second.status.code(), Some(1));

@@ -1,128 +1,284 @@
-//! A replica becomes the master: writers that are connected to it wait until it is, and
-//! writers that are connected to the old master find the new one.
+//! Redis forgets, is wiped, killed, or changes its name: what readers of files hear.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use logrelay::{
-    record::Offset,
-    store::{Appended, ConnectOptions, Error},
-};
-use tokio::{task::JoinSet, time::sleep};
-use tokio_util::sync::CancellationToken;
+use std::path::PathBuf;
 
 use crate::{
-    epochs::{assert_contents, begins},
-    proxy::Proxy,
-    support::{TestRedis, eventually},
+    spine::{Mirror, Program, Reader, Told},
+    support::{TestRedis, relay::TestRelay},
     tailing::{Tailing, append, lines},
-    writing::{Writer, entries, store_of, topic},
 };
 
-/// The lines of one writer until it is told to stop; it waits while nobody is master.
-async fn write_on(mut writer: Writer, stop: CancellationToken) -> (Writer, u64) {
-    let mut refused = 0;
-    while !stop.is_cancelled() {
-        match writer.try_append(2).await {
-            Ok(Appended::Stored { .. }) => {}
-            Err(Error::NotMaster { .. }) => {
-                refused += 1;
-                sleep(Duration::from_millis(5)).await;
+/// A tailer of two files: one that is written to, and one that is hardly ever.
+struct Host {
+    tailing: Tailing,
+    busy: PathBuf,
+    quiet: PathBuf,
+    busy_lines: u64,
+    quiet_lines: u64,
+}
+
+impl Host {
+    async fn start(redis: &TestRedis) -> Self {
+        let tailing = Tailing::start(redis, "*.log").await;
+        let (busy, quiet) = (tailing.path("busy.log"), tailing.path("quiet.log"));
+        Self { tailing, busy, quiet, busy_lines: 0, quiet_lines: 0 }
+    }
+
+    fn write(&mut self) {
+        append(&self.busy, &lines(self.busy_lines, 150));
+        self.busy_lines += 150;
+    }
+
+    fn write_to_both(&mut self) {
+        self.write();
+        append(&self.quiet, &lines(self.quiet_lines, 1));
+        self.quiet_lines += 1;
+    }
+
+    fn lines(&self) -> u64 {
+        self.busy_lines + self.quiet_lines
+    }
+
+    /// Waits until a reader has all lines, and looks at them.
+    async fn is_read_by(&self, reader: &Reader) {
+        reader.until(self.lines()).await;
+        reader.has_each_once(&[(&self.busy, self.busy_lines), (&self.quiet, self.quiet_lines)]);
+    }
+}
+
+/// What happens between two failovers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Between {
+    Appends,
+    /// Nobody writes; readers hear of the first one before the second.
+    Nothing,
+    /// The second one follows at once.
+    NoTime,
+}
+
+/// Which copy takes over the second time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Second {
+    Older,
+    Same,
+    /// One that was made after the first failover.
+    Newer,
+}
+
+async fn fail_over_twice(between: Between, second: Second) {
+    let mut redis = TestRedis::start().await;
+    let relay = TestRelay::start(&redis).await;
+    let mut host = Host::start(&redis).await;
+    let topic = host.tailing.topic().clone();
+    let (live, later) = (Reader::start(&relay, &topic), Reader::start(&relay, &topic));
+    let mirror = Mirror::start(&relay, &topic).await;
+
+    host.write_to_both();
+    live.until(host.lines()).await;
+    let older = redis.copy();
+    host.write_to_both();
+    live.until(host.lines()).await;
+    let mut copy = redis.copy();
+    host.write_to_both();
+    host.is_read_by(&live).await;
+    later.until(host.lines()).await;
+    let later = later.pause().await;
+
+    if between == Between::Nothing {
+        host.tailing.stop().await;
+    }
+    redis.replace_with(&copy).await;
+    match between {
+        Between::Appends => {
+            host.write();
+            host.is_read_by(&live).await;
+            if second == Second::Newer {
+                copy = redis.copy();
             }
-            other => panic!("{other:?}"),
+            host.write_to_both();
+            host.is_read_by(&live).await;
         }
+        Between::Nothing => live.until_told(1).await,
+        Between::NoTime => {}
     }
-    (writer, refused)
+    redis.replace_with(if second == Second::Older { &older } else { &copy }).await;
+    if between == Between::Nothing {
+        host.tailing.resume().await;
+    }
+    host.write();
+    host.is_read_by(&live).await;
+    live.was_only_rewound();
+    host.tailing.until_lines(host.lines()).await;
+    mirror.shows(&host.tailing).await;
+
+    let elsewhere = TestRelay::start(&redis).await;
+    for relay in [&relay, &elsewhere] {
+        let later = later.twin().resume(relay);
+        host.is_read_by(&later).await;
+        later.was_only_rewound();
+    }
+    let late = Reader::start(&elsewhere, &topic);
+    host.is_read_by(&late).await;
+    late.was_told_nothing();
 }
 
 #[tokio::test]
-async fn writers_of_a_promoted_replica_wait_and_then_go_on_with_no_line_skipped() {
-    let master = TestRedis::with_port(&[]).await;
-    let port = master.port().to_string();
-    let topic = topic("t");
-    let on_master = store_of(&master);
-    let mut writers = Vec::new();
-    for _ in 0..8 {
-        let mut writer = Writer::register(&on_master, &topic).await;
-        writer.append(5).await;
-        writers.push(writer);
-    }
-    let replica = TestRedis::with_args(&["--replicaof", "127.0.0.1", &port]).await;
-    let mut control = replica.control().await;
-    eventually("the replica has all", async || {
-        control.run::<i64>("XLEN logrelay:{t}:lines").await == 8
-            && control.run::<String>("INFO replication").await.contains("master_link_status:up")
-    })
-    .await;
-
-    let (stop, on_replica) = (CancellationToken::new(), store_of(&replica));
-    let mut tasks = JoinSet::new();
-    for mut writer in writers {
-        writer.store = on_replica.clone();
-        tasks.spawn(write_on(writer, stop.clone()));
-    }
-    sleep(Duration::from_millis(100)).await;
-    assert_eq!(control.run::<i64>("XLEN logrelay:{t}:lines").await, 8, "a replica was written to");
-    // Lines that the replica never gets: they are lost, and nobody counts on them.
-    control.run::<()>("REPLICAOF NO ONE").await;
-    eventually("writers go on", async || control.run::<i64>("XLEN logrelay:{t}:lines").await > 200).await;
-    stop.cancel();
-
-    let mut next_lines = BTreeMap::new();
-    for (writer, refused) in tasks.join_all().await {
-        assert!(refused > 0, "it never saw the replica");
-        next_lines.insert(writer.key.to_string(), writer.record.details.next_line);
-    }
-    assert_eq!(begins(&on_replica, &topic).await, [0, 40]);
-    // Of every source, its lines in order, none skipped and none twice.
-    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-    for entry in entries(&on_replica, &topic, Offset::ZERO.get()).await {
-        let source = entry.batch.head().source.clone().unwrap().key;
-        let next = seen.entry(source).or_default();
-        assert_eq!(entry.batch.head().first_line, *next);
-        *next += u64::from(entry.batch.lines());
-    }
-    assert_eq!(seen, next_lines);
+async fn two_failovers_with_lines_between_lose_nothing() {
+    fail_over_twice(Between::Appends, Second::Newer).await;
 }
 
 #[tokio::test]
-async fn a_tailer_waits_for_the_promotion_of_its_replica() {
-    let master = TestRedis::with_port(&[]).await;
-    let port = master.port().to_string();
-    let replica = TestRedis::with_args(&["--replicaof", "127.0.0.1", &port]).await;
-    let tailing = Tailing::start(&replica, "*.log").await;
-    append(&tailing.path("busy.log"), &lines(0, 1000));
-    append(&tailing.path("quiet.log"), "quiet\n");
-    let mut control = replica.control().await;
-    sleep(Duration::from_millis(300)).await;
-    assert_eq!(control.run::<i64>("DBSIZE").await, 0);
-    control.run::<()>("REPLICAOF NO ONE").await;
-    tailing.until_lines(1001).await;
-    assert_contents(&tailing, 1000).await;
+async fn two_failovers_to_the_same_copy_lose_nothing() {
+    fail_over_twice(Between::Appends, Second::Same).await;
 }
 
 #[tokio::test]
-async fn connections_to_a_demoted_master_are_left_for_where_its_name_leads_now() {
-    let old = TestRedis::with_port(&[]).await;
-    let new = TestRedis::with_port(&["--replicaof", "127.0.0.1", &old.port().to_string()]).await;
-    let proxy = Proxy::to(old.port()).await;
-    let connect = ConnectOptions::new(proxy.url());
-    let mut tailing = Tailing::prepare(&new, "*.log", |options| options).await.over(connect);
-    tailing.resume().await;
-    append(&tailing.path("busy.log"), &lines(0, 1000));
-    append(&tailing.path("quiet.log"), "quiet\n");
-    let (mut on_old, mut on_new) = (old.control().await, new.control().await);
-    let stream = format!("XLEN logrelay:{{{}}}:lines", tailing.topic());
-    eventually("all is on the old one", async || {
-        let entries = on_old.run::<i64>(&stream).await;
-        entries >= 2 && entries == on_new.run::<i64>(&stream).await
-    })
-    .await;
+async fn two_failovers_to_ever_older_copies_lose_nothing() {
+    fail_over_twice(Between::Appends, Second::Older).await;
+}
 
-    on_new.run::<()>("REPLICAOF NO ONE").await;
-    proxy.lead_to(new.port());
-    on_old.run::<()>(&format!("REPLICAOF 127.0.0.1 {}", new.port())).await;
-    append(&tailing.path("busy.log"), &lines(1000, 1000));
-    tailing.until_lines(2001).await;
-    assert_contents(&tailing, 2000).await;
-    assert_eq!(tailing.epochs().await, 2);
+#[tokio::test]
+async fn two_failovers_without_a_line_between_lose_nothing() {
+    fail_over_twice(Between::Nothing, Second::Same).await;
+    fail_over_twice(Between::Nothing, Second::Older).await;
+}
+
+#[tokio::test]
+async fn two_failovers_at_once_lose_nothing() {
+    fail_over_twice(Between::NoTime, Second::Same).await;
+    fail_over_twice(Between::NoTime, Second::Older).await;
+}
+
+#[tokio::test]
+async fn an_epoch_that_is_lost_as_a_whole_is_a_reset_only_where_nobody_remembers_it() {
+    let mut redis = TestRedis::start().await;
+    let relay = TestRelay::start(&redis).await;
+    let mut host = Host::start(&redis).await;
+    let topic = host.tailing.topic().clone();
+    let (live, later) = (Reader::start(&relay, &topic), Reader::start(&relay, &topic));
+    host.write_to_both();
+    live.until(host.lines()).await;
+    let copy = redis.copy();
+    host.write_to_both();
+    live.until(host.lines()).await;
+    redis.replace_with(&copy).await;
+    host.write_to_both();
+    live.until(host.lines()).await;
+    later.until(host.lines()).await;
+    let later = later.pause().await;
+    let told = live.told().len();
+
+    redis.replace_with(&copy).await;
+    host.write_to_both();
+    host.is_read_by(&live).await;
+    live.was_only_rewound();
+    assert!(live.told().len() > told);
+
+    let here = later.twin().resume(&relay);
+    host.is_read_by(&here).await;
+    here.was_only_rewound();
+    let elsewhere = TestRelay::start(&redis).await;
+    let there = later.resume(&elsewhere);
+    host.is_read_by(&there).await;
+    assert!(matches!(there.told().last(), Some(Told::Reset { to: 0, .. })), "{:?}", there.told());
+}
+
+#[tokio::test]
+async fn a_wiped_redis_resets_readers_and_gives_all_that_is_in_the_files() {
+    let redis = TestRedis::start().await;
+    let relay = TestRelay::start(&redis).await;
+    let mut host = Host::start(&redis).await;
+    let topic = host.tailing.topic().clone();
+    let live = Reader::start(&relay, &topic);
+    let mirror = Mirror::start(&relay, &topic).await;
+    for round in 1..4 {
+        host.write_to_both();
+        live.until(host.lines()).await;
+        redis.control().await.run::<()>("FLUSHALL").await;
+        live.until_told(round).await;
+        host.write_to_both();
+        host.is_read_by(&live).await;
+        let told = live.told();
+        assert!(told.len() == round && told.iter().all(|told| matches!(told, Told::Reset { to: 0, .. })));
+        host.tailing.until_lines(host.lines()).await;
+        mirror.shows(&host.tailing).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_replication_id_under_eight_writers_is_one_epoch_and_nothing_to_readers() {
+    let redis = TestRedis::with_args(&["--enable-debug-command", "yes"]).await;
+    let relay = TestRelay::start(&redis).await;
+    let tailing = Tailing::start(&redis, "*.log").await;
+    let programs: Vec<_> =
+        (0..8).map(|index| Program::start(tailing.path(&format!("{index}.log")), 0)).collect();
+    tailing.until_sources(8).await;
+    let live = Reader::start(&relay, tailing.topic());
+    let mirror = Mirror::start(&relay, tailing.topic()).await;
+    for epochs in 2..5 {
+        tailing.until_lines(live.count() + 500).await;
+        redis.control().await.run::<()>("DEBUG CHANGE-REPL-ID").await;
+        tailing.until_lines(live.count() + 500).await;
+        assert_eq!(tailing.epochs().await, epochs);
+    }
+    let mut files = Vec::new();
+    for program in programs {
+        files.push(program.stop().await);
+    }
+    live.until(files.iter().map(|(_, lines)| lines).sum()).await;
+    let files: Vec<_> = files.iter().map(|(path, lines)| (path.as_path(), *lines)).collect();
+    live.has_each_once(&files);
+    live.was_told_nothing();
+    mirror.shows(&tailing).await;
+    assert_eq!(tailing.epochs().await, 4);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_ten_times_loses_no_line_and_tells_readers_nothing() {
+    let mut redis = TestRedis::start().await;
+    let relay = TestRelay::start(&redis).await;
+    let tailing = Tailing::start(&redis, "*.log").await;
+    let program = Program::start(tailing.path("busy.log"), 0);
+    let live = Reader::start(&relay, tailing.topic());
+    let mirror = Mirror::start(&relay, tailing.topic()).await;
+    for round in 0..10 {
+        tailing.until_lines(live.count() + 200).await;
+        redis.kill().await;
+        if round % 4 == 0 {
+            live.until_redis_ok(false).await;
+        }
+        redis.start_again().await;
+    }
+    let (path, count) = program.stop().await;
+    live.until(count).await;
+    live.has_each_once(&[(&path, count)]);
+    live.was_told_nothing();
+    live.until_redis_ok(true).await;
+    mirror.shows(&tailing).await;
+    assert_eq!(tailing.epochs().await, 11);
+}
+
+#[tokio::test]
+async fn a_reader_may_change_relays_all_the_time_while_redis_forgets() {
+    let mut redis = TestRedis::start().await;
+    let relays = [TestRelay::start(&redis).await, TestRelay::start(&redis).await];
+    let mut host = Host::start(&redis).await;
+    let topic = host.tailing.topic().clone();
+    host.write_to_both();
+    let mut reader = Reader::start(&relays[0], &topic);
+    host.is_read_by(&reader).await;
+    let mut copy = None;
+    for round in 0..20 {
+        match round {
+            7 => copy = Some(redis.copy()),
+            9 => redis.replace_with(copy.as_ref().unwrap()).await,
+            _ => {}
+        }
+        host.write();
+        reader = reader.pause().await.resume(&relays[round % 2]);
+        host.is_read_by(&reader).await;
+    }
+    host.write_to_both();
+    host.is_read_by(&reader).await;
+    reader.was_only_rewound();
 }

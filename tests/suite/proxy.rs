@@ -16,6 +16,7 @@ use logrelay::store::RedisUrl;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
     time::sleep,
 };
@@ -44,6 +45,10 @@ struct Shared {
     requests: AtomicU64,
     faults: AtomicU64,
     connections: AtomicU64,
+    /// While true, no connection is taken and nothing goes through.
+    away: watch::Sender<bool>,
+    /// Connections up to this one are open, and nothing goes through them any more.
+    muted: watch::Sender<u64>,
 }
 
 /// The proxy; its tasks end with it.
@@ -59,11 +64,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            server: Mutex::new(local(port)),
+            server: Mutex::new(SocketAddr::from(([127, 0, 0, 1], port))),
             judge: Mutex::new(Box::new(|_| Fate::Pass)),
             requests: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            away: watch::Sender::new(false),
+            muted: watch::Sender::new(0),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
@@ -84,9 +91,28 @@ impl Proxy {
         self.judge(|_| Fate::Pass);
     }
 
-    /// Leads new connections to this port of 127.0.0.1; those that are there stay.
+    /// Ends all connections, and each new one at once.
+    pub(crate) fn go_away(&self) {
+        self.shared.away.send_replace(true);
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.shared.away.send_replace(false);
+    }
+
+    /// Leads new connections to a Redis on another port.
     pub(crate) fn lead_to(&self, port: u16) {
-        *self.shared.server.lock().unwrap() = local(port);
+        self.shared.server.lock().unwrap().set_port(port);
+    }
+
+    /// Drops silently what is sent on the connections that there are now, for ever.
+    pub(crate) fn mute(&self) {
+        self.shared.muted.send_replace(self.connections());
+    }
+
+    /// The same, also for connections that are made until the next [`Proxy::mute`].
+    pub(crate) fn mute_all(&self) {
+        self.shared.muted.send_replace(u64::MAX);
     }
 
     /// Requests seen so far.
@@ -99,7 +125,7 @@ impl Proxy {
         self.shared.faults.load(Ordering::Relaxed)
     }
 
-    /// Connections opened so far.
+    /// Connections opened so far, also those that were refused.
     pub(crate) fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
@@ -131,15 +157,22 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        shared.connections.fetch_add(1, Ordering::Relaxed);
+        let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let shared = Arc::clone(&shared);
-        // An error is the end of one side; dropping both tells the other.
-        connections.spawn(async move { drop(serve(client, &shared).await) });
+        connections.spawn(async move {
+            let (mut away, mut muted) = (shared.away.subscribe(), shared.muted.subscribe());
+            // Not dropped where it is muted: both sides believe in it.
+            let mut served = std::pin::pin!(serve(client, &shared));
+            tokio::select! {
+                biased;
+                _ = muted.wait_for(|last| number <= *last) => {}
+                _ = away.wait_for(|away| *away) => return,
+                // An error is the end of one side; dropping both tells the other.
+                _ = &mut served => return,
+            }
+            away.wait_for(|away| *away).await.ok();
+        });
     }
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// One request after the other; the client does not pipeline more than it waits for.

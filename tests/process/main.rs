@@ -4,6 +4,7 @@
 mod bad_input;
 mod dev;
 mod docs;
+mod foreign;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;

@@ -71,7 +71,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell where standard error is closed, too.
-            let told = io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {error:#}\n"));
+            let told =
+                io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {}\n", with_causes(&error)));
             ExitCode::from(if told.is_ok() { exit_code(&error) } else { 1 })
         }
     }
@@ -94,6 +95,14 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     // A read of standard input cannot be interrupted and is not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// An error and what caused it, without saying a thing twice: many name their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    let add = |text: String, cause: String| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    };
+    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -1,6 +1,8 @@
 //! The built binary, and readers in other languages, as a user runs them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod bad_input;
+mod full_disk;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
@@ -10,6 +12,7 @@ mod process;
 mod proxy;
 mod python;
 mod relay;
+mod slow_reader;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

@@ -71,9 +71,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell where standard error is closed, too.
-            let told =
-                io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {}\n", with_causes(&error)));
-            ExitCode::from(if told.is_ok() { exit_code(&error) } else { 1 })
+            let written =
+                io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {}\n", told(&error)));
+            ExitCode::from(if written.is_ok() { exit_code(&error) } else { 1 })
         }
     }
 }
@@ -97,12 +97,13 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     result
 }
 
-/// An error and what caused it, without saying a thing twice: many name their cause themselves.
-fn with_causes(error: &anyhow::Error) -> String {
-    let add = |text: String, cause: String| {
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    };
-    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
+/// The error and its causes; a cause that is said already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        already if already.contains(&cause) => told,
+        already => format!("{already}: {cause}"),
+    })
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -40,6 +40,7 @@ mod generated {
     #![allow(
         missing_docs,
         unreachable_pub,
+        clippy::all,
         clippy::pedantic,
         clippy::allow_attributes_without_reason,
         reason = "generated code"

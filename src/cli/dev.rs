@@ -69,17 +69,17 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
 
     let options = ServerOptions { binary: arguments.redis_server, ..ServerOptions::new(data_dir.clone()) };
-    let mut server = tokio::select! {
+    let mut private_redis = tokio::select! {
         server = PrivateServer::start(&options) => server?,
         () = stop.token.cancelled() => return Ok(()),
     };
     info!(data_dir = %data_dir.display(), "private redis");
-    let url = server.url();
+    let url = private_redis.url();
     let served = tokio::select! {
         served = all(effective, url, &terminal, &stop.token) => served,
-        how = server.ended() => bail!("the private redis ended: {how}"),
+        how = private_redis.ended() => bail!("the private redis ended: {how}"),
     };
-    server.stop().await;
+    private_redis.stop().await;
     served
 }
 
@@ -91,6 +91,9 @@ async fn all(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     effective.redis.connect.url = url;
+    // They stop one after the other.
+    effective.tail.stop_timeout_ms /= 2;
+    effective.serve.drain_ms /= 2;
     let store = Store::new(effective.redis.clone())?;
     let mut registry = Registry::default();
     let counters = publish::Metrics::register(&mut registry);

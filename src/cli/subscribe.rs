@@ -5,10 +5,12 @@ mod printer;
 mod progress;
 mod report;
 mod saver;
+mod stdout;
 
 use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
+    pin::Pin,
 };
 
 use anyhow::Context as _;
@@ -122,6 +124,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
         saver: file.map(Saver::new),
         report: Report::new(output, terminal.clone()),
         progress: Progress::new(show_progress.then_some(&terminal)),
+        unheard: Box::pin(stdout::closed()),
     };
     reading.run(&stop.token).await
 }
@@ -165,6 +168,8 @@ struct Reading<W: io::Write> {
     saver: Option<Saver>,
     report: Report,
     progress: Progress,
+    /// Resolves when nobody reads the output any more.
+    unheard: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 impl<W: io::Write> Reading<W> {
@@ -199,6 +204,7 @@ impl<W: io::Write> Reading<W> {
             tokio::select! {
                 event = self.subscription.next() => return Ok(event?),
                 () = shutdown.cancelled() => return Ok(None),
+                () = &mut self.unheard => return Ok(None),
                 () = saver::sleep_until(due) => self.save()?,
             }
         }
@@ -207,8 +213,11 @@ impl<W: io::Write> Reading<W> {
     fn take(&mut self, event: &Event) -> anyhow::Result<()> {
         if let Event::Lines(lines) = event {
             self.printer.print(lines).context("standard output")?;
+        } else {
+            // Where both outputs lead to one place, what happened first stands first.
+            self.flush()?;
+            self.report.event(event);
         }
-        self.report.event(event);
         self.progress.event(event);
         if let Some(saver) = &mut self.saver {
             saver.event(event);

@@ -23,6 +23,8 @@ use super::Options;
 /// How long to wait after a connection could not be accepted, such as for want of
 /// file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Greatest number of calls at once over one connection.
+const MAX_STREAMS: u32 = 1000;
 /// How long an HTTP/1.1 caller may take for a request's head.
 const HEADER_WAIT: Duration = Duration::from_secs(10);
 
@@ -42,7 +44,12 @@ impl Door {
         let keepalive = Duration::from_millis(options.keepalive_ms.max(1));
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(keepalive).keep_alive_timeout(keepalive);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(keepalive)
+            .keep_alive_timeout(keepalive)
+            .max_concurrent_streams(MAX_STREAMS);
         let room = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let (connections, closing) = (JoinSet::new(), CancellationToken::new());
         Self { listener, router, builder, room, connections, closing }

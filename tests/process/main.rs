@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod bad_input;
+mod dev;
+mod docs;
 mod full_disk;
 mod killed_relay;
 mod killed_subscriber;
@@ -11,6 +13,7 @@ mod numbered;
 mod process;
 mod proxy;
 mod python;
+mod reading;
 mod relay;
 mod slow_reader;
 

@@ -23,10 +23,10 @@ impl Writer {
         let topic: Topic = topic.parse().unwrap();
         store.announce(std::slice::from_ref(&topic)).await.unwrap();
         let record = Record { token: Token::random(), position: 0, details: Details::default() };
-        let append = Append { source: "test/", believed: None, record: &record, batch: None };
-        let Appended::Stored { source, .. } = store.append(&topic, &append).await.unwrap() else {
-            panic!("a new source cannot conflict");
-        };
+        let source = store.new_source(&topic, &"test".parse().unwrap()).await.unwrap();
+        let append = Append { source: &source, believed: None, record: &record, batch: None };
+        let appended = store.append(&topic, &append).await.unwrap();
+        assert!(matches!(appended, Appended::Stored { .. }), "{appended:?}");
         Self { store, topic, source, record }
     }
 
@@ -42,15 +42,16 @@ impl Writer {
     pub(crate) async fn try_append<T: AsRef<[u8]>>(&mut self, lines: &[T]) -> Appended {
         let source = proto::Source { key: self.source.to_string(), ..Default::default() };
         let mut builder = BatchBuilder::new(&source, self.record.position, self.record.details.next_line);
-        lines.iter().for_each(|line| builder.push(line.as_ref(), 0));
+        for line in lines {
+            builder.push(line.as_ref(), 0);
+        }
         let bytes: usize = lines.iter().map(|line| line.as_ref().len() + 1).sum();
         let position = self.record.position + bytes as u64;
         let batch = builder.seal(position).unwrap();
         let details = Details { next_line: batch.next_line, ..self.record.details.clone() };
         let record = Record { token: Token::random(), position, details };
-        let source = self.source.to_string();
-        let append =
-            Append { source: &source, believed: Some(&self.record), record: &record, batch: Some(&batch) };
+        let (source, believed) = (&self.source, Some(&self.record));
+        let append = Append { source, believed, record: &record, batch: Some(&batch) };
         let appended = self.store.append(&self.topic, &append).await.unwrap();
         if let Appended::Stored { .. } = appended {
             self.record = record;
@@ -70,6 +71,11 @@ impl Writer {
     /// Where it stands, to be put back after Redis lost the rest.
     pub(crate) fn record(&self) -> Record {
         self.record.clone()
+    }
+
+    /// The same source at another server, which knows it.
+    pub(crate) fn moved_to(self, redis: &TestRedis) -> Self {
+        Self { store: redis.store(), ..self }
     }
 
     /// Goes back to where it stood.

@@ -11,11 +11,12 @@
 //! 6. [`client`] subscribes, and resumes after a disconnect on any relay.
 //!
 //! [`record`] has the values that travel through all of them, [`proto`] the contract
-//! on the wire, [`retry`] the delays. [`cli`] puts the rooms together, as
-//! [`config`](cli) says.
+//! on the wire, [`retry`] the delays. [`cli`] puts the rooms together, as [`config`]
+//! says; [`telemetry`] is what they report.
 
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod hub;
 pub mod proto;
 pub mod publish;

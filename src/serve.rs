@@ -183,6 +183,7 @@ impl Service {
             never = door.serve() => match never {},
             never = health.watch() => match never {},
         }
+        tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all
         // were told to go.
         let stop = async {

@@ -7,7 +7,9 @@
 //! (`reader`), cuts them into `lines`, and appends them through
 //! [`publish`](crate::publish); it remembers in its `trail` by what it will be known.
 
+mod candidates;
 mod control;
+mod copies;
 pub mod discover;
 mod fleet;
 mod identity;

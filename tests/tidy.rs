@@ -47,28 +47,27 @@ fn violations(path: &Path, text: &str) -> Vec<String> {
     if let Ok(inside) = path.strip_prefix("src") {
         let module: Vec<_> =
             inside.with_extension("").iter().map(|part| part.display().to_string()).collect();
-        if !ROOMS.iter().any(|(room, _)| *room == module[0]) {
-            found.insert((
-                1,
-                format!("`{}` is no room of the house: give it a place in tests/tidy.rs", module[0]),
-            ));
+        let room = &module[0];
+        if !ROOMS.iter().any(|(name, _)| name == room) {
+            found.insert((1, format!("`{room}` is no room of the house: give it a place in tests/tidy.rs")));
         }
-        let tokens = text.parse().expect("the compiler has parsed it too");
-        let wrong =
-            paths(tokens).into_iter().filter_map(|used| Some((used.line, misplaced(&module, &used)?)));
-        found.extend(wrong);
+        let used = paths(text.parse().expect("the compiler has parsed it too"));
+        // A module of ours may have the name of a crate, and hides it where it is imported.
+        let is_ours = |name: &str| used.iter().any(|used| used.ends_in_ours(name));
+        let foreign: Vec<_> = REDIS_CRATES.iter().copied().filter(|name| !is_ours(name)).collect();
+        found.extend(used.iter().filter_map(|used| Some((used.line, misplaced(&module, used, &foreign)?))));
     }
     found.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())).collect()
 }
 
 /// Why the file of `module` must not name the path, if its last word is the one
 /// that decides.
-fn misplaced(module: &[String], used: &UsedPath) -> Option<String> {
+fn misplaced(module: &[String], used: &UsedPath, redis_crates: &[&str]) -> Option<String> {
     let room = module[0].as_str();
     let depth = used.inline_mods + if matches!(room, "lib" | "main") { 0 } else { module.len() };
     let (target, before) = used.segments.split_last()?;
     let from_root = match before {
-        [only] if REDIS_CRATES.contains(&only.as_str()) && room != REDIS_ROOM => {
+        [only] if redis_crates.contains(&only.as_str()) && room != REDIS_ROOM => {
             let why = "what it needs of Redis is a function there";
             return Some(format!("{room} names the crate `{only}`, as only {REDIS_ROOM} may: {why}"));
         }
@@ -94,6 +93,14 @@ struct UsedPath {
     /// How many `mod … { }` of its file are around it.
     inline_mods: usize,
     line: usize,
+}
+
+impl UsedPath {
+    /// Whether it leads to something of this crate that has this name.
+    fn ends_in_ours(&self, name: &str) -> bool {
+        matches!(self.segments[0].as_str(), "crate" | "self" | "super")
+            && self.segments.last().is_some_and(|last| last == name)
+    }
 }
 
 /// Every path of a file, with each of its beginnings: of imports, and inside

@@ -8,11 +8,12 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Common, Context, subscribe::Output};
+use super::subscribe::Output;
 use crate::{
     client::{self, RelayAddress},
+    config::General,
     proto::TopicInfo,
-    telemetry,
+    telemetry::{self, Terminal},
 };
 
 /// Lists the topics: their lines, their size, their age and their readers.
@@ -34,13 +35,10 @@ pub(super) struct Arguments {
     timeout_ms: u64,
 }
 
-pub(super) async fn run(arguments: Arguments, common: &Common, context: Context) -> anyhow::Result<()> {
-    let level = common.log_level.clone().unwrap_or_default();
-    telemetry::start_logs(&level, arguments.output.log_format(common), &context.terminal);
-    let topics = tokio::select! {
-        topics = client::list_topics(&arguments.relays, arguments.timeout_ms) => topics?,
-        () = context.shutdown.cancelled() => return Ok(()),
-    };
+pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
+    let format = arguments.output.log_format(&general);
+    telemetry::start_logs(&general.log_level.unwrap_or_default(), format, &terminal);
+    let topics = client::list_topics(&arguments.relays, arguments.timeout_ms).await?;
     let text = match arguments.output {
         Output::Text => table(&topics),
         Output::Json => objects(&topics)?,

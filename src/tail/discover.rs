@@ -16,7 +16,10 @@ use std::{
 };
 
 use self::{pattern::Pattern, walk::Walk};
-pub use self::{pattern::PatternError, siblings::siblings};
+pub use self::{
+    pattern::PatternError,
+    siblings::{bases, siblings},
+};
 
 mod pattern;
 mod siblings;

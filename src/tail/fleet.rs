@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use futures_util::{StreamExt as _, stream};
+use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -16,7 +17,7 @@ use super::{
     control::{Control, Fate},
     discover::{Found, Problem},
     identity::Surroundings,
-    lineage::{FileId, Followed, Known, Launch, displayed, id_of, plan},
+    lineage::{FileId, Followed, Known, Launch, Origin, displayed, id_of, plan},
     reader::{Reader, off_the_runtime},
     source::{Context, Ended, Source},
 };
@@ -35,7 +36,7 @@ pub(super) struct Fleet {
     live: HashMap<FileId, Live>,
     ledgers: BTreeMap<Topic, Ledger>,
     /// The newest source of each path: the next one begins when it is drained.
-    newest: HashMap<PathBuf, watch::Receiver<bool>>,
+    newest: HashMap<PathBuf, Weak<Control>>,
     tasks: JoinSet<(FileId, Ended)>,
     /// What was said already.
     said: HashSet<String>,
@@ -45,9 +46,22 @@ pub(super) struct Fleet {
 #[derive(Debug)]
 struct Live {
     path: PathBuf,
+    /// Where it is now.
+    place: PathBuf,
     control: Arc<Control>,
     standing: Arc<Standing>,
 }
+
+/// What came of a launch.
+enum Started {
+    Source(FileId, Box<Source>, Live),
+    /// The content is not that of the source any more.
+    Changed(Arc<Standing>),
+    Unreadable(PathBuf, std::io::Error),
+}
+
+/// How many sources are made ready at a time.
+const STARTS_AT_ONCE: usize = 16;
 
 impl Fleet {
     pub(super) fn new(options: &Options, publisher: Publisher) -> Self {
@@ -86,7 +100,7 @@ impl Fleet {
     pub(super) fn wake(&self, path: &Path) {
         // Few: a write to one of very many files is found by its path in the map of
         // the watcher; here every source with that path is woken.
-        for live in self.live.values().filter(|live| live.path == path) {
+        for live in self.live.values().filter(|live| live.place == path) {
             live.control.wake();
         }
     }
@@ -143,9 +157,10 @@ impl Fleet {
 
     fn tell_fates(&mut self, files: &[(usize, Found)]) {
         let found: HashMap<FileId, &Found> = files.iter().map(|(_, found)| (id_of(found), found)).collect();
-        for (id, live) in &self.live {
+        for (id, live) in &mut self.live {
             match found.get(id) {
                 Some(found) => {
+                    live.place.clone_from(&found.path);
                     live.control.meets(if found.path == live.path { Fate::InPlace } else { Fate::Moved });
                     live.control.wake_unless_read(found.len);
                 }
@@ -155,13 +170,15 @@ impl Fleet {
                 }
             }
         }
-        self.newest.retain(|_, drained| drained.has_changed().is_ok());
+        self.newest.retain(|_, control| control.strong_count() > 0);
     }
 
     /// Finds out what the newcomers of a topic are, and follows them.
     async fn settle(&mut self, topic: &Topic, newcomers: Vec<(usize, Found)>) {
         if !self.ledgers.contains_key(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
+            // What has a topic that cannot be used is new again at the next look.
+            let Some(records) = records else { return };
             self.ledgers.insert(topic.clone(), records.into_iter().collect());
         }
         let inputs: HashMap<FileId, usize> =
@@ -175,6 +192,9 @@ impl Fleet {
             Ok((known, plan))
         });
         let Ok((known, plan)) = planned.await else { return };
+        for (path, error) in plan.unreadable {
+            self.say_once(format!("{path:?}: {error}"));
+        }
         for (key, record) in plan.lost {
             let replaced = known.newcomers.iter().any(|found| displayed(&found.path) == record.details.path);
             self.give_up(topic, key, record, replaced).await;
@@ -184,14 +204,23 @@ impl Fleet {
             .iter()
             .filter_map(|found| Some((found.path.clone(), *inputs.get(&id_of(found))?)))
             .collect();
-        for launch in plan.launches {
+        let mut launches = plan.launches;
+        let room = self.options.max_open_files.saturating_sub(self.live.len());
+        for left_out in launches.drain(room.min(launches.len())..) {
+            let (path, most) = (left_out.found.path, self.options.max_open_files);
+            self.say_once(format!("{path:?}: max_open_files ({most}) are open already"));
+        }
+        let launches = launches.into_iter().map(|launch| {
             // What was rotated away belongs to the input of the path that it had.
             let input = of_path.get(&launch.path).or_else(|| inputs.get(&id_of(&launch.found)));
-            let input = input.copied().unwrap_or_else(|| self.input_of(&launch.path));
-            let path = launch.found.path.clone();
-            if let Err(problem) = self.launch(topic, input, launch).await {
-                self.say_once(format!("{path:?}: {problem}"));
-            }
+            (input.copied().unwrap_or_else(|| self.input_of(&launch.path)), launch)
+        });
+        let launches: Vec<_> = launches.collect();
+        let this = &*self;
+        let started = stream::iter(launches).map(|(input, launch)| this.start(topic, input, launch));
+        let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
+        for started in started {
+            self.follow(topic, started);
         }
     }
 
@@ -224,11 +253,10 @@ impl Fleet {
     /// Says that a source cannot be found again; where another file has taken its
     /// path, no more can come of it.
     async fn give_up(&mut self, topic: &Topic, key: SourceKey, record: Record, replaced: bool) {
-        let (path, position) = (&record.details.path, record.position);
-        if !self.said.insert(format!("lost {key}")) {
-            return;
+        if self.said.insert(format!("lost {key}")) {
+            let (path, position) = (&record.details.path, record.position);
+            warn!(path, position, source = %key, "a file is not found again: lines after the position may be missing");
         }
-        warn!(path, position, source = %key, "a file is not found again: lines after the position may be missing");
         if replaced {
             let publisher = &self.context.publisher;
             let standing = publisher.stand(topic, key.clone(), record.clone());
@@ -239,70 +267,88 @@ impl Fleet {
         }
     }
 
-    async fn launch(&mut self, topic: &Topic, input: usize, launch: Launch) -> std::io::Result<()> {
-        if self.live.len() >= self.options.max_open_files {
-            let most = self.options.max_open_files;
-            return Err(std::io::Error::other(format!("max_open_files ({most}) are open already")));
-        }
-        let Launch { found, path, record } = launch;
-        let place = found.path.clone();
-        let reader = off_the_runtime(move || Reader::open(&place)).await?;
-        let id = (reader.device, reader.inode);
-        if id != id_of(&found) {
-            // Exchanged between the look and now: the next look sees the new one.
-            return Ok(());
-        }
-        let is_resumed = record.is_some();
-        let standing = match record {
-            Some((key, record)) => {
-                self.ledgers.entry(topic.clone()).or_default().remove(&key);
-                self.context.publisher.stand(topic, key, record)
-            }
-            None => {
-                let details = self.first_details(topic, &path, &found, &reader).await?;
-                self.context.publisher.register(topic, &self.options.host, details).await
+    /// Makes a source ready to run.
+    async fn start(&self, topic: &Topic, input: usize, launch: Launch) -> Started {
+        let Launch { found, reader, path, origin } = launch;
+        let is_resumed = matches!(origin, Origin::Known(..));
+        let standing = match origin {
+            Origin::Known(key, record) => self.context.publisher.stand(topic, key, record),
+            Origin::New | Origin::Copied => {
+                let is_read = matches!(origin, Origin::Copied);
+                match self.first_details(topic, &path, found.len, &reader, is_read).await {
+                    Ok(details) => self.context.publisher.register(topic, &self.options.host, details).await,
+                    Err(error) => return Started::Unreadable(found.path, error),
+                }
             }
         };
         let in_place = found.path == path;
         let control = Arc::new(Control::new(if in_place { Fate::InPlace } else { Fate::Moved }));
-        let labels = self.options.inputs[input].labels.clone();
         let source = Source::open(
             self.context.clone(),
             found.path.clone(),
             reader,
             Arc::clone(&standing),
             Arc::clone(&control),
-            labels,
+            self.options.inputs[input].labels.clone(),
         );
-        let Some(source) = source.await? else {
-            let ledger = self.ledgers.entry(topic.clone()).or_default();
-            ledger.insert(standing.key().clone(), standing.confirmed());
-            return Ok(());
-        };
-        let position = standing.confirmed().position;
-        info!(path = %found.path.display(), %topic, source = %standing.key(), position, is_resumed, "following");
-        let before = self.newest.insert(path.clone(), control.drained());
-        self.tasks.spawn(async move { (id, source.run(before).await) });
-        self.live.insert(id, Live { path, control, standing });
-        Ok(())
+        match source.await {
+            Ok(Some(source)) => {
+                let position = standing.confirmed().position;
+                info!(path = %found.path.display(), %topic, source = %standing.key(), position, is_resumed, "following");
+                let live = Live { path, place: found.path.clone(), control, standing };
+                Started::Source(id_of(&found), Box::new(source), live)
+            }
+            Ok(None) => Started::Changed(standing),
+            Err(error) => Started::Unreadable(found.path, error),
+        }
+    }
+
+    fn follow(&mut self, topic: &Topic, started: Started) {
+        match started {
+            Started::Source(id, source, live) => {
+                self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
+                let newest = self.newest.get(&live.path).and_then(Weak::upgrade);
+                // An older file, found when its successor was followed already, neither waits
+                // for that nor makes it wait.
+                let is_older = live.place != live.path
+                    && newest.as_ref().is_some_and(|newest| *newest.fate().borrow() == Fate::InPlace);
+                let before = newest.filter(|_| !is_older).map(|newest| newest.drained());
+                if !is_older {
+                    self.newest.insert(live.path.clone(), Arc::downgrade(&live.control));
+                }
+                self.tasks.spawn(async move { (id, source.run(before).await) });
+                self.live.insert(id, live);
+            }
+            // The next look finds out what it is now.
+            Started::Changed(standing) => {
+                let ledger = self.ledgers.entry(topic.clone()).or_default();
+                ledger.insert(standing.key().clone(), standing.confirmed());
+            }
+            Started::Unreadable(path, error) => self.say_once(format!("{path:?}: {error}")),
+        }
     }
 
     /// The record of a new source: at its first line, or at its end where the start
-    /// policy says so and nothing was ever read under this path.
+    /// policy says so and nothing was ever read under this path, or all of it was read.
     async fn first_details(
         &self,
         topic: &Topic,
         path: &Path,
-        found: &Found,
+        len: u64,
         reader: &Reader,
+        is_read: bool,
     ) -> std::io::Result<Details> {
         let text = displayed(path);
         let was_seen =
             self.ledgers.get(topic).into_iter().flatten().any(|(_, record)| record.details.path == text);
         let from_end = self.is_first && self.options.start == StartAt::End && !was_seen;
-        let (reader, len) = (reader.clone(), found.len);
+        let reader = reader.clone();
         let identity = off_the_runtime(move || {
-            let start = if from_end { last_line_end(reader.file(), len)? } else { 0 };
+            let start = match from_end {
+                true => last_line_end(reader.file(), len)?,
+                false if is_read => reader.file().metadata()?.len(),
+                false => 0,
+            };
             let around = Surroundings::read(reader.file(), start)?;
             Ok((start, around.identity(reader.device, reader.inode)))
         });

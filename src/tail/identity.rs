@@ -44,13 +44,6 @@ pub(super) fn agrees(file: &File, record: &Record) -> bool {
         })
 }
 
-/// Whether a record's hashes cover whole kilobytes: content that agrees with them
-/// elsewhere is a copy, and no second program that wrote the same first lines.
-pub(super) fn is_weighty(record: &Record) -> bool {
-    let full = |print: &PrintHash| print.len as usize == PRINT_BYTES;
-    full(&record.details.identity.head) && full(&record.details.identity.tail)
-}
-
 /// A file that may be a stored source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Suspect<'a> {

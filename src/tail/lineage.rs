@@ -5,14 +5,16 @@
 //! source, and all that are newer are read, oldest first, before the one at the path.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fs::File,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    discover::{Found, siblings},
-    identity::{Suspect, agrees, assign, is_weighty},
+    candidates::{Candidate, Candidates},
+    copies::{Original, original_of},
+    discover::{Found, bases, siblings},
+    reader::Reader,
 };
 use crate::record::{Record, SourceKey, SourceState};
 
@@ -45,10 +47,23 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Launch {
     pub(super) found: Found,
+    /// Opened when it was identified: what is read is what was looked at, whatever its
+    /// name is by now.
+    pub(super) reader: Reader,
     /// The path whose past it is part of: its own, or the one that it was rotated from.
     pub(super) path: PathBuf,
-    /// The source that it is; none: a new one.
-    pub(super) record: Option<(SourceKey, Record)>,
+    pub(super) origin: Origin,
+}
+
+/// Which source a file is.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// One that is known.
+    Known(SourceKey, Record),
+    /// A new one.
+    New,
+    /// A new one, all of whose lines were read from the file that it is a copy of.
+    Copied,
 }
 
 /// What follows from what is known.
@@ -58,44 +73,39 @@ pub(super) struct Plan {
     pub(super) launches: Vec<Launch>,
     /// Sources that cannot be found again.
     pub(super) lost: Vec<(SourceKey, Record)>,
+    /// Files that cannot be read.
+    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
-struct Candidate {
-    found: Found,
-    file: File,
-    path: String,
-    record: Option<usize>,
-}
-
-/// Makes the plan. Blocks: it lists folders and reads the edges of files.
+/// Makes the plan. Blocks: it lists folders and reads the edges of files. What is
+/// renamed meanwhile is left for the next look.
 pub(super) fn plan(known: &Known) -> Plan {
-    let paths: BTreeSet<&Path> = known
+    let paths: BTreeSet<PathBuf> = known
         .newcomers
         .iter()
-        .map(|found| found.path.as_path())
-        .chain(known.deserted.iter().map(PathBuf::as_path))
+        .flat_map(|found| bases(&found.path).into_iter().chain([found.path.clone()]))
+        .chain(known.deserted.iter().cloned())
+        .filter(|path| has_past(known, path))
         .collect();
-    let pasts: BTreeMap<&Path, Vec<Found>> =
-        paths.into_iter().filter(|path| has_past(known, path)).map(|path| (path, beside(path))).collect();
+    let pasts: BTreeMap<PathBuf, Vec<Found>> =
+        paths.into_iter().map(|path| (path.clone(), beside(&path))).collect();
 
-    let candidates = identify(known, &pasts);
+    let candidates = Candidates::open(known, &pasts);
     let mut plan = Plan::default();
     let mut done: HashSet<FileId> = HashSet::new();
     for (path, beside) in &pasts {
-        plan_past(known, &candidates, path, beside, &mut plan, &mut done);
+        if candidates.are_settled(known, path, beside) {
+            plan_past(known, &candidates, path, beside, &mut plan, &mut done);
+        } else {
+            done.extend(beside.iter().chain(at(known, path)).map(id_of));
+        }
     }
     for found in &known.newcomers {
-        if let Some(candidate) = candidates.get(&id_of(found)).filter(|_| !done.contains(&id_of(found))) {
+        if let Some(candidate) = candidates.get(found).filter(|_| !done.contains(&id_of(found))) {
             launch(known, candidate, &found.path, &mut plan);
         }
     }
-    let held: HashSet<usize> = candidates.values().filter_map(|candidate| candidate.record).collect();
-    for (index, (key, record)) in known.records.iter().enumerate() {
-        let searched = pasts.keys().any(|path| displayed(path) == record.details.path);
-        if searched && is_active(record) && !held.contains(&index) {
-            plan.lost.push((key.clone(), record.clone()));
-        }
-    }
+    plan.unreadable = candidates.unreadable;
     plan
 }
 
@@ -111,65 +121,39 @@ fn beside(path: &Path) -> Vec<Found> {
     found
 }
 
-/// Opens every file that may be a known source, and says which one it is.
-fn identify(known: &Known, pasts: &BTreeMap<&Path, Vec<Found>>) -> HashMap<FileId, Candidate> {
-    let followed: HashSet<FileId> = known.followed.iter().map(|source| source.id).collect();
-    let mut seen = HashSet::new();
-    let mut candidates = Vec::new();
-    for found in known.newcomers.iter().chain(pasts.values().flatten()) {
-        if followed.contains(&id_of(found)) || !seen.insert(id_of(found)) {
-            continue;
-        }
-        // One that cannot be opened is left for a later look.
-        if let Ok(file) = File::open(&found.path) {
-            let path = displayed(&found.path);
-            candidates.push(Candidate { found: found.clone(), file, path, record: None });
-        }
-    }
-    let suspects: Vec<_> = candidates
-        .iter()
-        .map(|candidate| Suspect {
-            device: candidate.found.device,
-            inode: candidate.found.inode,
-            path: &candidate.path,
-        })
-        .collect();
-    let held = assign(&suspects, &known.records, |file, record| {
-        agrees(&candidates[file].file, &known.records[record].1)
-    });
-    for (candidate, record) in candidates.iter_mut().zip(held) {
-        candidate.record = record;
-    }
-    candidates.into_iter().map(|candidate| (id_of(&candidate.found), candidate)).collect()
+/// The newcomer at a path.
+fn at<'a>(known: &'a Known, path: &Path) -> Option<&'a Found> {
+    known.newcomers.iter().find(|found| found.path == path)
 }
 
 /// Reads what was rotated away from `path` before what is there now.
 fn plan_past(
     known: &Known,
-    candidates: &HashMap<FileId, Candidate>,
+    candidates: &Candidates,
     path: &Path,
     beside: &[Found],
     plan: &mut Plan,
     done: &mut HashSet<FileId>,
 ) {
     let text = displayed(path);
-    let at_path = known.newcomers.iter().find(|found| found.path == path).map(id_of);
-    let at_path = at_path.and_then(|id| candidates.get(&id));
-    let of_this_path = |id: &FileId| match candidates.get(id) {
-        Some(candidate) => candidate.record.is_some_and(|index| known.records[index].1.details.path == text),
-        None => known.followed.iter().any(|source| source.id == *id && source.path == path),
+    let at_path = at(known, path).and_then(|found| candidates.get(found));
+    let is_followed = |id: FileId| known.followed.iter().any(|source| source.id == id && source.path == path);
+    let of_this_path = |found: &Found| match candidates.get(found) {
+        Some(candidate) => match candidate.record {
+            Some(index) => known.records[index].1.details.path == text,
+            None => is_copy(known, candidate),
+        },
+        None => is_followed(id_of(found)),
     };
-    // Newest first: what comes before the first known one was never seen. Where the
-    // file at the path is known itself, there can be none.
-    let is_new = at_path.is_some_and(|candidate| candidate.record.is_none()) || at_path.is_none();
-    let unseen = match beside.iter().position(|found| of_this_path(&id_of(found))) {
-        Some(newest) if is_new => newest,
-        _ => 0,
-    };
+    // Newest first: what comes before the first known one was never seen. Where something
+    // was read from the file at the path, there can be none.
+    let was_read =
+        at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
+    let newest = beside.iter().position(of_this_path);
+    let unseen = newest.filter(|_| !was_read).unwrap_or(0);
     for (age, found) in beside.iter().enumerate().rev() {
-        let Some(candidate) = candidates.get(&id_of(found)) else { continue };
-        let is_known = of_this_path(&id_of(found));
-        if is_known || (age < unseen && candidate.record.is_none()) {
+        let Some(candidate) = candidates.get(found) else { continue };
+        if of_this_path(found) || (age < unseen && candidate.record.is_none()) {
             done.insert(id_of(found));
             launch(known, candidate, path, plan);
         }
@@ -178,31 +162,48 @@ fn plan_past(
         done.insert(id_of(&candidate.found));
         launch(known, candidate, path, plan);
     }
-}
-
-fn launch(known: &Known, candidate: &Candidate, path: &Path, plan: &mut Plan) {
-    let record = candidate.record.map(|index| known.records[index].clone());
-    let is_open = match &record {
-        // What was read to its end and is not in its place needs nobody any more.
-        Some((_, record)) => candidate.found.path == path || candidate.found.len > record.position,
-        None => !is_copy(known, candidate),
-    };
-    if is_open {
-        plan.launches.push(Launch { found: candidate.found.clone(), path: path.to_owned(), record });
+    let lost = known.records.iter().enumerate().filter(|(index, (_, record))| {
+        is_active(record) && record.details.path == text && !candidates.hold(*index)
+    });
+    // What cannot be read may be the one that is looked for.
+    if beside.iter().all(|found| is_followed(id_of(found)) || candidates.get(found).is_some()) {
+        plan.lost.extend(lost.map(|(_, lost)| lost.clone()));
     }
 }
 
-/// Whether a file is the copy that copytruncate has made, or is making, of one that
-/// is known: not a source, but where to look when the original is truncated.
+fn launch(known: &Known, candidate: &Candidate, path: &Path, plan: &mut Plan) {
+    let found = &candidate.found;
+    let origin = match candidate.record.map(|index| known.records[index].clone()) {
+        // What was read to its end, and is known to be complete, needs nobody any more.
+        Some((_, record))
+            if !is_active(&record) && found.path != path && candidate.len() <= record.position =>
+        {
+            return;
+        }
+        Some((key, record)) => Origin::Known(key, record),
+        None => match copy_of(known, candidate) {
+            None => Origin::New,
+            Some(Original::Truncated) => Origin::Copied,
+            // It may be needed, and complete, when the original is truncated.
+            Some(Original::InPlace) => return,
+        },
+    };
+    let (found, reader) = (found.clone(), candidate.reader.clone());
+    plan.launches.push(Launch { found, reader, path: path.to_owned(), origin });
+}
+
 fn is_copy(known: &Known, candidate: &Candidate) -> bool {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let own = name(&candidate.found.path).unwrap_or_default();
+    copy_of(known, candidate).is_some()
+}
+
+/// Whether a file is the copy that copytruncate has made, or is making, of one that
+/// is known.
+fn copy_of(known: &Known, candidate: &Candidate) -> Option<Original> {
     let originals = known.followed.iter().map(|source| &source.confirmed);
-    originals.chain(known.records.iter().map(|(_, record)| record)).any(|original| {
-        let beside =
-            name(Path::new(&original.details.path)).is_some_and(|name| own != name && own.starts_with(&name));
-        beside && is_weighty(original) && agrees(&candidate.file, original)
-    })
+    let originals = originals.chain(known.records.iter().map(|(_, record)| record));
+    let bases: HashSet<String> = bases(&candidate.found.path).iter().map(|path| displayed(path)).collect();
+    let mut originals = originals.filter(|original| bases.contains(&original.details.path));
+    originals.find_map(|original| original_of(candidate.reader.file(), original))
 }
 
 fn is_active(record: &Record) -> bool {

@@ -75,6 +75,10 @@ struct Course {
     /// The file had no more bytes when it was read last.
     at_end: bool,
     fate: Fate,
+    /// When the file came to where it is.
+    moved_at: Instant,
+    /// The file has not grown since it was to be closed.
+    is_last_look: bool,
     goal: Goal,
 }
 
@@ -91,7 +95,9 @@ enum Goal {
 
 impl Course {
     fn new(fate: Fate) -> Self {
-        Self { sending: None, reading: None, at_end: false, fate, goal: Goal::Follow }
+        let moved_at = Instant::now();
+        let goal = Goal::Follow;
+        Self { sending: None, reading: None, at_end: false, fate, moved_at, is_last_look: false, goal }
     }
 
     /// Everything that is in the file is confirmed.
@@ -161,7 +167,7 @@ impl Source {
             if let Some(ended) = self.advance(&mut course) {
                 return ended;
             }
-            let lingers_until = self.active_at + self.context.linger;
+            let lingers_until = self.active_at.max(course.moved_at) + self.context.linger;
             let happened = tokio::select! {
                 outcome = when_ready(&mut course.sending) => self.sent(&mut course, outcome).await,
                 challenge = self.standing.challenged(), if course.sending.is_none() => {
@@ -178,12 +184,12 @@ impl Source {
                 }
                 _ = fates.changed() => {
                     course.fate = *fates.borrow_and_update();
+                    course.moved_at = Instant::now();
                     course.at_end = false;
                     Ok(())
                 }
                 () = sleep_until(lingers_until), if course.lingers() => {
-                    self.cut_last_line();
-                    course.goal = Goal::MarkGone;
+                    self.close(&mut course);
                     Ok(())
                 }
                 () = stop.cancelled(), if course.goal != Goal::End(Ended::Stopped) => {
@@ -203,6 +209,8 @@ impl Source {
         self.cut_lines();
         if course.sending.is_none() {
             course.sending = self.send();
+            // The next block comes only when all lines of this one are taken.
+            self.cut_lines();
         }
         if course.sending.is_none() && course.reading.is_none() {
             match course.goal {
@@ -226,14 +234,13 @@ impl Source {
         course.sending = None;
         self.active_at = Instant::now();
         match (outcome, course.goal) {
-            (Outcome::Stored, Goal::MarkGone) if self.group.is_empty() => Err(Ended::Drained),
-            (Outcome::Stored, _) => Ok(()),
-            (conflict, goal) => {
-                if goal == Goal::MarkGone {
-                    course.goal = Goal::Follow;
-                }
-                self.settle_conflict(course, conflict).await
+            (Outcome::Stored, Goal::MarkGone)
+                if self.standing.confirmed().details.state == SourceState::Gone =>
+            {
+                Err(Ended::Drained)
             }
+            (Outcome::Stored, _) => Ok(()),
+            (conflict, _) => self.settle_conflict(course, conflict).await,
         }
     }
 
@@ -246,8 +253,14 @@ impl Source {
         self.group.release_if_empty();
     }
 
-    /// A file that is gone from its place will not end its last line any more.
-    fn cut_last_line(&mut self) {
+    /// The time of a file that is gone from its place is over, when one more look finds no
+    /// more in it. It will not end its last line any more.
+    fn close(&mut self, course: &mut Course) {
+        if !course.is_last_look {
+            (course.is_last_look, course.at_end) = (true, false);
+            return;
+        }
+        course.goal = Goal::MarkGone;
         if let Some(line) = self.lines.finish() {
             self.group.push(line.content, line.truncated_bytes);
         }
@@ -307,9 +320,10 @@ impl Source {
                     self.next_block_bytes = (self.next_block_bytes * 4).min(MAX_BLOCK_BYTES);
                 }
                 self.lines.extend(&bytes);
-                self.trail.push(bytes);
+                self.trail.push(bytes, self.lines.position());
                 room.into_iter().for_each(|room| self.group.pay(room));
                 self.active_at = Instant::now();
+                course.is_last_look = false;
                 self.control.has_read(self.trail.read_position());
             }
             Ok(Block::End) => course.at_end = true,
@@ -326,7 +340,7 @@ impl Source {
     /// need not hold, and lets a successor begin.
     fn rest(&mut self, fate: Fate) {
         self.next_block_bytes = FIRST_BLOCK_BYTES;
-        self.trail.settle();
+        self.trail.settle(self.lines.position());
         self.lines.shrink();
         self.control.is_drained(fate != Fate::InPlace);
     }
@@ -335,6 +349,9 @@ impl Source {
     async fn settle_conflict(&mut self, course: &mut Course, outcome: Outcome) -> Result<(), Ended> {
         let path = self.path.display();
         (course.reading, course.at_end) = (None, false);
+        if course.goal == Goal::MarkGone {
+            (course.goal, course.is_last_look) = (Goal::Follow, false);
+        }
         match outcome {
             Outcome::Stored => Ok(()),
             Outcome::Elsewhere(record) => {

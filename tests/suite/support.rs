@@ -60,7 +60,7 @@ impl TestRedis {
         }
     }
 
-    /// The TCP port, of one that has it.
+    /// The TCP port of a server that was started with one.
     pub(crate) fn port(&self) -> u16 {
         self.port.unwrap()
     }
@@ -164,6 +164,11 @@ impl Control {
         let mut command = redis::Cmd::new();
         command.arg(words.split_whitespace().collect::<Vec<_>>());
         command.query_async(&mut self.0).await.unwrap()
+    }
+
+    /// Runs a command whose answer does not matter, but that it is no error.
+    pub(crate) async fn send(&mut self, command: &redis::Cmd) {
+        command.query_async::<redis::Value>(&mut self.0).await.unwrap();
     }
 
     /// The ids of the connections named `name`, in the order in which they were opened.

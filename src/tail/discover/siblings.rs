@@ -3,7 +3,13 @@
 //! Only names are judged. Whether a sibling really is a file that was followed
 //! before gets decided elsewhere, by its content.
 
-use std::{cmp::Ordering, ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    cmp::Ordering,
+    ffi::OsStr,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use super::Found;
 
@@ -49,6 +55,30 @@ pub fn siblings(path: &Path) -> io::Result<Vec<Found>> {
     Ok(ranked.into_iter().map(|(_, found)| found).collect())
 }
 
+/// The paths beside `path` of which it could be a rotated version, by its name; the other
+/// way round than [`siblings`].
+pub fn bases(path: &Path) -> Vec<PathBuf> {
+    let Some(name) = path.file_name() else { return Vec::new() };
+    let ending = path.extension().map(|ending| [b".", ending.as_bytes()].concat()).unwrap_or_default();
+    let stem = path.file_stem().unwrap_or_default().as_bytes();
+    let begins = |name: &[u8]| {
+        let signs = name.iter().enumerate().skip(1).filter(|(_, byte)| is_sign(char::from(**byte)));
+        signs.map(|(at, _)| name[..at].to_vec()).collect::<Vec<_>>()
+    };
+    let mut lives = begins(name.as_bytes());
+    lives.extend(begins(stem).into_iter().map(|begin| [begin.as_slice(), &ending].concat()));
+    lives.sort_unstable();
+    lives.dedup();
+    let mut lives: Vec<_> = lives.iter().map(|live| OsStr::from_bytes(live)).collect();
+    lives.retain(|live| Rank::of(live, name).is_some());
+    lives.into_iter().map(|live| path.with_file_name(live)).collect()
+}
+
+/// What may stand between the parts of a rotated name.
+fn is_sign(character: char) -> bool {
+    matches!(character, '.' | '-' | '_' | '~' | '@' | '+' | ':' | '=')
+}
+
 pub(super) fn is_compressed(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str);
     ending.is_some_and(|ending| COMPRESSED.iter().any(|known| ending.eq_ignore_ascii_case(known)))
@@ -84,7 +114,6 @@ impl Rank {
     /// sign in front, then numbers, times and words, with signs between.
     fn of_added(added: &[u8]) -> Option<Self> {
         let added = std::str::from_utf8(added).ok()?;
-        let is_sign = |c: char| matches!(c, '.' | '-' | '_' | '~' | '@' | '+' | ':' | '=');
         let mut rank = Self { is_date: false, numbers: Vec::new() };
         let mut digits = 0;
         for part in added.strip_prefix(is_sign)?.split(is_sign) {

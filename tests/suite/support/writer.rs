@@ -23,10 +23,10 @@ impl Writer {
         let topic: Topic = topic.parse().unwrap();
         store.announce(std::slice::from_ref(&topic)).await.unwrap();
         let record = Record { token: Token::random(), position: 0, details: Details::default() };
-        let append = Append { source: "test/", believed: None, record: &record, batch: None };
-        let Appended::Stored { source, .. } = store.append(&topic, &append).await.unwrap() else {
-            panic!("a new source cannot conflict");
-        };
+        let source = store.new_source(&topic, &"test".parse().unwrap()).await.unwrap();
+        let append = Append { source: &source, believed: None, record: &record, batch: None };
+        let appended = store.append(&topic, &append).await.unwrap();
+        assert!(matches!(appended, Appended::Stored { .. }), "{appended:?}");
         Self { store, topic, source, record }
     }
 
@@ -50,9 +50,8 @@ impl Writer {
         let batch = builder.seal(position).unwrap();
         let details = Details { next_line: batch.next_line, ..self.record.details.clone() };
         let record = Record { token: Token::random(), position, details };
-        let source = self.source.to_string();
-        let append =
-            Append { source: &source, believed: Some(&self.record), record: &record, batch: Some(&batch) };
+        let (source, believed) = (&self.source, Some(&self.record));
+        let append = Append { source, believed, record: &record, batch: Some(&batch) };
         let appended = self.store.append(&self.topic, &append).await.unwrap();
         if let Appended::Stored { .. } = appended {
             self.record = record;

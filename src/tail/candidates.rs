@@ -1,0 +1,110 @@
+//! The open files among which known sources are looked for.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    discover::{Found, siblings},
+    identity::{Suspect, agrees, assign},
+    lineage::{FileId, Known, displayed, id_of},
+    reader::Reader,
+};
+
+/// A file that nobody follows, and the record that it holds.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) found: Found,
+    pub(super) reader: Reader,
+    /// An index into the known records.
+    pub(super) record: Option<usize>,
+}
+
+/// All of them, by device and inode.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    files: HashMap<FileId, Candidate>,
+    held: HashSet<usize>,
+    /// Files that were renamed or removed since they were found.
+    moving: HashSet<FileId>,
+    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+}
+
+impl Candidate {
+    /// Its size now, in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.reader.file().metadata().map_or(0, |metadata| metadata.len())
+    }
+}
+
+impl Candidates {
+    /// Opens every file that may be a known source, and says which one it is. Blocks.
+    pub(super) fn open(known: &Known, pasts: &BTreeMap<PathBuf, Vec<Found>>) -> Self {
+        let followed: HashSet<FileId> = known.followed.iter().map(|source| source.id).collect();
+        let (mut seen, mut moving) = (HashSet::new(), HashSet::new());
+        let (mut candidates, mut unreadable) = (Vec::new(), Vec::new());
+        for found in known.newcomers.iter().chain(pasts.values().flatten()) {
+            let id = id_of(found);
+            if followed.contains(&id) || !seen.insert(id) {
+                continue;
+            }
+            match Reader::open(&found.path) {
+                Ok(reader) if (reader.device, reader.inode) == id => {
+                    candidates.push(Candidate { found: found.clone(), reader, record: None });
+                }
+                Ok(_) => drop(moving.insert(id)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(moving.insert(id)),
+                Err(error) => unreadable.push((found.path.clone(), error)),
+            }
+        }
+        assign_records(known, &mut candidates);
+        let held = candidates.iter().filter_map(|candidate| candidate.record).collect();
+        let files = candidates.into_iter().map(|candidate| (id_of(&candidate.found), candidate)).collect();
+        Self { files, held, moving, unreadable }
+    }
+
+    pub(super) fn get(&self, found: &Found) -> Option<&Candidate> {
+        self.files.get(&id_of(found))
+    }
+
+    /// Whether a file holds this record.
+    pub(super) fn hold(&self, record: usize) -> bool {
+        self.held.contains(&record)
+    }
+
+    /// Whether the files of a path bear the names now under which they were found, and
+    /// what is at the path can be read: else their order cannot be told. Blocks.
+    pub(super) fn are_settled(&self, known: &Known, path: &Path, beside: &[Found]) -> bool {
+        let newcomer = known.newcomers.iter().find(|found| found.path == path);
+        let stays = |found: &Found| !self.moving.contains(&id_of(found));
+        let names = |found: &[Found]| -> HashSet<(PathBuf, FileId)> {
+            found.iter().map(|found| (found.path.clone(), id_of(found))).collect()
+        };
+        let mut now = siblings(path).unwrap_or_default();
+        now.retain(|sibling| !sibling.is_compressed());
+        beside.iter().all(stays)
+            && names(beside) == names(&now)
+            && newcomer.is_none_or(|found| self.get(found).is_some())
+    }
+}
+
+fn assign_records(known: &Known, candidates: &mut [Candidate]) {
+    let paths: Vec<_> = candidates.iter().map(|candidate| displayed(&candidate.found.path)).collect();
+    let suspects: Vec<_> = candidates
+        .iter()
+        .zip(&paths)
+        .map(|(candidate, path)| Suspect {
+            device: candidate.found.device,
+            inode: candidate.found.inode,
+            path,
+        })
+        .collect();
+    let held = assign(&suspects, &known.records, |file, record| {
+        agrees(candidates[file].reader.file(), &known.records[record].1)
+    });
+    for (candidate, record) in candidates.iter_mut().zip(held) {
+        candidate.record = record;
+    }
+}

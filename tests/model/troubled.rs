@@ -1,0 +1,64 @@
+//! A Redis that several sequences share and that any of them may kill or pause.
+
+use std::{sync::Arc, time::Duration};
+
+use logrelay::store::{self, RedisUrl, Store};
+use tokio::{
+    sync::Mutex,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::suite::support::TestRedis;
+
+pub(crate) struct Troubled {
+    redis: Arc<Mutex<TestRedis>>,
+    url: RedisUrl,
+}
+
+impl Troubled {
+    pub(crate) async fn start() -> Self {
+        let redis = TestRedis::start().await;
+        Self { url: redis.url(), redis: Arc::new(Mutex::new(redis)) }
+    }
+
+    /// A store of this server whose keys are those of one sequence.
+    pub(crate) fn store(&self, prefix: &str) -> Store {
+        let mut options = store::Options::new(self.url.clone());
+        prefix.clone_into(&mut options.prefix);
+        // Short, so that a pause of the server loses answers.
+        (options.connect.connect_timeout_ms, options.connect.response_timeout_ms) = (500, 250);
+        options.connect.pool_size = 4;
+        Store::new(options).unwrap()
+    }
+
+    /// Kills the server now; it is back on its data after `away_ms`.
+    pub(crate) async fn kill(&self, away_ms: u64) -> JoinHandle<()> {
+        let mut redis = Arc::clone(&self.redis).lock_owned().await;
+        redis.kill().await;
+        later(async move {
+            sleep(Duration::from_millis(away_ms)).await;
+            redis.start_again().await;
+        })
+    }
+
+    /// Stops the server from answering for `pause_ms`.
+    pub(crate) async fn pause(&self, pause_ms: u64) -> JoinHandle<()> {
+        let redis = Arc::clone(&self.redis).lock_owned().await;
+        redis.freeze();
+        later(async move {
+            sleep(Duration::from_millis(pause_ms)).await;
+            redis.thaw();
+        })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the handle is awaited by the sequence")]
+fn later(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(work)
+}
+
+/// The longest that anything may take that has to come.
+pub(crate) async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> Result<T, String> {
+    timeout(Duration::from_secs(15), work).await.map_err(|_| format!("it did not come true that {what}"))
+}

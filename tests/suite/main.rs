@@ -9,6 +9,7 @@ mod failover;
 mod half_open;
 mod hub;
 mod lost_replies;
+mod mirror;
 mod outage;
 mod paging;
 mod pool;

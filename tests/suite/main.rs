@@ -10,6 +10,7 @@ mod lost_replies;
 mod outage;
 mod paging;
 mod pool;
+mod promotion;
 mod proxy;
 mod server;
 mod spine;

@@ -10,9 +10,12 @@ use crate::{
     tailing::{Tailing, append, lines},
 };
 
+/// A replica that asks for all lines gets them at once.
+const AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
+
 async fn replica_of(master: &TestRedis) -> TestRedis {
     let port = master.port().to_string();
-    TestRedis::with_port(&["--replicaof", "127.0.0.1", &port]).await
+    TestRedis::with_port(&[&AT_ONCE[..], &["--replicaof", "127.0.0.1", &port]].concat()).await
 }
 
 /// Waits until a replica has all that its master has.
@@ -32,7 +35,7 @@ async fn until_in_sync(master: &TestRedis, replica: &TestRedis) {
 
 #[tokio::test]
 async fn tailers_and_readers_of_a_replica_wait_for_its_promotion_and_miss_no_line() {
-    let master = TestRedis::with_port(&[]).await;
+    let master = TestRedis::with_port(&AT_ONCE).await;
     let replica = replica_of(&master).await;
     let mut tailing = Tailing::start(&master, "*.log").await;
     let log = tailing.path("app.log");
@@ -60,7 +63,7 @@ async fn tailers_and_readers_of_a_replica_wait_for_its_promotion_and_miss_no_lin
 /// A master that has become a replica and a master again, with everybody connected.
 #[tokio::test]
 async fn a_master_that_was_a_replica_for_a_while_skips_no_line() {
-    let redis = TestRedis::with_port(&[]).await;
+    let redis = TestRedis::with_port(&AT_ONCE).await;
     let relay = TestRelay::start(&redis).await;
     let tailing = Tailing::start(&redis, "*.log").await;
     let program = Program::start(tailing.path("app.log"), 0);
@@ -96,7 +99,7 @@ async fn until_in_master_link(replica: &TestRedis) {
 
 #[tokio::test]
 async fn a_replica_that_missed_the_last_lines_takes_the_name_of_its_killed_master() {
-    let mut master = TestRedis::with_port(&[]).await;
+    let mut master = TestRedis::with_port(&AT_ONCE).await;
     let replica = replica_of(&master).await;
     let name = Proxy::to(master.port()).await;
     let store = Store::new(store::Options::new(name.url())).unwrap();

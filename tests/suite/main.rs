@@ -13,6 +13,7 @@ mod mirror;
 mod outage;
 mod paging;
 mod pool;
+mod promoted_writers;
 mod promotion;
 mod proxy;
 mod resume;

@@ -128,6 +128,8 @@ impl Fleet {
     pub(super) async fn take_in(&mut self, files: Vec<(usize, Found)>) {
         self.tell_fates(&files);
         let mut by_topic: BTreeMap<Topic, Vec<(usize, Found)>> = BTreeMap::new();
+        let deserted = self.deserted(&files);
+        by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
         if self.is_first {
             let fixed = self.options.inputs.iter().filter_map(|input| match &input.topic {
                 super::TopicRule::Fixed(topic) => Some(topic.clone()),
@@ -150,7 +152,8 @@ impl Fleet {
             }
         }
         for (topic, newcomers) in by_topic {
-            self.settle(&topic, newcomers).await;
+            let deserted = deserted.get(&topic).cloned().unwrap_or_default();
+            self.settle(&topic, newcomers, deserted).await;
         }
         self.is_first = false;
     }
@@ -173,15 +176,35 @@ impl Fleet {
         self.newest.retain(|_, control| control.strong_count() > 0);
     }
 
-    /// Finds out what the newcomers of a topic are, and follows them.
-    async fn settle(&mut self, topic: &Topic, newcomers: Vec<(usize, Found)>) {
+    /// Paths where nothing is now: what was there between two looks may be beside them.
+    fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
+        let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
+        let mut deserted: BTreeMap<Topic, BTreeSet<PathBuf>> = BTreeMap::new();
+        for live in self.live.values().filter(|live| !there.contains(live.path.as_path())) {
+            deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
+        }
+        deserted
+    }
+
+    /// Finds out what the newcomers of a topic are, and what is beside deserted paths, and
+    /// follows them.
+    async fn settle(
+        &mut self,
+        topic: &Topic,
+        newcomers: Vec<(usize, Found)>,
+        mut deserted: BTreeSet<PathBuf>,
+    ) {
         if !self.ledgers.contains_key(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
             self.ledgers.insert(topic.clone(), records.into_iter().collect());
         }
         let inputs: HashMap<FileId, usize> =
             newcomers.iter().map(|(at, found)| (id_of(found), *at)).collect();
-        let known = self.known(topic, newcomers.into_iter().map(|(_, found)| found).collect());
+        if self.is_first {
+            deserted.extend(self.left_behind(topic));
+        }
+        let newcomers = newcomers.into_iter().map(|(_, found)| found).collect();
+        let known = self.known(topic, newcomers, deserted);
         if known.newcomers.is_empty() && known.deserted.is_empty() {
             return;
         }
@@ -226,9 +249,9 @@ impl Fleet {
         self.options.inputs.iter().position(|input| input.patterns.matches(path)).unwrap_or(0)
     }
 
-    fn known(&self, topic: &Topic, newcomers: Vec<Found>) -> Known {
+    fn known(&self, topic: &Topic, newcomers: Vec<Found>, deserted: BTreeSet<PathBuf>) -> Known {
         let ledger = self.ledgers.get(topic).into_iter().flatten();
-        let records: Vec<_> = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
+        let records = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
         let followed = self.live.iter().filter(|(_, live)| live.standing.topic() == topic);
         let followed = followed.map(|(&id, live)| Followed {
             id,
@@ -236,16 +259,16 @@ impl Fleet {
             in_place: *live.control.fate().borrow() == Fate::InPlace,
             confirmed: live.standing.confirmed(),
         });
-        let deserted: BTreeSet<PathBuf> = match self.is_first {
-            true => records
-                .iter()
-                .filter(|(_, record)| record.details.state == SourceState::Active)
-                .map(|(_, record)| PathBuf::from(&record.details.path))
-                .filter(|path| self.options.inputs.iter().any(|input| input.patterns.matches(path)))
-                .collect(),
-            false => BTreeSet::new(),
-        };
         Known { newcomers, followed: followed.collect(), records, deserted }
+    }
+
+    /// Paths from which lines may be left since the last run.
+    fn left_behind(&self, topic: &Topic) -> Vec<PathBuf> {
+        let records = self.ledgers.get(topic).into_iter().flatten().map(|(_, record)| &record.details);
+        let active = records.filter(|details| details.state == SourceState::Active);
+        let paths = active.map(|details| PathBuf::from(&details.path));
+        let matches = |path: &PathBuf| self.options.inputs.iter().any(|input| input.patterns.matches(path));
+        paths.filter(matches).collect()
     }
 
     /// Says that a source cannot be found again; where another file has taken its

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use super::{
     control::{Control, Fate},
     discover::{Found, Problem},
     identity::Surroundings,
+    lane::Lane,
     lineage::{FileId, Followed, Known, Launch, Origin, displayed, id_of, plan},
     reader::{Reader, off_the_runtime},
     source::{Context, Ended, Source},
@@ -35,8 +36,8 @@ pub(super) struct Fleet {
     context: Context,
     live: HashMap<FileId, Live>,
     ledgers: BTreeMap<Topic, Ledger>,
-    /// The newest source of each path: the next one begins when it is drained.
-    newest: HashMap<PathBuf, Weak<Control>>,
+    /// By path.
+    lanes: HashMap<PathBuf, Arc<Lane>>,
     tasks: JoinSet<(FileId, Ended)>,
     /// What was said already.
     said: HashSet<String>,
@@ -48,6 +49,7 @@ struct Live {
     path: PathBuf,
     /// Where it is now.
     place: PathBuf,
+    reader: Reader,
     control: Arc<Control>,
     standing: Arc<Standing>,
 }
@@ -56,7 +58,7 @@ struct Live {
 enum Started {
     Source(FileId, Box<Source>, Live),
     /// The content is not that of the source any more.
-    Changed(Arc<Standing>),
+    Changed(PathBuf, Arc<Standing>),
     Unreadable(PathBuf, std::io::Error),
 }
 
@@ -76,7 +78,7 @@ impl Fleet {
             context,
             live: HashMap::new(),
             ledgers: BTreeMap::new(),
-            newest: HashMap::new(),
+            lanes: HashMap::new(),
             tasks: JoinSet::new(),
             said: HashSet::new(),
             is_first: true,
@@ -173,14 +175,18 @@ impl Fleet {
                 }
             }
         }
-        self.newest.retain(|_, control| control.strong_count() > 0);
+        self.lanes.retain(|_, lane| !lane.is_empty());
     }
 
-    /// Paths where nothing is now: what was there between two looks may be beside them.
+    /// Paths where nothing is now, or whose file was replaced: what was there between two
+    /// looks may be beside them.
     fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
         let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
         let mut deserted: BTreeMap<Topic, BTreeSet<PathBuf>> = BTreeMap::new();
-        for live in self.live.values().filter(|live| !there.contains(live.path.as_path())) {
+        let is_searched = |path: &Path| {
+            !there.contains(path) || self.lanes.get(path).is_some_and(|lane| lane.has_replaced())
+        };
+        for live in self.live.values().filter(|live| is_searched(&live.path)) {
             deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
         }
         deserted
@@ -217,7 +223,9 @@ impl Fleet {
             self.say_once(format!("{path:?}: {error}"));
         }
         for (key, record) in plan.lost {
-            let replaced = known.newcomers.iter().any(|found| displayed(&found.path) == record.details.path);
+            let newcomers = known.newcomers.iter().map(|found| &found.path);
+            let followed = known.followed.iter().filter(|source| source.in_place).map(|source| &source.path);
+            let replaced = newcomers.chain(followed).any(|path| displayed(path) == record.details.path);
             self.give_up(topic, key, record, replaced).await;
         }
         let of_path: HashMap<PathBuf, usize> = known
@@ -240,8 +248,14 @@ impl Fleet {
         let this = &*self;
         let started = stream::iter(launches).map(|(input, launch)| this.start(topic, input, launch));
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
+        let mut open = plan.unsettled;
         for started in started {
-            self.follow(topic, started);
+            open.extend(self.follow(topic, started));
+        }
+        for (_, lane) in
+            self.lanes.iter().filter(|(path, _)| plan.searched.contains(*path) && !open.contains(*path))
+        {
+            lane.forget_replaced();
         }
     }
 
@@ -256,6 +270,8 @@ impl Fleet {
         let followed = followed.map(|(&id, live)| Followed {
             id,
             path: live.path.clone(),
+            reader: live.reader.clone(),
+            read: live.control.read(),
             in_place: *live.control.fate().borrow() == Fate::InPlace,
             confirmed: live.standing.confirmed(),
         });
@@ -316,36 +332,40 @@ impl Fleet {
             Ok(Some(source)) => {
                 let position = standing.confirmed().position;
                 info!(path = %found.path.display(), %topic, source = %standing.key(), position, is_resumed, "following");
-                let live = Live { path, place: found.path.clone(), control, standing };
+                let live = Live {
+                    path,
+                    place: found.path.clone(),
+                    reader: source.reader().clone(),
+                    control,
+                    standing,
+                };
                 Started::Source(id_of(&found), Box::new(source), live)
             }
-            Ok(None) => Started::Changed(standing),
+            Ok(None) => Started::Changed(path, standing),
             Err(error) => Started::Unreadable(found.path, error),
         }
     }
 
-    fn follow(&mut self, topic: &Topic, started: Started) {
+    /// Follows a source; else returns the path whose files have to be looked at again.
+    fn follow(&mut self, topic: &Topic, started: Started) -> Option<PathBuf> {
         match started {
             Started::Source(id, source, live) => {
                 self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
-                let newest = self.newest.get(&live.path).and_then(Weak::upgrade);
-                // An older file, found when its successor was followed already, neither waits
-                // for that nor makes it wait.
-                let is_older = live.place != live.path
-                    && newest.as_ref().is_some_and(|newest| *newest.fate().borrow() == Fate::InPlace);
-                let before = newest.filter(|_| !is_older).map(|newest| newest.drained());
-                if !is_older {
-                    self.newest.insert(live.path.clone(), Arc::downgrade(&live.control));
-                }
-                self.tasks.spawn(async move { (id, source.run(before).await) });
+                let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
+                self.tasks.spawn(async move { (id, source.run(turn).await) });
                 self.live.insert(id, live);
+                None
             }
             // The next look finds out what it is now.
-            Started::Changed(standing) => {
+            Started::Changed(path, standing) => {
                 let ledger = self.ledgers.entry(topic.clone()).or_default();
                 ledger.insert(standing.key().clone(), standing.confirmed());
+                Some(path)
             }
-            Started::Unreadable(path, error) => self.say_once(format!("{path:?}: {error}")),
+            Started::Unreadable(path, error) => {
+                self.say_once(format!("{path:?}: {error}"));
+                None
+            }
         }
     }
 

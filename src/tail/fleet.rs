@@ -36,6 +36,8 @@ pub(super) struct Fleet {
     context: Context,
     live: HashMap<FileId, Live>,
     ledgers: BTreeMap<Topic, Ledger>,
+    /// Paths whose files have to be looked at again, as they are not what they were.
+    unsettled: BTreeMap<Topic, BTreeSet<PathBuf>>,
     /// By path.
     lanes: HashMap<PathBuf, Arc<Lane>>,
     tasks: JoinSet<(FileId, Ended)>,
@@ -78,6 +80,7 @@ impl Fleet {
             context,
             live: HashMap::new(),
             ledgers: BTreeMap::new(),
+            unsettled: BTreeMap::new(),
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
             said: HashSet::new(),
@@ -112,9 +115,14 @@ impl Fleet {
         let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
         match ended {
             Ok((id, ended)) => {
+                tracing::debug!(?id, ?ended, "ended");
                 if let Some(live) = self.live.remove(&id) {
                     let ledger = self.ledgers.entry(live.standing.topic().clone()).or_default();
                     ledger.insert(live.standing.key().clone(), live.standing.confirmed());
+                    if ended == Ended::Replaced {
+                        let unsettled = self.unsettled.entry(live.standing.topic().clone());
+                        unsettled.or_default().insert(live.path);
+                    }
                 }
                 ended == Ended::Replaced
             }
@@ -182,11 +190,8 @@ impl Fleet {
     /// looks may be beside them.
     fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
         let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
-        let mut deserted: BTreeMap<Topic, BTreeSet<PathBuf>> = BTreeMap::new();
-        let is_searched = |path: &Path| {
-            !there.contains(path) || self.lanes.get(path).is_some_and(|lane| lane.has_replaced())
-        };
-        for live in self.live.values().filter(|live| is_searched(&live.path)) {
+        let mut deserted = self.unsettled.clone();
+        for live in self.live.values().filter(|live| !there.contains(live.path.as_path())) {
             deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
         }
         deserted
@@ -219,6 +224,7 @@ impl Fleet {
             Ok((known, plan))
         });
         let Ok((known, plan)) = planned.await else { return };
+        tracing::debug!(newcomers = ?known.newcomers.iter().map(|f| (&f.path, f.inode, f.len)).collect::<Vec<_>>(), followed = ?known.followed.iter().map(|f| (f.id.1, &f.path, f.in_place, f.confirmed.position)).collect::<Vec<_>>(), records = ?known.records.iter().map(|(k, r)| (k, r.position, r.details.identity.inode, r.details.state)).collect::<Vec<_>>(), deserted = ?known.deserted, launches = ?plan.launches.iter().map(|l| (&l.found.path, l.found.inode, format!("{:?}", l.origin).chars().take(40).collect::<String>())).collect::<Vec<_>>(), unsettled = ?plan.unsettled, lost = plan.lost.len(), "plan");
         for (path, error) in plan.unreadable {
             self.say_once(format!("{path:?}: {error}"));
         }
@@ -248,15 +254,16 @@ impl Fleet {
         let this = &*self;
         let started = stream::iter(launches).map(|(input, launch)| this.start(topic, input, launch));
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
-        let mut open = plan.unsettled;
+        let mut unsettled = plan.unsettled;
         for started in started {
-            open.extend(self.follow(topic, started));
+            unsettled.extend(self.follow(topic, started));
         }
-        for (_, lane) in
-            self.lanes.iter().filter(|(path, _)| plan.searched.contains(*path) && !open.contains(*path))
-        {
-            lane.forget_replaced();
+        for (path, lane) in &self.lanes {
+            if plan.searched.contains(path) && !unsettled.contains(path) {
+                lane.forget_replaced();
+            }
         }
+        self.unsettled.insert(topic.clone(), unsettled);
     }
 
     fn input_of(&self, path: &Path) -> usize {

@@ -55,11 +55,6 @@ impl Lane {
         Turn { lane: Arc::clone(self), control: Arc::clone(control) }
     }
 
-    /// Whether files of this path have to be found again.
-    pub(super) fn has_replaced(&self) -> bool {
-        self.lock().iter().any(|place| place.state == State::Replaced)
-    }
-
     /// What was replaced was found, or cannot be found.
     pub(super) fn forget_replaced(&self) {
         self.lock().retain(|place| place.state != State::Replaced);

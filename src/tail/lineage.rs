@@ -77,8 +77,8 @@ pub(super) struct Plan {
     /// Sources that cannot be found again.
     pub(super) lost: Vec<(SourceKey, Record)>,
     /// Paths whose past was searched, and those of them whose files moved meanwhile.
-    pub(super) searched: HashSet<PathBuf>,
-    pub(super) unsettled: HashSet<PathBuf>,
+    pub(super) searched: BTreeSet<PathBuf>,
+    pub(super) unsettled: BTreeSet<PathBuf>,
     /// Files that cannot be read.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
@@ -219,7 +219,10 @@ fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Opt
     }
     let bases: HashSet<String> = bases.iter().map(|path| displayed(path)).collect();
     let records = known.records.iter().map(|(_, record)| record);
-    let mut originals = records.filter(|record| bases.contains(&record.details.path));
+    let is_itself = |record: &Record| {
+        id_of(&candidate.found) == (record.details.identity.device, record.details.identity.inode)
+    };
+    let mut originals = records.filter(|record| bases.contains(&record.details.path) && !is_itself(record));
     originals.find_map(|original| original_of(file, original, candidates.place_of(original)))
 }
 

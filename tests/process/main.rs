@@ -5,6 +5,7 @@ mod bad_input;
 mod dev;
 mod docs;
 mod foreign;
+mod full_disk;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
@@ -15,6 +16,7 @@ mod proxy;
 mod python;
 mod reading;
 mod relay;
+mod slow_reader;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

@@ -1,11 +1,13 @@
 //! What is used wrongly is refused before anything starts: what it is, where it stands, exit code 2;
 //! what fails for another reason ends with 1.
 
-use std::{fs, net::TcpListener, process::Output};
+use std::{fs, net::TcpListener, os::unix::fs::symlink, process::Output};
 
 use crate::{
     dev::{Dev, run, run_with},
-    suite::support::TestRedis,
+    process::Process,
+    relay::Relay,
+    suite::support::{TestRedis, eventually, writer::Writer},
 };
 
 /// Runs the program to its end, and looks at its exit code and its words.
@@ -17,6 +19,8 @@ fn refused(output: &Output, code: i32, words: &[&str]) {
     for word in words {
         assert!(said.contains(word), "no {word:?} in: {said}");
     }
+    let twice = said.lines().find(|line| line.matches("(os error").count() > 1);
+    assert_eq!(twice, None, "a cause is said once");
 }
 
 #[tokio::test]
@@ -42,6 +46,10 @@ async fn arguments_that_make_no_sense_are_refused_with_2() {
         ("serve --redis http://x", &["redis://", "http"]),
         ("dev", &["nothing to follow"]),
         ("serve --window-bytes 0", &["from 4096"]),
+        ("serve --max-subscriptions 0", &["from 1 to"]),
+        ("serve --batch-bytes 4294967295", &["from 1 to"]),
+        ("serve --redis-pool-size 0", &["from 1 to"]),
+        ("tail --buffer-bytes 99999999999999999999 --topic app /tmp/a", &["whole number"]),
         ("topics --log-level loud", &["loud"]),
         ("check-config --config /no/such/file.toml", &["/no/such/file.toml"]),
         ("fly", &["fly"]),
@@ -111,10 +119,22 @@ async fn check_config_says_each_value_and_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    refused(&run(&format!("serve --listen {address}")).await, 1, &[&address, "--listen"]);
+async fn a_port_in_use_is_named_and_nothing_is_left_behind() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let redis = TestRedis::start().await;
+    let (folder, url) = (tempfile::tempdir().unwrap(), redis.url());
+    let at = folder.path().display();
+    fs::write(folder.path().join("app.log"), "one\n").unwrap();
+    let serve = format!("serve --redis {url} --listen {taken}");
+    refused(&run(&serve).await, 1, &[&taken, "in use", "--listen"]);
+    let tail = format!("tail --redis {url} --host h --topic app --metrics-listen {taken} {at}/app.log");
+    refused(&run(&tail).await, 1, &[&taken, "in use"]);
+    assert_eq!(redis.control().await.run::<u64>("DBSIZE").await, 0);
+    let dev = format!("dev {at}/app.log --data-dir {at}/data --listen");
+    refused(&run(&format!("{dev} {taken}")).await, 1, &[&taken, "in use", "--listen"]);
+    // Its Redis has gone with it: the next one has the folder.
+    Process::start(&format!("{dev} 127.0.0.1:0")).until_it_says("serving listen=").await;
 }
 
 #[tokio::test]
@@ -122,16 +142,19 @@ async fn dev_without_a_redis_server_says_how_to_get_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let words = format!("dev /tmp/x.log --listen 127.0.0.1:0 --data-dir {path}/data");
-    refused(&run_with(&words, &[("PATH", path)]).await, 1, &["redis-server", "PATH"]);
+    refused(&run_with(&words, &[("PATH", path)]).await, 1, &["redis-server", "PATH", "install"]);
+    assert!(!folder.path().join("data").exists());
 }
 
 #[tokio::test]
-async fn a_second_dev_on_a_data_folder_and_a_file_as_data_folder_are_refused() {
+async fn a_second_dev_on_a_data_folder_is_refused_and_the_first_goes_on() {
     let dev = Dev::start().await;
     let second = format!("dev /tmp/x.log --listen 127.0.0.1:0 --data-dir {}", dev.path("data").display());
     refused(&run(&second).await, 1, &["is in use by process", "data"]);
     let on_a_file = format!("dev /tmp/x.log --data-dir {}", dev.path("app.log").display());
     refused(&run(&on_a_file).await, 1, &["app.log"]);
+    dev.write_lines(0..10);
+    dev.wait_for_lines(10).await;
 }
 
 #[tokio::test]
@@ -142,9 +165,59 @@ async fn a_wrong_password_ends_tail_and_serve() {
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
     for command in [format!("tail --topic app --host h {at}/a.log"), "serve --listen 127.0.0.1:0".to_owned()]
     {
+        let without = run(&format!("{command} --redis {}", redis.url())).await;
+        refused(&without, 1, &["NOAUTH", "redis.sock"]);
         let words = format!("{command} --redis {} --redis-password-file {at}/password", redis.url());
         let output = run(&words).await;
         refused(&output, 1, &["WRONGPASS", "redis.sock"]);
         assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
     }
+}
+
+#[tokio::test]
+async fn an_unreadable_file_is_said_once_and_the_others_are_followed() {
+    let redis = TestRedis::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    // Root cannot open it either.
+    let unreadable = folder.path().join("loop.log");
+    symlink(&unreadable, &unreadable).unwrap();
+    let at = folder.path().display();
+    let tail = format!("tail --redis {} --host h --topic app --poll-interval-ms 10 {at}/*.log", redis.url());
+    let tailer = Process::start(&tail);
+    let (store, topic) = (redis.store(), "app".parse().unwrap());
+    // The second one makes it look at all of them again.
+    for (count, name) in [(1, "app.log"), (2, "new.log")] {
+        fs::write(folder.path().join(name), "one\n").unwrap();
+        eventually("the lines are there", async || {
+            let found = store.resolve(&topic).await.unwrap();
+            found.is_some_and(|found| found.timeline.next().get() == count)
+        })
+        .await;
+    }
+    let said = tailer.stderr();
+    let told: Vec<_> = said.lines().filter(|line| line.contains("loop.log")).collect();
+    assert!(told.len() == 1 && told[0].contains("symbolic links"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_relay_refuses_ends_a_subscriber_with_what_is_wrong() {
+    let redis = TestRedis::start().await;
+    let relay = Relay::with(&redis, "--listen 127.0.0.1:0 --ahead-wait-ms 50").await;
+    Writer::new(&redis, "app").await.append(&["one"]).await;
+    let found = redis.store().resolve(&"app".parse().unwrap()).await.unwrap().unwrap();
+    let epoch = found.timeline.epochs()[0].0;
+    let future = format!("app@{epoch}:2");
+    for (more, code, word) in [
+        (format!("--from {future}"), 2, "CURSOR_AHEAD"),
+        ("--from app@ffffffffffffffff:0".to_owned(), 2, "CURSOR_AHEAD"),
+        ("--max-batch-bytes 4294967295".to_owned(), 2, "max_batch_bytes"),
+        ("--max-batch-lines 4294967295".to_owned(), 2, "max_batch_lines"),
+        ("--from app@0000000000000001:1 --on-gap fail".to_owned(), 1, "RESET"),
+        ("--cursor-file /no/such/cursors".to_owned(), 1, "/no/such/cursors"),
+    ] {
+        let output = run(&format!("subscribe app --relay {} {more}", relay.url)).await;
+        refused(&output, code, &[word]);
+    }
+    let nobody = run("subscribe app --relay http://127.0.0.1:1 --max-failures 1").await;
+    refused(&nobody, 1, &["127.0.0.1:1", "refused"]);
 }

@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::sleep};
 use tonic::Streaming;
 
 use crate::{
-    numbered::{Expected, line},
+    numbered::{Expected, Log, line},
     process::Process,
     relay::Relay,
     suite::support::{TestRedis, eventually, free_port, relay::from_earliest, writer::Writer},
@@ -111,7 +111,7 @@ async fn a_caller_that_takes_nothing_is_cut_off_at_the_deadline() {
     let ended = relay.process.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("some callers were cut off"), "{}", ended.stderr);
-    assert!(began.elapsed() < Duration::from_millis(2000), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,18 +131,18 @@ async fn a_second_signal_stops_a_relay_at_once() {
 async fn a_tailer_that_cannot_append_stops_at_its_deadline_and_says_that_nothing_is_lost() {
     let redis = TestRedis::start().await;
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("app.log");
-    fs::write(&path, "one\n").unwrap();
+    let mut log = Log::create(folder.path().join("app.log"));
     let words = format!(
-        "tail --redis {} --host host --topic app --shutdown-timeout-ms 1500 {}",
+        "tail --redis {} --host host --topic app --shutdown-timeout-ms 1500 \
+         --redis-response-timeout-ms 100 {}",
         redis.url(),
-        path.display()
+        log.path().display()
     );
     let mut tailer = Process::start(&words);
     tailer.until_it_says("following path=").await;
     redis.freeze();
-    fs::write(&path, "one\ntwo\n").unwrap();
-    sleep(Duration::from_millis(300)).await;
+    log.write(100);
+    tailer.until_it_says("redis is away").await;
     tailer.signal(Signal::TERM);
     let ended = tailer.ended().await;
     redis.thaw();

@@ -30,7 +30,7 @@ async fn next(store: &Store, topic: &Topic) -> u64 {
 }
 
 /// Reads all lines of a topic from Redis.
-async fn assert_every_line_once(store: &Store, topic: &Topic, lines: u64) {
+pub(crate) async fn assert_every_line_once(store: &Store, topic: &Topic, lines: u64) {
     let mut expected = Expected::default();
     while expected.next() < lines {
         let from = Offset::new(expected.next()).unwrap();

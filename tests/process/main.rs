@@ -4,6 +4,7 @@
 mod bad_input;
 mod dev;
 mod docs;
+mod full_disk;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
@@ -14,6 +15,7 @@ mod proxy;
 mod python;
 mod reading;
 mod relay;
+mod slow_reader;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

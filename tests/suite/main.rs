@@ -1,6 +1,7 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod advice;
 mod append;
 mod deploy;
 mod epochs;
@@ -12,6 +13,7 @@ mod mirror;
 mod outage;
 mod paging;
 mod pool;
+mod promoted_writers;
 mod promotion;
 mod proxy;
 mod resume;

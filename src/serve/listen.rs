@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected as _;
@@ -25,7 +25,8 @@ use super::Options;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Greatest number of calls at once over one connection.
 const MAX_STREAMS: u32 = 1000;
-/// How long an HTTP/1.1 caller may take for a request's head.
+/// How long a caller may take for its first byte, and for the head of an HTTP/1.1
+/// request.
 const HEADER_WAIT: Duration = Duration::from_secs(10);
 
 /// The port and the connections that came through it; they end with it.
@@ -94,6 +95,10 @@ impl Door {
             request
         });
         async move {
+            tokio::select! {
+                spoke = timeout(HEADER_WAIT, stream.readable()) => if !matches!(spoke, Ok(Ok(()))) { return },
+                () = closing.cancelled() => return,
+            }
             let service = TowerToHyperService::new(routes);
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);

@@ -138,6 +138,16 @@ fn publisher(redis: &TestRedis) -> (Publisher, JoinSet<()>) {
     (publisher, tasks)
 }
 
+/// A new source, once its topic can be used.
+async fn register(publisher: &Publisher, topic: &Topic) -> Arc<Standing> {
+    loop {
+        if let Some(standing) = publisher.register(topic, &host(), Details::default()).await {
+            return standing;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Appends batches of two lines until `count` are stored.
 async fn publish(publisher: &Publisher, standing: &Standing, count: u64) {
     for _ in 0..count / 2 {
@@ -164,7 +174,7 @@ async fn a_topic_that_cannot_be_used_waits_alone() {
     let mut redis = TestRedis::with_args(&["--enable-debug-command", "yes"]).await;
     let (publisher, mut tasks) = publisher(&redis);
     let (bad, good) = (topic("bad"), topic("good"));
-    let quiet = publisher.register(&good, &host(), Details::default()).await;
+    let quiet = register(&publisher, &good).await;
     redis.control().await.run::<()>("SET logrelay:{bad}:state mine").await;
     let copy = redis.copy();
     publish(&publisher, &quiet, 10).await;
@@ -172,12 +182,12 @@ async fn a_topic_that_cannot_be_used_waits_alone() {
     for _ in 0..SOURCES {
         let (publisher, bad) = (publisher.clone(), bad.clone());
         tasks.spawn(async move {
-            let standing = publisher.register(&bad, &host(), Details::default()).await;
+            let standing = register(&publisher, &bad).await;
             publish(&publisher, &standing, 10).await;
         });
     }
     eventually("it is said", async || logs.count("the topic cannot be used") > 0).await;
-    let busy = publisher.register(&good, &host(), Details::default()).await;
+    let busy = register(&publisher, &good).await;
     publish(&publisher, &busy, 1000).await;
     assert_eq!(publisher.records(&bad, &host()).await, None);
 
@@ -201,7 +211,7 @@ async fn files_of_other_topics_are_followed_beside_one_that_cannot_be_used() {
         options.inputs[0].topic = TopicRule::FileStem;
         options
     };
-    let mut tailing = Tailing::prepare(&redis, "*.log", by_name).await;
+    let mut tailing = Tailing::prepare(&redis, "*", by_name).await;
     let store = store_of(&redis);
     let has = async |name: &str, count| {
         eventually(name, async || next_of(&store, &topic(name)).await == count).await;
@@ -217,13 +227,25 @@ async fn files_of_other_topics_are_followed_beside_one_that_cannot_be_used() {
     has("later", 10).await;
     redis.control().await.run::<()>("DEL logrelay:{bad}:state").await;
     has("bad", 10).await;
+
+    // The same to one that could be used, when it has another new file.
+    redis.control().await.run::<()>("RENAME logrelay:{bad}:state kept").await;
+    redis.control().await.run::<()>("SET logrelay:{bad}:state mine").await;
+    append(&tailing.path("bad.txt"), &lines(0, 10));
+    sleep(Duration::from_millis(300)).await;
+    append(&tailing.path("good.log"), &lines(20, 10));
+    append(&tailing.path("latest.log"), &lines(0, 10));
+    has("good", 30).await;
+    has("latest", 10).await;
+    redis.control().await.run::<()>("RENAME kept logrelay:{bad}:state").await;
+    has("bad", 20).await;
 }
 
 #[tokio::test]
 async fn a_challenge_that_a_later_append_has_answered_is_dropped() {
     let redis = TestRedis::start().await;
     let (publisher, _tasks) = publisher(&redis);
-    let standing = publisher.register(&topic("t"), &host(), Details::default()).await;
+    let standing = register(&publisher, &topic("t")).await;
     let store = store_of(&redis);
     for _ in 0..20 {
         publish(&publisher, &standing, 10).await;
@@ -238,7 +260,7 @@ async fn a_challenge_that_a_later_append_has_answered_is_dropped() {
 async fn what_redis_has_otherwise_is_shown_to_the_source() {
     let redis = TestRedis::start().await;
     let (publisher, _tasks) = publisher(&redis);
-    let standing = publisher.register(&topic("t"), &host(), Details::default()).await;
+    let standing = register(&publisher, &topic("t")).await;
     publish(&publisher, &standing, 10).await;
     let other = publisher.stand(&topic("t"), standing.key().clone(), standing.confirmed());
     publish(&publisher, &other, 10).await;

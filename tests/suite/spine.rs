@@ -125,8 +125,13 @@ impl Reader {
 
     /// That nothing but rewound was said, and that.
     pub(crate) fn was_only_rewound(&self) {
+        assert!(!self.told().is_empty());
+        self.was_at_most_rewound();
+    }
+
+    pub(crate) fn was_at_most_rewound(&self) {
         let told = self.told();
-        assert!(!told.is_empty() && told.iter().all(|told| matches!(told, Told::Rewound { .. })), "{told:?}");
+        assert!(told.iter().all(|told| matches!(told, Told::Rewound { .. })), "{told:?}");
     }
 
     pub(crate) fn was_told_nothing(&self) {

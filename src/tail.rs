@@ -164,11 +164,11 @@ impl Service {
             loop {
                 tokio::select! {
                     changes = watcher.changed() => {
-                        if changes.rescan || changes.everything {
-                            break;
-                        }
                         for path in &changes.paths {
                             fleet.wake(scan.links.get(path).unwrap_or(path));
+                        }
+                        if changes.rescan || changes.everything {
+                            break;
                         }
                     }
                     wants_scan = fleet.next_ended() => if wants_scan { break },

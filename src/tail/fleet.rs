@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -51,6 +51,7 @@ struct Live {
     path: PathBuf,
     /// Where it is now.
     place: PathBuf,
+    modified: SystemTime,
     reader: Reader,
     control: Arc<Control>,
     standing: Arc<Standing>,
@@ -175,7 +176,11 @@ impl Fleet {
                 Some(found) => {
                     live.place.clone_from(&found.path);
                     live.control.meets(if found.path == live.path { Fate::InPlace } else { Fate::Moved });
-                    live.control.wake_unless_read(found.len);
+                    // One that is written anew can have its old size again.
+                    let modified = std::mem::replace(&mut live.modified, found.modified);
+                    if found.len != live.control.read().position || found.modified != modified {
+                        live.control.wake();
+                    }
                 }
                 None => {
                     live.control.meets(Fate::Away);
@@ -342,6 +347,7 @@ impl Fleet {
                 let live = Live {
                     path,
                     place: found.path.clone(),
+                    modified: found.modified,
                     reader: source.reader().clone(),
                     control,
                     standing,

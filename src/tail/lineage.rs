@@ -158,16 +158,22 @@ fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Foun
         },
         None => is_followed(id_of(found)),
     };
+    // Whose device and inode were those of a known source is that file, emptied, or a later one.
+    let is_later = |found: &Found| {
+        let mut records = known.records.iter().map(|(_, record)| &record.details);
+        candidates.get(found).is_some_and(|candidate| candidate.record.is_none())
+            && records.any(|it| it.path == text && (it.identity.device, it.identity.inode) == id_of(found))
+    };
     // Newest first: what comes before the first known one was never seen. Where something
     // was read from the file at the path, there can be none.
     let was_read =
         at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
-    let newest = beside.iter().position(of_this_path);
+    let newest = beside.iter().position(|found| of_this_path(found) || is_later(found));
     let unseen = newest.filter(|_| !was_read).unwrap_or(0);
     let mut plan = Plan::default();
     for (age, found) in beside.iter().enumerate().rev() {
         let Some(candidate) = candidates.get(found) else { continue };
-        if of_this_path(found) || (age < unseen && candidate.record.is_none()) {
+        if of_this_path(found) || is_later(found) || (age < unseen && candidate.record.is_none()) {
             plan.launches.extend(launch(known, candidates, candidate, path));
         }
     }

@@ -3,20 +3,26 @@
 //! Data goes to standard output, everything else to standard error. Exit codes:
 //! 0 done, 1 failed, 2 used wrongly.
 
+mod check_config;
 mod cursor_file;
+mod dev;
 mod environment;
+mod progress;
+mod redis;
+mod serve;
 mod shutdown;
 mod subscribe;
+mod tail;
 mod topics;
 
-use std::{ffi::OsString, fmt, io, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fmt, io, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tokio_util::sync::CancellationToken;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     client,
-    telemetry::{LogFormat, LogLevel, Terminal},
+    config::{ConfigError, General},
+    telemetry::Terminal,
 };
 
 /// Carries log lines from files to any number of live readers through Redis, every line once.
@@ -24,37 +30,19 @@ use crate::{
 #[command(name = "logrelay", version, max_term_width = 110)]
 struct Cli {
     #[command(flatten)]
-    common: Common,
+    general: General,
     #[command(subcommand)]
     command: Command,
 }
 
-/// What every command takes.
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// How much to log: error, warn, info, debug, trace, off, or a list of target=level [default: info]
-    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logs")]
-    log_level: Option<LogLevel>,
-    /// What logs look like [default: text; json where the output is JSON]
-    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logs")]
-    log_format: Option<LogFormat>,
-    /// How long a stop may take after the first SIGTERM or SIGINT, in milliseconds
-    #[arg(long, global = true, value_name = "MS", default_value_t = 10_000)]
-    shutdown_timeout_ms: u64,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
+    Dev(dev::Arguments),
+    Tail(tail::Arguments),
+    Serve(serve::Arguments),
     Subscribe(subscribe::Arguments),
     Topics(topics::Arguments),
-}
-
-/// What a command is given beside its arguments.
-#[derive(Debug, Clone)]
-struct Context {
-    /// Cancelled when the process has to stop.
-    shutdown: CancellationToken,
-    terminal: Terminal,
+    CheckConfig(check_config::Arguments),
 }
 
 /// The command was used wrongly: exit code 2.
@@ -73,34 +61,48 @@ impl std::error::Error for Misuse {}
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = environment::with_variables(Cli::command())
         .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+        .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => error.exit(),
     };
-    let terminal = Terminal::stderr();
-    match run(cli, &terminal) {
+    match run(cli, &matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell where standard error is closed, too.
-            let told = io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {error:#}\n"));
-            ExitCode::from(if told.is_ok() { exit_code(&error) } else { 1 })
+            let written =
+                io::Write::write_fmt(&mut io::stderr(), format_args!("logrelay: {}\n", told(&error)));
+            ExitCode::from(if written.is_ok() { exit_code(&error) } else { 1 })
         }
     }
 }
 
-fn run(cli: Cli, terminal: &Terminal) -> anyhow::Result<()> {
-    let Cli { common, command } = cli;
+fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
+    let Cli { general, command } = cli;
+    let terminal = Terminal::stderr();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let deadline = Duration::from_millis(common.shutdown_timeout_ms);
-        let (shutdown, _watch) = shutdown::on_signals(deadline)?;
-        let context = Context { shutdown, terminal: terminal.clone() };
+    let result = runtime.block_on(async {
         match command {
-            Command::Subscribe(arguments) => subscribe::run(arguments, &common, context).await,
-            Command::Topics(arguments) => topics::run(arguments, &common, context).await,
+            Command::Dev(arguments) => Box::pin(dev::run(arguments, general, terminal)).await,
+            Command::Serve(arguments) => Box::pin(serve::run(arguments, general, terminal)).await,
+            Command::Tail(arguments) => Box::pin(tail::run(arguments, general, terminal)).await,
+            Command::Subscribe(arguments) => Box::pin(subscribe::run(arguments, general, terminal)).await,
+            Command::Topics(arguments) => topics::run(arguments, general, terminal).await,
+            Command::CheckConfig(arguments) => check_config::run(arguments, general, matches),
         }
+    });
+    // A read of standard input cannot be interrupted and is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// The error and its causes; a cause that is said already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        already if already.contains(&cause) => told,
+        already => format!("{already}: {cause}"),
     })
 }
 
@@ -118,7 +120,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         client::Error::GaveUp { .. } => false,
     };
     let misused = error.chain().any(|cause| {
-        cause.is::<Misuse>() || cause.downcast_ref::<client::Error>().is_some_and(refused_as_wrong)
+        cause.is::<Misuse>()
+            || cause.is::<ConfigError>()
+            || cause.downcast_ref::<client::Error>().is_some_and(refused_as_wrong)
     });
     if misused { 2 } else { 1 }
 }

@@ -11,15 +11,18 @@
 //! 6. [`client`] subscribes, and resumes after a disconnect on any relay.
 //!
 //! [`record`] has the values that travel through all of them, [`proto`] the contract
-//! on the wire, [`retry`] the delays. [`cli`] puts the rooms together, as
-//! [`config`](cli) says.
+//! on the wire, [`retry`] the delays. [`cli`] puts the rooms together, as [`config`]
+//! says; [`telemetry`] is what they report.
 
 pub mod cli;
 pub mod client;
+pub mod config;
+pub mod hub;
 pub mod proto;
 pub mod publish;
 pub mod record;
 pub mod retry;
+pub mod serve;
 pub mod store;
 pub mod tail;
 pub mod telemetry;

@@ -16,7 +16,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::{gate::Gate, roster::Roster};
+use self::{
+    gate::{Gate, Worked},
+    roster::Roster,
+};
 pub use self::{
     group::Group,
     metrics::Metrics,
@@ -24,7 +27,7 @@ pub use self::{
 };
 use crate::{
     record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
-    store::{Append, Appended, Error, Store},
+    store::{Append, Appended, Store},
 };
 
 /// Bounds of publishing.
@@ -97,33 +100,20 @@ impl Publisher {
         Arc::clone(&self.budget).acquire_many_owned(bytes).await.ok()
     }
 
-    /// Stores the first record of a new source, whose key Redis gives. Waits as
-    /// long as Redis is away.
-    pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Arc<Standing> {
+    /// Stores the first record of a new source, whose key Redis gives; none while this
+    /// topic cannot be used, though others can. Waits as long as Redis is away.
+    pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Option<Arc<Standing>> {
         let record = Record { token: Token::random(), position: details.start, details };
-        let prefix = format!("{host}/");
-        let mut unsure = false;
         loop {
-            // A try whose reply was lost may have registered: then its token is there.
-            if unsure && let Some(key) = self.find(topic, host, record.token).await {
-                return self.stand(topic, key, record);
-            }
-            let append = Append { source: &prefix, believed: None, record: &record, batch: None };
-            let turn = self.gate.enter(topic).await;
-            match turn.end(self.store.append(topic, &append).await).await {
-                Some(Appended::Stored { source, epoch, .. }) => {
-                    self.roster.saw_epoch(topic, epoch);
-                    return self.stand(topic, source, record);
-                }
-                Some(Appended::Conflict { .. }) => {}
-                None => unsure = true,
+            let turn = self.gate.enter_unless_shut(Some(topic)).await?;
+            let Some(source) = turn.end(self.store.new_source(topic, host).await, |_| Worked::Writes) else {
+                continue;
+            };
+            let append = Append { source: &source, believed: None, record: &record, batch: None };
+            if self.carry(topic, &append).await == Outcome::Stored {
+                return Some(self.stand(topic, source, record));
             }
         }
-    }
-
-    async fn find(&self, topic: &Topic, host: &Host, token: Token) -> Option<SourceKey> {
-        let records = self.records(topic, host).await;
-        records.into_iter().find(|(_, record)| record.token == token).map(|(key, _)| key)
     }
 
     /// Takes up a source that Redis knows.
@@ -131,12 +121,13 @@ impl Publisher {
         self.roster.add(topic, key, record)
     }
 
-    /// The records of all sources of a host in a topic. Waits as long as Redis is away.
-    pub async fn records(&self, topic: &Topic, host: &Host) -> Vec<(SourceKey, Record)> {
+    /// The records of all sources of a host in a topic; none while this topic cannot be
+    /// used, though others can. Waits as long as Redis is away.
+    pub async fn records(&self, topic: &Topic, host: &Host) -> Option<Vec<(SourceKey, Record)>> {
         loop {
-            let turn = self.gate.enter(topic).await;
-            if let Some(records) = turn.end(self.store.records(topic, host).await).await {
-                return records;
+            let turn = self.gate.enter_unless_shut(Some(topic)).await?;
+            if let Some(records) = turn.end_read(self.store.records(topic, host).await) {
+                return Some(records);
             }
         }
     }
@@ -160,16 +151,35 @@ impl Publisher {
         record: Record,
         batch: Option<&SealedBatch>,
     ) -> Outcome {
-        let topic = standing.topic();
-        let append =
-            Append { source: standing.key().as_str(), believed: believed.as_ref(), record: &record, batch };
+        let append = Append { source: standing.key(), believed: believed.as_ref(), record: &record, batch };
+        let outcome = self.carry(standing.topic(), &append).await;
+        match &outcome {
+            Outcome::Stored => {
+                self.metrics.appended(batch);
+                standing.confirm(record);
+            }
+            Outcome::Elsewhere(_) | Outcome::Forgotten => {
+                self.metrics.conflicts.inc();
+            }
+        }
+        outcome
+    }
+
+    /// Sends an append until it is known what became of it.
+    async fn carry(&self, topic: &Topic, append: &Append<'_>) -> Outcome {
         loop {
             let turn = self.gate.enter(topic).await;
-            let (epoch, outcome) = match turn.end(self.store.append(topic, &append).await).await {
+            let worked = |appended: &Appended| match appended {
+                Appended::Stored { .. } => Worked::Writes,
+                Appended::Conflict { .. } => Worked::Reads,
+            };
+            let (epoch, outcome) = match turn.end(self.store.append(topic, append).await, worked) {
                 None => continue,
                 Some(Appended::Stored { epoch, .. }) => (epoch, Outcome::Stored),
                 // Our own token: an earlier try had succeeded, and its reply was lost.
-                Some(Appended::Conflict { epoch, stored: Some(stored) }) if stored.token == record.token => {
+                Some(Appended::Conflict { epoch, stored: Some(stored) })
+                    if stored.token == append.record.token =>
+                {
                     self.metrics.repeated_appends.inc();
                     (epoch, Outcome::Stored)
                 }
@@ -179,15 +189,6 @@ impl Publisher {
                 Some(Appended::Conflict { epoch, stored: None }) => (epoch, Outcome::Forgotten),
             };
             self.roster.saw_epoch(topic, epoch);
-            match &outcome {
-                Outcome::Stored => {
-                    self.metrics.appended(batch);
-                    standing.confirm(record);
-                }
-                Outcome::Elsewhere(_) | Outcome::Forgotten => {
-                    self.metrics.conflicts.inc();
-                }
-            }
             return outcome;
         }
     }
@@ -205,14 +206,5 @@ impl Publisher {
     /// All sources that stand now, for status and metrics.
     pub fn standings(&self) -> Vec<Arc<Standing>> {
         self.roster.all()
-    }
-}
-
-/// Whether an error is of one topic's data rather than of the connection.
-fn is_of_the_topic(error: &Error) -> bool {
-    match error {
-        Error::Corrupt { .. } => true,
-        Error::Refused { code, .. } => code == "WRONGTYPE",
-        _ => false,
     }
 }

@@ -6,6 +6,8 @@
 mod batch;
 mod cursor;
 mod epoch;
+mod identity;
+mod kept;
 mod offset;
 mod source;
 mod timeline;
@@ -15,11 +17,10 @@ pub use self::{
     batch::{BatchBuilder, BatchError, LineView, SealedBatch, StoredBatch},
     cursor::{Cursor, CursorError},
     epoch::{Epoch, EpochError},
+    identity::{Identity, PrintHash},
+    kept::{Details, Record, RecordError, SourceState, Token},
     offset::{MAX_OFFSET, Offset, OffsetError},
-    source::{
-        Details, Host, Identity, PrintHash, Record, RecordError, SourceKey, SourceNameError, SourceState,
-        Token,
-    },
+    source::{Host, SourceKey, SourceNameError},
     timeline::{Timeline, TimelineError},
     topic::{Topic, TopicError},
 };

@@ -9,9 +9,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first signal cancels. The process exits with 1 at the second one, or when
-/// `deadline` has passed since the first. The watch ends when the set is dropped.
-pub(super) fn on_signals(deadline: Duration) -> io::Result<(CancellationToken, JoinSet<()>)> {
+/// The wish to stop, and who listens for it.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// Cancelled by the first signal.
+    pub(super) token: CancellationToken,
+    /// The watch over the signals; it ends when this is dropped.
+    _watch: JoinSet<()>,
+}
+
+/// Listens for signals. The process exits with 1 at the second one, or when `deadline_ms` have
+/// passed since the first.
+pub(super) fn on_signals(deadline_ms: u64) -> io::Result<Stop> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let token = CancellationToken::new();
@@ -26,10 +35,12 @@ pub(super) fn on_signals(deadline: Duration) -> io::Result<(CancellationToken, J
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            () = sleep(deadline) => tracing::error!(timeout_ms = deadline.as_millis(), "stopping took too long"),
+            () = sleep(Duration::from_millis(deadline_ms)) => {
+                tracing::error!(shutdown_timeout_ms = deadline_ms, "stopping took too long");
+            }
         }
         // A writer may be blocked on a full pipe, which no task can interrupt.
         process::exit(1);
     });
-    Ok((token, watch))
+    Ok(Stop { token, _watch: watch })
 }

@@ -5,10 +5,12 @@ mod printer;
 mod progress;
 mod report;
 mod saver;
+mod stdout;
 
 use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
+    pin::Pin,
 };
 
 use anyhow::Context as _;
@@ -17,9 +19,10 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use self::{from::From, printer::Printer, progress::Progress, report::Report, saver::Saver};
-use super::{Common, Context, Misuse, cursor_file::CursorFile};
+use super::{Misuse, cursor_file::CursorFile, shutdown};
 use crate::{
     client::{Event, Marks, Options, RelayAddress, Start, State, Subscription},
+    config::{DEFAULT_SHUTDOWN_TIMEOUT_MS, General},
     record::Topic,
     telemetry::{self, LogFormat, Terminal},
 };
@@ -93,18 +96,19 @@ enum OnGap {
 
 impl Output {
     /// What logs look like beside this output.
-    pub(super) fn log_format(self, common: &Common) -> LogFormat {
+    pub(super) fn log_format(self, general: &General) -> LogFormat {
         let matching = match self {
             Self::Text => LogFormat::Text,
             Self::Json => LogFormat::Json,
         };
-        common.log_format.unwrap_or(matching)
+        general.log_format.unwrap_or(matching)
     }
 }
 
-pub(super) async fn run(arguments: Arguments, common: &Common, context: Context) -> anyhow::Result<()> {
-    let level = common.log_level.clone().unwrap_or_default();
-    telemetry::start_logs(&level, arguments.output.log_format(common), &context.terminal);
+pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
+    let format = arguments.output.log_format(&general);
+    telemetry::start_logs(&general.log_level.unwrap_or_default(), format, &terminal);
+    let stop = shutdown::on_signals(general.shutdown_timeout_ms.unwrap_or(DEFAULT_SHUTDOWN_TIMEOUT_MS))?;
     let (file, saved) = match &arguments.cursor_file {
         None => (None, None),
         Some(path) => {
@@ -118,10 +122,11 @@ pub(super) async fn run(arguments: Arguments, common: &Common, context: Context)
         subscription: Subscription::new(options(arguments, saved)?)?,
         printer: Printer::new(io::stdout().lock(), output),
         saver: file.map(Saver::new),
-        report: Report::new(output, context.terminal.clone()),
-        progress: Progress::new(show_progress.then_some(&context.terminal)),
+        report: Report::new(output, terminal.clone()),
+        progress: Progress::new(show_progress.then_some(&terminal)),
+        unheard: Box::pin(stdout::closed()),
     };
-    reading.run(&context.shutdown).await
+    reading.run(&stop.token).await
 }
 
 /// The options of the client: what the file saved wins over `--from`.
@@ -163,6 +168,8 @@ struct Reading<W: io::Write> {
     saver: Option<Saver>,
     report: Report,
     progress: Progress,
+    /// Resolves when nobody reads the output any more.
+    unheard: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 impl<W: io::Write> Reading<W> {
@@ -197,6 +204,7 @@ impl<W: io::Write> Reading<W> {
             tokio::select! {
                 event = self.subscription.next() => return Ok(event?),
                 () = shutdown.cancelled() => return Ok(None),
+                () = &mut self.unheard => return Ok(None),
                 () = saver::sleep_until(due) => self.save()?,
             }
         }
@@ -205,8 +213,11 @@ impl<W: io::Write> Reading<W> {
     fn take(&mut self, event: &Event) -> anyhow::Result<()> {
         if let Event::Lines(lines) = event {
             self.printer.print(lines).context("standard output")?;
+        } else {
+            // Where both outputs lead to one place, what happened first stands first.
+            self.flush()?;
+            self.report.event(event);
         }
-        self.report.event(event);
         self.progress.event(event);
         if let Some(saver) = &mut self.saver {
             saver.event(event);

@@ -7,12 +7,14 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tracing::warn;
 
-use super::{Common, Context, subscribe::Output};
+use super::subscribe::Output;
 use crate::{
     client::{self, RelayAddress},
-    proto::TopicInfo,
-    telemetry,
+    config::General,
+    proto::{ListTopicsResponse, TopicInfo},
+    telemetry::{self, Terminal},
 };
 
 /// Lists the topics: their lines, their size, their age and their readers.
@@ -34,13 +36,14 @@ pub(super) struct Arguments {
     timeout_ms: u64,
 }
 
-pub(super) async fn run(arguments: Arguments, common: &Common, context: Context) -> anyhow::Result<()> {
-    let level = common.log_level.clone().unwrap_or_default();
-    telemetry::start_logs(&level, arguments.output.log_format(common), &context.terminal);
-    let topics = tokio::select! {
-        topics = client::list_topics(&arguments.relays, arguments.timeout_ms) => topics?,
-        () = context.shutdown.cancelled() => return Ok(()),
-    };
+pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
+    let format = arguments.output.log_format(&general);
+    telemetry::start_logs(&general.log_level.unwrap_or_default(), format, &terminal);
+    let ListTopicsResponse { topics, warnings } =
+        client::list_topics(&arguments.relays, arguments.timeout_ms).await?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
     let text = match arguments.output {
         Output::Text => table(&topics),
         Output::Json => objects(&topics)?,

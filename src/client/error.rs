@@ -26,7 +26,7 @@ pub enum Error {
         message: String,
     },
     /// Nobody served it, as often as was allowed.
-    #[error("gave up after {failures} failures in a row, the last one: {last}")]
+    #[error("gave up after {failures} failed {}, the last one: {last}", if *failures == 1 { "try" } else { "tries" })]
     GaveUp {
         /// How many.
         failures: u32,
@@ -38,7 +38,7 @@ pub enum Error {
 /// Why one call on one relay ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("cannot be reached: {}", with_causes(.0))]
+    #[error("cannot be reached: {}", .0.source().map_or_else(|| .0.to_string(), with_causes))]
     Connect(#[from] tonic::transport::Error),
     #[error("{}", status_text(.0))]
     Status(Box<Status>),

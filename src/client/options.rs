@@ -65,9 +65,9 @@ pub enum OptionsError {
     /// The interval is out of its bounds.
     #[error("heartbeat_interval_ms is {0}, it can be 1000 to 300000")]
     Heartbeat(u64),
-    /// A time that may not be zero is zero.
-    #[error("{0} is 0, it has to be at least 1")]
-    Zero(&'static str),
+    /// Another time is out of its bounds.
+    #[error("{0} is {1}, it can be 1 to 86400000")]
+    Time(&'static str, u64),
 }
 
 impl Default for Options {
@@ -107,13 +107,13 @@ impl Options {
         if !(1_000..=300_000).contains(&self.heartbeat_interval_ms) {
             return Err(OptionsError::Heartbeat(self.heartbeat_interval_ms));
         }
-        let never_zero = [
+        let times = [
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("retry_first_ms", self.retry_first_ms),
             ("retry_max_ms", self.retry_max_ms),
         ];
-        match never_zero.into_iter().find(|&(_, ms)| ms == 0) {
-            Some((name, _)) => Err(OptionsError::Zero(name)),
+        match times.into_iter().find(|(_, ms)| !(1..=86_400_000).contains(ms)) {
+            Some((name, ms)) => Err(OptionsError::Time(name, ms)),
             None => Ok(()),
         }
     }
@@ -159,6 +159,7 @@ mod tests {
         assert_eq!(wrong(|o| o.topics.clear()), OptionsError::NoTopic);
         assert_eq!(wrong(|o| o.topics.push(o.topics[0].clone())), OptionsError::TopicTwice(topic));
         assert_eq!(wrong(|o| o.heartbeat_interval_ms = 999), OptionsError::Heartbeat(999));
-        assert_eq!(wrong(|o| o.connect_timeout_ms = 0), OptionsError::Zero("connect_timeout_ms"));
+        assert_eq!(wrong(|o| o.connect_timeout_ms = 0), OptionsError::Time("connect_timeout_ms", 0));
+        assert!(matches!(wrong(|o| o.retry_max_ms = u64::MAX), OptionsError::Time("retry_max_ms", _)));
     }
 }

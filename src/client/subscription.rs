@@ -17,6 +17,9 @@ use crate::{
     retry::Backoff,
 };
 
+/// What a relay asks for beyond this is not kept.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// Reads topics until the caller stops asking.
 #[derive(Debug)]
 pub struct Subscription {
@@ -189,7 +192,7 @@ impl Subscription {
             }
             Sent::Closing(closing) => {
                 let retry_after = closing.retry_after.and_then(|after| Duration::try_from(after).ok());
-                let retry_in = self.go_down(retry_after.unwrap_or_default());
+                let retry_in = self.go_down(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
                 Some(Event::Closing { relay: relay.clone(), reason: closing.reason, retry_in })
             }
         })

@@ -6,12 +6,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Challenge, Publisher, Standing};
+use super::{Challenge, Publisher, Standing, gate::Worked};
 use crate::record::{Epoch, SourceKey, Topic};
 
-/// Least time between two comparisons that new connections ask for.
+/// How long a comparison that was asked for waits for more who ask.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// How many rounds go by between two announcements of the topics.
@@ -35,7 +35,11 @@ impl Publisher {
         loop {
             let connected = tokio::select! {
                 _ = rounds.tick() => false,
-                () = self.roster.new_epoch() => false,
+                () = self.roster.new_epoch() => {
+                    // Where one topic is new, others are too.
+                    sleep(SETTLE).await;
+                    false
+                }
                 changed = connections.changed() => {
                     if changed.is_err() {
                         return;
@@ -45,7 +49,7 @@ impl Publisher {
             };
             if connected {
                 // Several connections are made at once; one comparison serves them all.
-                sleep_until(Instant::now() + SETTLE).await;
+                sleep(SETTLE).await;
                 connections.mark_unchanged();
                 findings.compared.clear();
             }
@@ -63,16 +67,16 @@ impl Publisher {
         }
         findings.compared.retain(|topic, _| topics.contains_key(topic) && !joined.contains(topic));
         let unknown = topics.keys().any(|topic| !findings.compared.contains_key(topic));
-        if announce || unknown {
-            let names: Vec<_> = topics.keys().cloned().collect();
-            if let Some(first) = names.first() {
-                let turn = self.gate.enter(first).await;
-                turn.end(self.store.announce(&names).await).await;
-            }
+        let names: Vec<_> = topics.keys().cloned().collect();
+        if (announce || unknown)
+            && !names.is_empty()
+            && let Some(turn) = self.gate.enter_unless_shut(None).await
+        {
+            turn.end(self.store.announce(&names).await, |()| Worked::Writes);
         }
         for (topic, standings) in topics {
-            let turn = self.gate.enter(&topic).await;
-            let Some(resolved) = turn.end(self.store.resolve(&topic).await).await else { continue };
+            let Some(turn) = self.gate.enter_unless_shut(Some(&topic)).await else { continue };
+            let Some(resolved) = turn.end_read(self.store.resolve(&topic).await) else { continue };
             let epoch = resolved.map(|found| found.timeline.epoch());
             if findings.compared.get(&topic) != Some(&epoch) && self.compare(&topic, &standings).await {
                 findings.compared.insert(topic, epoch);
@@ -85,8 +89,8 @@ impl Publisher {
         // Taken before Redis is asked: a source that moves meanwhile ignores what is found.
         let tokens: Vec<_> = standings.iter().map(|standing| standing.confirmed().token).collect();
         let keys: Vec<SourceKey> = standings.iter().map(|standing| standing.key().clone()).collect();
-        let turn = self.gate.enter(topic).await;
-        let Some(stored) = turn.end(self.store.records_of(topic, &keys).await).await else { return false };
+        let Some(turn) = self.gate.enter_unless_shut(Some(topic)).await else { return false };
+        let Some(stored) = turn.end_read(self.store.records_of(topic, &keys).await) else { return false };
         for ((standing, token), stored) in standings.iter().zip(tokens).zip(stored) {
             if stored.as_ref().map(|record| record.token) != Some(token) {
                 standing.challenge(Challenge { token, stored });

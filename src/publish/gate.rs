@@ -1,30 +1,46 @@
-//! One back-off for all sources of the process.
+//! One back-off for all sources of the process, and one for each topic that cannot be
+//! used while the others can.
 //!
-//! While Redis is away, one command at a time is let through to try; all others
-//! wait. The outage is logged once when it begins and once when it ends.
+//! During an outage one command at a time is let through to try; all others wait. It
+//! is logged once when it begins and once when it ends.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tracing::{error, info, warn};
 
-use super::{Metrics, is_of_the_topic};
+use super::Metrics;
 use crate::{record::Topic, retry::Backoff, store::Error};
 
 /// The first delay after a failure.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 
+/// What an outage is of: one topic, or the server and so all topics.
+type Scope = Option<Topic>;
+
 #[derive(Debug)]
 pub(super) struct Gate {
     address: String,
     cap: Duration,
-    outage: Mutex<Option<Outage>>,
-    /// Told whenever the outage ends, or a try ended without a result.
+    outages: Mutex<Outages>,
+    /// Told whenever an outage ends, or a try ended without a result.
     changed: Notify,
     metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Outages {
+    /// At most one for each topic that is published to, and one for the server.
+    now: BTreeMap<Scope, Outage>,
+    /// When the last one of the server ended.
+    ended_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -33,14 +49,33 @@ struct Outage {
     retry_at: Instant,
     backoff: Backoff,
     trying: bool,
+    /// Reads may work all the while: only a write that works ends it.
+    of_writes: bool,
 }
 
-/// The leave to send one command. Has to be ended with what came of it.
+/// What a command that worked has shown to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worked {
+    Reads,
+    Writes,
+}
+
+/// The leave to send one command. Has to be ended with what came of it; one that is
+/// dropped before leaves the try to others.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     gate: &'a Gate,
-    topic: &'a Topic,
-    is_try: bool,
+    topic: Scope,
+    entered_at: Instant,
+    /// The outage whose end it tries.
+    tries: Option<Scope>,
+}
+
+/// Why a command has to wait.
+struct Shut {
+    scope: Scope,
+    /// None: until another's try has ended.
+    until: Option<Instant>,
 }
 
 impl Gate {
@@ -48,93 +83,151 @@ impl Gate {
         Self {
             address: address.to_owned(),
             cap: Duration::from_millis(retry_cap_ms),
-            outage: Mutex::new(None),
+            outages: Mutex::default(),
             changed: Notify::new(),
             metrics,
         }
     }
 
     /// Waits for the leave to send a command: at once, but for an outage.
-    pub(super) async fn enter<'a>(&'a self, topic: &'a Topic) -> Turn<'a> {
+    pub(super) async fn enter(&self, topic: &Topic) -> Turn<'_> {
         loop {
             let changed = self.changed.notified();
-            let wait_until = match &mut *self.lock() {
-                None => return Turn { gate: self, topic, is_try: false },
-                Some(outage) if !outage.trying && outage.retry_at <= Instant::now() => {
-                    outage.trying = true;
-                    return Turn { gate: self, topic, is_try: true };
-                }
-                Some(outage) if outage.trying => None,
-                Some(outage) => Some(outage.retry_at),
-            };
-            match wait_until {
-                Some(at) => tokio::select! { () = changed => {}, () = sleep_until(at) => {} },
-                None => changed.await,
+            match self.ask(Some(topic)) {
+                Ok(turn) => return turn,
+                Err(shut) => wait(changed, shut.until).await,
             }
         }
     }
 
-    fn succeeded(&self) {
-        let ended = self.lock().take();
-        if let Some(outage) = ended {
-            let away_ms = u64::try_from(outage.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-            info!(redis = self.address, away_ms, "redis answers again");
-            self.metrics.redis_up.set(1);
-            self.changed.notify_waiters();
+    /// The same for who has more to do than this topic, or none in particular: waits
+    /// for the server, but never for the topic.
+    pub(super) async fn enter_unless_shut(&self, topic: Option<&Topic>) -> Option<Turn<'_>> {
+        loop {
+            let changed = self.changed.notified();
+            match self.ask(topic) {
+                Ok(turn) => return Some(turn),
+                Err(Shut { scope: Some(_), .. }) => return None,
+                Err(shut) => wait(changed, shut.until).await,
+            }
         }
     }
 
-    fn failed(&self, error: &Error) {
+    fn ask(&self, topic: Option<&Topic>) -> Result<Turn<'_>, Shut> {
+        let (topic, entered_at) = (topic.cloned(), Instant::now());
+        let mut outages = self.lock();
+        for scope in [None, topic.clone()] {
+            let Some(outage) = outages.now.get_mut(&scope) else { continue };
+            if outage.trying {
+                return Err(Shut { scope, until: None });
+            }
+            if outage.retry_at > entered_at {
+                return Err(Shut { scope, until: Some(outage.retry_at) });
+            }
+            outage.trying = true;
+            return Ok(Turn { gate: self, topic, entered_at, tries: Some(scope) });
+        }
+        Ok(Turn { gate: self, topic, entered_at, tries: None })
+    }
+
+    fn ended(&self, scope: &Scope, worked: Worked) {
+        let mut outages = self.lock();
+        let is_over = |outage: &Outage| worked == Worked::Writes || !outage.of_writes;
+        if !outages.now.get(scope).is_some_and(is_over) {
+            return;
+        }
+        let Some(outage) = outages.now.remove(scope) else { return };
+        let away_ms = u64::try_from(outage.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match scope {
+            None => {
+                info!(redis = self.address, away_ms, "redis answers again");
+                self.metrics.redis_up.set(1);
+                outages.ended_at = Some(Instant::now());
+            }
+            Some(topic) => info!(%topic, away_ms, "the topic can be used again"),
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Failures of commands that were sent before an outage was known, or before its
+    /// end, say nothing new.
+    fn failed(&self, scope: &Scope, error: &Error, turn: &Turn<'_>) {
         let now = Instant::now();
-        let mut guard = self.lock();
-        let outage = guard.get_or_insert_with(|| {
-            warn!(redis = self.address, %error, "redis is away: waiting, the files keep the lines");
-            self.metrics.redis_up.set(0);
-            Outage { since: now, retry_at: now, backoff: Backoff::new(FIRST_DELAY, self.cap), trying: false }
+        let mut outages = self.lock();
+        if scope.is_none() && outages.ended_at.is_some_and(|end| turn.entered_at < end) {
+            return;
+        }
+        let outage = outages.now.entry(scope.clone()).or_insert_with(|| {
+            match scope {
+                None => {
+                    warn!(redis = self.address, %error, "redis is away: waiting, the files keep the lines");
+                    self.metrics.redis_up.set(0);
+                }
+                Some(topic) => error!(%topic, %error, "the topic cannot be used: its files keep the lines"),
+            }
+            Outage {
+                since: now,
+                retry_at: now,
+                backoff: Backoff::new(FIRST_DELAY, self.cap),
+                trying: false,
+                of_writes: false,
+            }
         });
-        // Failures of commands that were sent before the outage was known say nothing new.
-        if outage.trying || outage.retry_at <= now {
+        if turn.tries.as_ref() == Some(scope) || outage.retry_at == now {
             outage.retry_at = now + outage.backoff.next_delay();
+            outage.of_writes = error.refuses_writes();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Outage>> {
-        self.outage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Outages> {
+        self.outages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Turn<'_> {
     /// Ends the turn. None when the command has to be sent again.
-    pub(super) async fn end<T>(self, result: Result<T, Error>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                self.gate.succeeded();
-                Some(value)
+    pub(super) fn end<T>(self, result: Result<T, Error>, worked: impl Fn(&T) -> Worked) -> Option<T> {
+        match (&result, &self.tries) {
+            (Ok(value), Some(tried)) => self.gate.ended(tried, worked(value)),
+            (Ok(_), None) => {}
+            (Err(error), tried) if error.is_of_one_topic() => {
+                if *tried == Some(None) {
+                    self.gate.ended(&None, Worked::Reads);
+                }
+                if self.topic.is_some() {
+                    self.gate.failed(&self.topic, error, &self);
+                } else {
+                    error!(%error, "the list of topics cannot be written");
+                }
             }
-            Err(error) if is_of_the_topic(&error) => {
-                // The connection is well: this topic waits alone, the others go on.
-                let (gate, topic) = (self.gate, self.topic);
-                drop(self);
-                gate.succeeded();
-                error!(%topic, %error, "the topic cannot be used");
-                sleep(gate.cap).await;
-                None
-            }
-            Err(error) => {
-                self.gate.failed(&error);
-                None
-            }
+            (Err(error), _) => self.gate.failed(&None, error, &self),
         }
+        result.ok()
+    }
+
+    /// Ends the turn of a command that only reads.
+    pub(super) fn end_read<T>(self, result: Result<T, Error>) -> Option<T> {
+        self.end(result, |_| Worked::Reads)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if self.is_try {
-            if let Some(outage) = &mut *self.gate.lock() {
-                outage.trying = false;
-            }
-            self.gate.changed.notify_waiters();
+        let Some(scope) = &self.tries else { return };
+        if let Some(outage) = self.gate.lock().now.get_mut(scope) {
+            outage.trying = false;
         }
+        self.gate.changed.notify_waiters();
     }
 }
+
+/// Until `changed`, but no longer than `until`.
+async fn wait(changed: impl Future<Output = ()>, until: Option<Instant>) {
+    match until {
+        Some(at) => tokio::select! { () = changed => {}, () = sleep_until(at) => {} },
+        None => changed.await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -180,7 +180,7 @@ pub enum BatchError {
 pub struct StoredBatch {
     stored: Bytes,
     /// The head, decoded: everything but the lines.
-    head: proto::Batch,
+    head: Box<proto::Batch>,
     /// Where each line's field begins, and the end of the last one.
     bounds: Vec<u32>,
 }
@@ -222,7 +222,7 @@ impl StoredBatch {
             return Err(BatchError::LineCount { expected: lines, found: bounds.len() });
         }
         bounds.push(at_u32(at));
-        Ok(Self { stored, head, bounds })
+        Ok(Self { stored, head: Box::new(head), bounds })
     }
 
     /// The whole of the stored bytes.

@@ -1,7 +1,7 @@
 -- Appends one batch and stores its source's record, in one atomic step.
--- ARGV: source key (`host/` alone asks for a new one), what the stored record has
--- to start with ('' for none), the record after this batch, number of lines (0
--- registers), field of the payload (b or z), payload.
+-- ARGV: source key (`host/` alone asks for a new one, and nothing else), what the
+-- stored record has to start with ('' for none), the record after this batch, number
+-- of lines (0 registers), field of the payload (b or z), payload.
 local source, believed, record = ARGV[1], ARGV[2], ARGV[3]
 local lines, field, payload = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
@@ -10,9 +10,13 @@ if role ~= 'master' then return { 'not-master', role } end
 local state = read_state()
 if state.replid ~= replid or not state.next then begin_epoch(state, replid) end
 
+-- The key alone is given, and the record stored by a second call that names it: the
+-- second may come twice, late or never, and there is still one record of the source.
 if string.sub(source, -1) == '/' then
   source = source .. state.epoch .. '-' .. whole(redis.call('HINCRBY', STATE, 'ids', 1))
+  return { 'ok', state.epoch, whole(state.next), whole(state.ms), source }
 end
+
 local stored = redis.call('HGET', STATE, 's:' .. source)
 local as_believed = stored == false
 if believed ~= '' then
@@ -28,6 +32,8 @@ end
 local base, ms
 local function add()
   base, ms = state.next, math.max(now_ms(), state.ms)
+  check_offset(base)
+  check_offset(base + lines)
   return redis.pcall('XADD', LINES, whole(base + lines - 1) .. '-' .. whole(ms),
     'v', '1', 'e', state.epoch, 'n', whole(lines), 's', whole(state.bytes + #payload), field, payload)
 end

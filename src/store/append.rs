@@ -1,11 +1,11 @@
-//! Appends a batch, and registers a source: one script, one round trip.
+//! Appends a batch with its source's record, and gives keys to new sources: one script.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::{Error, Store};
-use crate::record::{Epoch, Offset, Record, SealedBatch, SourceKey, Topic};
+use super::{Error, Pooled, Store};
+use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Topic};
 
 static APPEND: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("append.lua"))));
@@ -13,8 +13,8 @@ static APPEND: LazyLock<Script> =
 /// One append: a batch (or none) and the record of its source.
 #[derive(Debug, Clone)]
 pub struct Append<'a> {
-    /// The source's key, or `<host>/` to be given one.
-    pub source: &'a str,
+    /// The source.
+    pub source: &'a SourceKey,
     /// The record that the writer believes to be stored; none: there is none.
     pub believed: Option<&'a Record>,
     /// The record after this append.
@@ -32,8 +32,6 @@ pub enum Appended {
         epoch: Epoch,
         /// The offset of its first line, or of the topic's next line where it had none.
         base: Offset,
-        /// The source's key.
-        source: SourceKey,
     },
     /// The stored record is another than believed; nothing was written.
     Conflict {
@@ -44,6 +42,15 @@ pub enum Appended {
     },
 }
 
+/// What the script answered.
+struct Answer {
+    is_conflict: bool,
+    epoch: Option<String>,
+    /// The offset of the first line; of a conflict, the stored record.
+    word: Option<String>,
+    source: Option<String>,
+}
+
 impl Store {
     /// Appends to a topic. A repeated append, after a reply was lost, is a
     /// [`Appended::Conflict`] whose stored record bears the append's own token.
@@ -52,39 +59,65 @@ impl Store {
     /// [`Error`]; after [`Error::Timeout`] and [`Error::Unreachable`] it is not
     /// known whether the append was carried out.
     pub async fn append(&self, topic: &Topic, append: &Append<'_>) -> Result<Appended, Error> {
+        let key = self.keys.state(topic);
+        let believed = append.believed.map(Record::believed).unwrap_or_default();
+        let record = append.record.to_text();
+        let (lines, stored) = append.batch.map_or((0, &[][..]), |batch| (batch.lines, &batch.stored[..]));
+        let answer =
+            self.run_append(topic, append.source.as_str(), &believed, &record, lines, stored).await?;
+        let epoch = self.read_word(&key, "epoch", answer.epoch)?;
+        if answer.is_conflict {
+            let stored = answer.word.map(|text| Record::parse(&text)).transpose();
+            return Ok(Appended::Conflict { epoch, stored: stored.map_err(|e| self.corrupt(&key, e))? });
+        }
+        let base = self.read_number(&key, "base", answer.word.as_deref())?;
+        let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
+        Ok(Appended::Stored { epoch, base })
+    }
+
+    /// A key for a new source of a host, which was never given before. A repeated call
+    /// gives another one; what is stored is only that it was given.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn new_source(&self, topic: &Topic, host: &Host) -> Result<SourceKey, Error> {
+        let answer = self.run_append(topic, &format!("{host}/"), "", "", 0, &[]).await?;
+        self.read_word(&self.keys.state(topic), "source", answer.source)
+    }
+
+    async fn run_append(
+        &self,
+        topic: &Topic,
+        source: &str,
+        believed: &str,
+        record: &str,
+        lines: u32,
+        stored: &[u8],
+    ) -> Result<Answer, Error> {
         let mut script = APPEND.key(self.keys.lines(topic));
-        script.key(self.keys.state(topic)).arg(append.source);
-        script.arg(append.believed.map(Record::believed).unwrap_or_default());
-        script.arg(append.record.to_text());
-        match append.batch {
-            Some(batch) => script.arg(batch.lines).arg("b").arg(&batch.stored[..]),
-            None => script.arg(0).arg("b").arg(""),
-        };
-        let reply: Vec<Option<String>> = self.pool.get().await?.invoke(&script).await?;
+        script.key(self.keys.state(topic)).arg(source).arg(believed).arg(record);
+        script.arg(lines).arg("b").arg(stored);
+        let mut connection = self.pool.get().await?;
+        let reply: Vec<Option<String>> = connection.invoke(&script).await?;
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
-        let status = word().unwrap_or_default();
-        if status == "not-master" {
-            return Err(self.not_master(word()));
-        }
-        let key = self.keys.state(topic);
-        let epoch = self.read_word(&key, "epoch", word())?;
+        let (status, epoch) = (word().unwrap_or_default(), word());
         match status.as_str() {
-            "ok" => {
-                let base = self.read_number(&key, "base", word().as_deref())?;
-                let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
-                word();
-                Ok(Appended::Stored { epoch, base, source: self.read_word(&key, "source", word())? })
+            "ok" | "conflict" => {
+                let (word, _ms, source) = (word(), word(), word());
+                Ok(Answer { is_conflict: status == "conflict", epoch, word, source })
             }
-            "conflict" => {
-                let stored = word().map(|text| Record::parse(&text)).transpose();
-                Ok(Appended::Conflict { epoch, stored: stored.map_err(|e| self.corrupt(&key, e))? })
+            "not-master" => Err(self.not_master(&connection, epoch)),
+            other => {
+                Err(self.corrupt(&self.keys.state(topic), format!("the append script answered {other:?}")))
             }
-            other => Err(self.corrupt(&key, format!("the append script answered {other:?}"))),
         }
     }
 
-    pub(super) fn not_master(&self, role: Option<String>) -> Error {
+    /// The error of a server that may be the wrong one by now: its name may lead to
+    /// another one, so the next command goes over a new connection.
+    pub(super) fn not_master(&self, connection: &Pooled<'_>, role: Option<String>) -> Error {
+        connection.retire_all();
         Error::NotMaster { at: self.address().to_owned(), role: role.unwrap_or_default() }
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong between us and Redis, sorted by what helps.
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 
 /// Why Redis did not do what it was asked. `at` is its address without user or
 /// password.
@@ -58,6 +58,9 @@ impl Error {
         if error.is_timeout() {
             return Self::Timeout { at, after_ms: timeout_ms };
         }
+        if matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse) {
+            return Self::Corrupt { at, why: error.to_string() };
+        }
         match error.code() {
             Some(code) => {
                 let message = error.detail().unwrap_or_default().to_owned();
@@ -78,5 +81,26 @@ impl Error {
             Self::Corrupt { .. } => true,
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotMaster { .. } => false,
         }
+    }
+
+    /// Whether the server does its work, and only the data of one topic cannot be used:
+    /// other topics can go on.
+    pub fn is_of_one_topic(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Refused { code, message, .. } => {
+                // A script that fails at its work has met data that it cannot use.
+                matches!(code.as_str(), "WRONGTYPE" | "LOGRELAY")
+                    || (code == "ERR" && message.contains("@user_script"))
+            }
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotMaster { .. } => false,
+        }
+    }
+
+    /// Whether the server refuses writes and may still serve reads: it is full, has too
+    /// few replicas, or cannot save.
+    pub fn refuses_writes(&self) -> bool {
+        let codes = ["OOM", "READONLY", "NOREPLICAS", "MISCONF"];
+        matches!(self, Self::Refused { code, .. } if codes.contains(&code.as_str()))
     }
 }

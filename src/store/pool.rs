@@ -1,7 +1,14 @@
 //! The connections for short commands: kept alive while idle, replaced when they
 //! break, whoever is or is not asking. Blocking reads have their own.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bb8::{ManageConnection, RunError};
 use bb8_redis::RedisConnectionManager;
@@ -10,7 +17,7 @@ use redis::{Cmd, FromRedisValue, RedisError, ScriptInvocation, aio::MultiplexedC
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -26,6 +33,9 @@ const FIRST_CONNECTIONS: u32 = 2;
 /// Delays between tries to connect while Redis is away.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// Connections that are younger are not retired: many callers learn the same thing.
+const LEAST_AGE_MS: u64 = 1_000;
 
 /// The pool of connections to one server. Cheap to clone; its tasks end with the
 /// last clone.
@@ -53,6 +63,22 @@ struct State {
     trouble: watch::Sender<Option<Error>>,
     /// Woken when a connection broke or was dropped.
     lost: Arc<Notify>,
+    began: Instant,
+    /// Connections that were opened before are replaced, in milliseconds after `began`.
+    retired_ms: AtomicU64,
+    /// Connections that were not heard since then are replaced, in milliseconds after `began`.
+    doubted_ms: AtomicU64,
+}
+
+impl State {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn doubt_all(&self) {
+        self.doubted_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
+        self.lost.notify_one();
+    }
 }
 
 impl Pool {
@@ -64,6 +90,9 @@ impl Pool {
             generation: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
             lost: Arc::new(Notify::new()),
+            began: Instant::now(),
+            retired_ms: AtomicU64::new(0),
+            doubted_ms: AtomicU64::new(0),
         });
         let manager = Manager {
             connector: connector.clone(),
@@ -114,6 +143,12 @@ impl Pool {
         self.state.generation.subscribe()
     }
 
+    /// Has idle connections replaced: another one was silent for too long, and what cut
+    /// it off may have cut off all. Each would cost its next caller as much time.
+    pub(super) fn doubt_all(&self) {
+        self.state.doubt_all();
+    }
+
     /// Where the server is, without user or password.
     pub fn at(&self) -> &str {
         self.connector.at()
@@ -157,8 +192,19 @@ impl Pooled<'_> {
         self.settle(answer)
     }
 
+    /// Has all connections replaced, but for the youngest: the server is not the one
+    /// that is wanted.
+    pub(super) fn retire_all(&self) {
+        let state = &self.connection.state;
+        state.retired_ms.fetch_max(state.now_ms().saturating_sub(LEAST_AGE_MS), Ordering::Relaxed);
+        state.lost.notify_one();
+    }
+
     fn settle<T>(&self, answer: Result<T, RedisError>) -> Result<T, Error> {
         let health = &self.connection.health;
+        if answer.as_ref().is_err_and(RedisError::is_timeout) {
+            self.connection.state.doubt_all();
+        }
         match &answer {
             // After a timeout the answer may still come, and belong to nobody.
             Err(error) if error.is_io_error() || error.is_unrecoverable_error() => health.mark_broken(),
@@ -182,7 +228,18 @@ struct Connection {
     redis: MultiplexedConnection,
     health: Arc<Health>,
     state: Arc<State>,
+    opened_ms: u64,
     _keepalive: JoinSet<()>,
+}
+
+impl Connection {
+    fn is_fit(&self) -> bool {
+        let retired_ms = self.state.retired_ms.load(Ordering::Relaxed);
+        let doubted = Duration::from_millis(self.state.doubted_ms.load(Ordering::Relaxed));
+        self.health.is_fit()
+            && self.opened_ms >= retired_ms
+            && self.health.heard_since(self.state.began + doubted)
+    }
 }
 
 impl Drop for Connection {
@@ -193,6 +250,7 @@ impl Drop for Connection {
 
 impl Manager {
     async fn open(&self) -> Result<Connection, Error> {
+        let opened_ms = self.state.now_ms();
         let health = Arc::new(Health::new(Arc::clone(&self.state.lost)));
         let watched = Arc::clone(&health);
         let mut redis = self.connector.open_watched("pool", move || watched.mark_broken()).await?;
@@ -201,7 +259,7 @@ impl Manager {
             .map_err(|error| self.connector.error(&error))?;
         let mut keepalive = JoinSet::new();
         keepalive.spawn(keepalive::keep_alive(Arc::clone(&health), redis.clone(), pinger, interval));
-        Ok(Connection { redis, health, state: Arc::clone(&self.state), _keepalive: keepalive })
+        Ok(Connection { redis, health, state: Arc::clone(&self.state), opened_ms, _keepalive: keepalive })
     }
 }
 
@@ -219,14 +277,14 @@ impl ManageConnection for Manager {
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {
-        if connection.health.is_fit() {
+        if connection.is_fit() {
             return Ok(());
         }
         Err(Error::Unreachable { at: self.connector.at().to_owned(), why: "the connection broke".to_owned() })
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        !connection.health.is_fit()
+        !connection.is_fit()
     }
 }
 

@@ -11,12 +11,26 @@ use crate::record::{Host, Record, SourceKey, Topic};
 const FIELDS_PER_COMMAND: usize = 500;
 
 impl Store {
-    /// The records of all sources that a host has in a topic.
+    /// The records of all sources that a host has in a topic, as they are on a master
+    /// and in one epoch: who does not find a source there takes it for a new one.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Corrupt`] where one cannot be read, because a source
     /// without its record would be read from its start again.
     pub async fn records(&self, topic: &Topic, host: &Host) -> Result<Vec<(SourceKey, Record)>, Error> {
+        let epoch = async || Ok(self.resolve(topic).await?.map(|found| found.timeline.epoch()));
+        let mut before = epoch().await?;
+        loop {
+            let found = self.scan_records(topic, host).await?;
+            let after = epoch().await?;
+            if before == after {
+                return Ok(found);
+            }
+            before = after;
+        }
+    }
+
+    async fn scan_records(&self, topic: &Topic, host: &Host) -> Result<Vec<(SourceKey, Record)>, Error> {
         let key = self.keys.state(topic);
         let mut found = std::collections::BTreeMap::new();
         let mut at = 0_u64;

@@ -32,11 +32,12 @@ impl Store {
     pub async fn resolve(&self, topic: &Topic) -> Result<Option<Resolved>, Error> {
         let mut script = RESOLVE.key(self.keys.lines(topic));
         script.key(self.keys.state(topic));
-        let reply: Vec<String> = self.pool.get().await?.invoke(&script).await?;
+        let mut connection = self.pool.get().await?;
+        let reply: Vec<String> = connection.invoke(&script).await?;
         match reply.first().map(String::as_str) {
             Some("ok") => {}
             Some("absent") => return Ok(None),
-            _ => return Err(self.not_master(reply.get(1).cloned())),
+            _ => return Err(self.not_master(&connection, reply.get(1).cloned())),
         }
         let key = self.keys.state(topic);
         let number = |name, index: usize| self.read_number(&key, name, reply.get(index).map(String::as_str));

@@ -7,6 +7,18 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- Offsets are counted in doubles, which know whole numbers up to here.
+local MAX_OFFSET = 2 ^ 53 - 1
+-- An epoch has 11 hex digits for its milliseconds.
+local MAX_MS = 2 ^ 44
+
+-- To be called before anything is written: what a failing script wrote stays written.
+local function check_offset(offset)
+  if not (offset >= 0 and offset <= MAX_OFFSET) then
+    error({ err = 'LOGRELAY ' .. LINES .. ' has no room for the offset ' .. whole(offset) })
+  end
+end
+
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -41,21 +53,25 @@ local function entry_at(command, from, to)
   return found
 end
 
--- The greatest offset that the stream ever had, also when it is empty now.
+-- The greatest offset that the stream ever had, and its time, also when it is empty now.
 local function last_generated()
   if redis.call('EXISTS', LINES) == 0 then return nil end
   local info = redis.call('XINFO', 'STREAM', LINES)
   for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-      return tonumber(string.match(info[i + 1], '^(%d+)'))
+    if info[i] == 'last-generated-id' and info[i + 1] ~= '0-0' then
+      local last, ms = string.match(info[i + 1], '(%d+)-(%d+)')
+      return tonumber(last), tonumber(ms)
     end
   end
 end
 
 -- Begins a new epoch: Redis may have lost lines that it had acknowledged.
 local function begin_epoch(state, replid)
-  local begin, last = state.next or 0, last_generated()
-  if last and last >= begin and (last > 0 or redis.call('XLEN', LINES) > 0) then begin = last + 1 end
+  local begin, last, last_ms = state.next or 0, last_generated()
+  if last then begin = math.max(begin, last + 1) end
+  check_offset(begin)
+  -- Where the state is lost, the time must not run backwards along the stream either.
+  if last and not state.next and last_ms < MAX_MS then state.ms = math.max(state.ms, last_ms) end
 
   local ms = math.max(now_ms(), state.ms)
   if state.epoch then ms = math.max(ms, tonumber(string.sub(state.epoch, 1, 11), 16) + 1) end
@@ -80,5 +96,5 @@ local function begin_epoch(state, replid)
   end
   state.next, state.replid = begin, replid
   redis.call('HSET', STATE, 'next', whole(begin), 'epoch', state.epoch, 'replid', replid,
-    'epochs', state.epochs, 'bytes', whole(state.bytes))
+    'epochs', state.epochs, 'bytes', whole(state.bytes), 'ms', whole(state.ms))
 end

@@ -219,6 +219,8 @@ impl Source {
         self.cut_lines();
         if course.sending.is_none() {
             course.sending = self.send();
+            // The next block comes only when all lines of this one are taken.
+            self.cut_lines();
         }
         if course.sending.is_none() && course.reading.is_none() {
             match course.goal {
@@ -329,7 +331,7 @@ impl Source {
                     self.next_block_bytes = (self.next_block_bytes * 4).min(MAX_BLOCK_BYTES);
                 }
                 self.lines.extend(&bytes);
-                self.trail.push(bytes);
+                self.trail.push(bytes, self.lines.position());
                 room.into_iter().for_each(|room| self.group.pay(room));
                 self.active_at = Instant::now();
                 course.is_last_look = false;
@@ -349,7 +351,7 @@ impl Source {
     /// need not hold.
     fn rest(&mut self) {
         self.next_block_bytes = FIRST_BLOCK_BYTES;
-        self.trail.settle();
+        self.trail.settle(self.lines.position());
         self.lines.shrink();
     }
 

@@ -7,7 +7,7 @@ use crate::record::PrintHash;
 pub(super) const PRINT_BYTES: usize = 1024;
 
 /// The first bytes of a file, and the last ones that were read: enough to make the
-/// hashes of a position without reading anything again.
+/// hashes of a line's end without reading anything again.
 #[derive(Debug)]
 pub(super) struct Trail {
     /// The first bytes, up to [`PRINT_BYTES`].
@@ -17,6 +17,10 @@ pub(super) struct Trail {
     /// The block that was read last.
     block: Vec<u8>,
     block_start: u64,
+    /// The last line's end before `block`, and its hashes: lines that wait to be
+    /// appended may end there while the next one goes on for blocks.
+    line_end: u64,
+    prints: (PrintHash, PrintHash),
 }
 
 impl Trail {
@@ -24,7 +28,8 @@ impl Trail {
     /// bytes and `before` those before the position, each up to [`PRINT_BYTES`] and
     /// none past the position.
     pub(super) fn new(position: u64, head: Vec<u8>, before: Vec<u8>) -> Self {
-        Self { head, before, block: Vec::new(), block_start: position }
+        let prints = (PrintHash::of(&head), PrintHash::of(&before));
+        Self { head, before, block: Vec::new(), block_start: position, line_end: position, prints }
     }
 
     /// Up to where the file was read.
@@ -38,8 +43,9 @@ impl Trail {
     }
 
     /// Takes the block that was read at [`read_position`](Self::read_position).
-    pub(super) fn push(&mut self, block: Vec<u8>) {
-        self.settle();
+    /// `line_end` is where the last line before it ends.
+    pub(super) fn push(&mut self, block: Vec<u8>, line_end: u64) {
+        self.settle(line_end);
         if self.block_start < PRINT_BYTES as u64 {
             let missing = PRINT_BYTES - self.head.len();
             self.head.extend_from_slice(&block[..block.len().min(missing)]);
@@ -53,17 +59,23 @@ impl Trail {
         self.bytes_before(self.block.len())
     }
 
-    /// The hashes of the first bytes and of those before `position`, which lies in
-    /// the last block or at its begin.
+    /// The hashes of the first bytes and of those before `position`: a line's end in the
+    /// last block, or the last one before it.
     pub(super) fn prints(&self, position: u64) -> (PrintHash, PrintHash) {
+        if position == self.line_end {
+            return self.prints;
+        }
         let in_block = usize::try_from(position.saturating_sub(self.block_start)).unwrap_or(usize::MAX);
         let head = usize::try_from(position).unwrap_or(usize::MAX).min(self.head.len());
         let tail = self.bytes_before(in_block.min(self.block.len()));
         (PrintHash::of(&self.head[..head]), PrintHash::of(&tail))
     }
 
-    /// Gives back the memory of the last block.
-    pub(super) fn settle(&mut self) {
+    /// Gives back the memory of the last block. `line_end` is where its last line ends,
+    /// or the last one before it.
+    pub(super) fn settle(&mut self, line_end: u64) {
+        self.prints = self.prints(line_end);
+        self.line_end = line_end;
         self.before = self.recent();
         self.block_start = self.read_position();
         self.block = Vec::new();
@@ -105,17 +117,23 @@ mod tests {
             let head = file[..start.min(PRINT_BYTES)].to_vec();
             let before = file[start.saturating_sub(PRINT_BYTES)..start].to_vec();
             let mut trail = Trail::new(start as u64, head, before);
-            let mut from = start;
-            for cut in cuts {
-                trail.push(file[from..cut].to_vec());
+            let (mut from, mut line_end) = (start, start);
+            for (at, cut) in cuts.into_iter().enumerate() {
+                trail.push(file[from..cut].to_vec(), line_end as u64);
                 prop_assert_eq!(trail.read_position(), cut as u64);
-                for position in [from, usize::midpoint(from, cut), cut] {
+                for position in [line_end, from, usize::midpoint(from, cut), cut] {
                     prop_assert_eq!(trail.prints(position as u64), prints_of(&file[..position]));
+                }
+                // Some blocks have no line's end.
+                if at % 3 != 1 {
+                    line_end = usize::midpoint(from, cut);
                 }
                 from = cut;
             }
-            trail.settle();
-            prop_assert_eq!(trail.prints(from as u64), prints_of(&file));
+            trail.settle(line_end as u64);
+            for position in [line_end, from] {
+                prop_assert_eq!(trail.prints(position as u64), prints_of(&file[..position]));
+            }
         }
     }
 }

@@ -2,6 +2,9 @@
 //! replaced by an older copy of itself.
 #![allow(dead_code, reason = "every suite takes what it needs")]
 
+pub(crate) mod relay;
+pub(crate) mod writer;
+
 use std::{
     fs, io,
     net::TcpListener,
@@ -9,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use logrelay::store::{ConnectOptions, Connector, Pool, PrivateServer, RedisUrl, ServerOptions};
+use logrelay::store::{self, ConnectOptions, Connector, Pool, PrivateServer, RedisUrl, ServerOptions, Store};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -57,6 +60,11 @@ impl TestRedis {
         }
     }
 
+    /// The TCP port of a server that was started with one.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap()
+    }
+
     pub(crate) fn options(&self) -> ConnectOptions {
         ConnectOptions::new(self.url())
     }
@@ -67,6 +75,10 @@ impl TestRedis {
 
     pub(crate) fn pool(&self) -> Pool {
         Pool::new(self.connector(), &self.options())
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::new(store::Options { connect: self.options(), prefix: "logrelay".to_owned() }).unwrap()
     }
 
     /// A connection that is none of logrelay's.
@@ -152,6 +164,11 @@ impl Control {
         let mut command = redis::Cmd::new();
         command.arg(words.split_whitespace().collect::<Vec<_>>());
         command.query_async(&mut self.0).await.unwrap()
+    }
+
+    /// Runs a command whose answer does not matter, but that it is no error.
+    pub(crate) async fn send(&mut self, command: &redis::Cmd) {
+        command.query_async::<redis::Value>(&mut self.0).await.unwrap();
     }
 
     /// The ids of the connections named `name`, in the order in which they were opened.

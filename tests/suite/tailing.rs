@@ -10,7 +10,7 @@ use std::{
 use logrelay::{
     publish::{self, Publisher},
     record::{Offset, Topic},
-    store::{self, Entry, Item, Store},
+    store::{self, ConnectOptions, Entry, Item, Store},
     tail::{Input, Options, Service, TopicRule, discover::Patterns},
 };
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ pub(crate) struct Tailing {
     folder: std::sync::Arc<TempDir>,
     options: Options,
     topic: Topic,
-    url: store::RedisUrl,
+    connect: ConnectOptions,
     store: Store,
     running: Option<(JoinHandle<bool>, CancellationToken)>,
 }
@@ -53,7 +53,13 @@ impl Tailing {
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
         let store = Store::new(store::Options::new(redis.url())).unwrap();
         let folder = std::sync::Arc::new(folder);
-        Self { folder, options, topic, url: redis.url(), store, running: None }
+        Self { folder, options, topic, connect: redis.options(), store, running: None }
+    }
+
+    /// The same tailer with other connections; what is asserted still goes past them.
+    pub(crate) fn over(mut self, connect: ConnectOptions) -> Self {
+        self.connect = connect;
+        self
     }
 
     /// A second tailer that does the same as `other`.
@@ -62,7 +68,7 @@ impl Tailing {
             folder: std::sync::Arc::clone(&other.folder),
             options: other.options.clone(),
             topic: other.topic.clone(),
-            url: redis.url(),
+            connect: redis.options(),
             store: other.store.clone(),
             running: None,
         };
@@ -80,7 +86,9 @@ impl Tailing {
 
     pub(crate) async fn resume(&mut self) {
         assert!(self.running.is_none(), "it runs");
-        let store = Store::new(store::Options::new(self.url.clone())).unwrap();
+        let connect = self.connect.clone();
+        let store =
+            Store::new(store::Options { connect, ..store::Options::new(self.connect.url.clone()) }).unwrap();
         let options = publish::Options { audit_interval_ms: 200, retry_cap_ms: 200, ..Default::default() };
         let publisher = Publisher::new(store, options, publish::Metrics::default());
         let shutdown = CancellationToken::new();
@@ -188,7 +196,8 @@ impl Drop for Tailing {
     }
 }
 
-fn numbered(number: u64) -> String {
+/// One of [`lines`].
+pub(crate) fn numbered(number: u64) -> String {
     format!("line {number:08} of a log that looks like one")
 }
 

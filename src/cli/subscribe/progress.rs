@@ -1,10 +1,10 @@
 //! How far a subscription is, for somebody who looks at standard error.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
-use crate::{client::Event, record::Topic, telemetry::Terminal};
+use crate::{cli::progress::bar, client::Event, record::Topic, telemetry::Terminal};
 
 /// Lines, rate and lag; draws nothing where nobody looks.
 #[derive(Debug)]
@@ -22,13 +22,7 @@ struct Way {
 
 impl Progress {
     pub(super) fn new(terminal: Option<&Terminal>) -> Self {
-        let bar = terminal.map(|terminal| {
-            let style = ProgressStyle::with_template("{spinner} {human_pos} lines, {per_sec}, {msg}");
-            let bar = terminal.bars().add(ProgressBar::new_spinner());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        });
-        Self { bar, topics: BTreeMap::new() }
+        Self { bar: terminal.map(bar), topics: BTreeMap::new() }
     }
 
     pub(super) fn event(&mut self, event: &Event) {

@@ -134,7 +134,7 @@ fn log(event: &Event, redis_change: Option<bool>, connected_before: bool) {
         Event::Opened { relay, topics } => {
             debug!(%relay, "connected");
             for topic in topics.iter().filter(|topic| topic.cursor.is_empty()) {
-                info!(topic = topic.topic, "the topic does not exist yet, waiting for it");
+                info!(topic = topic.topic, "the topic does not exist yet");
             }
         }
         Event::Gap(Jump { topic, from, to, reason, .. }) => {

@@ -1,0 +1,55 @@
+# make demo    see it work: a log, a relay that dies, a reader that goes on
+# make test    every test, against real Redis servers
+# make check   format, lints, dependencies, documentation
+# make bench   how fast it is
+#
+# What is missing (redis-server, Python packages, cargo-deny) is installed first.
+
+VENV := tests/clients/python/.venv
+TOOLS := target/tools
+CARGO_DENY_VERSION := 0.20.2
+
+# Nextest runs every test in a process of its own, where it is installed.
+TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
+
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+
+.PHONY: demo test test-build check bench python
+
+demo:
+	@.ci/need cc redis-server
+	cargo build --bin logrelay --example demo
+	@target/debug/examples/demo target/debug/logrelay
+
+test: test-build python
+	@.ci/need redis-server
+	cargo $(TEST)
+
+test-build:
+	@.ci/need cc
+	cargo $(TEST) --no-run
+
+check:
+	@.ci/need cc
+	@command -v cargo-deny >/dev/null || $(MAKE) $(TOOLS)/bin/cargo-deny
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo deny check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+bench:
+	@.ci/need cc redis-server
+	cargo bench
+
+python: $(VENV)/ready
+
+$(VENV)/ready: tests/clients/python/requirements.txt
+	@.ci/need python3
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# No registry has a package of it that reads today's Cargo.lock. Compiled without
+# optimisation: 40 s on two cores, against 5 min.
+$(TOOLS)/bin/cargo-deny:
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)

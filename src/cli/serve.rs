@@ -1,0 +1,50 @@
+//! `logrelay serve`: the relay, which serves topics of Redis to any number of readers.
+
+use std::path::PathBuf;
+
+use prometheus_client::registry::Registry;
+
+use super::{redis, shutdown};
+use crate::{
+    config::{self, Effective, General, Settings},
+    hub::Hub,
+    serve::Service,
+    store::Store,
+    telemetry::{self, Terminal},
+};
+
+/// Serves the topics in Redis to readers; run as many as you like.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Configuration file (TOML); flags and variables win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    redis: config::Redis,
+    #[command(flatten)]
+    serve: config::Serve,
+}
+
+pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
+    let Arguments { config, redis, serve } = arguments;
+    let file = config::load(config.as_deref())?;
+    let settings = Settings { general, redis, serve, ..Settings::default() }.over(&file);
+    let effective = Effective::new(&settings, Vec::new())?;
+    telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
+    let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
+    let store = Store::new(effective.redis.clone())?;
+    let relay = bind(&effective, store.clone(), Registry::default()).await?;
+    redis::check(&store, &stop.token).await?;
+    relay.run(stop.token).await?;
+    Ok(())
+}
+
+/// A relay that has its port, and counts in `registry`.
+pub(super) async fn bind(
+    effective: &Effective,
+    store: Store,
+    mut registry: Registry,
+) -> anyhow::Result<Service> {
+    let hub = Hub::new(effective.hub.clone(), store.clone(), &mut registry);
+    Ok(Service::bind(effective.serve.clone(), store, hub, registry).await?)
+}

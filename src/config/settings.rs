@@ -1,0 +1,226 @@
+//! Every setting: its name, its type, what it means, and where it goes.
+//!
+//! A setting is a key of the file, a flag and an environment variable at once, and
+//! what stands here is what `--help` prints. Its default is that of the part that
+//! it configures and is not repeated.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use toml::de::DeValue;
+
+use super::{
+    Effective,
+    value::{RedisText, Value, within},
+};
+use crate::{
+    record::Host,
+    tail::StartAt,
+    telemetry::{LogFormat, LogLevel},
+};
+
+/// Declares the settings of one section. Each line is `name: Type = "PLACEHOLDER"`, where its values
+/// are bounded `in bounds`, and, where it is a field of [`Effective`], `=> path.to.the.field`.
+macro_rules! settings {
+    ($(#[$about:meta])* $name:ident {
+        $($(#[$doc:meta])* $key:ident: $type:ty = $placeholder:literal
+            $(in $bounds:expr)? $(=> $($place:ident).+)?,)*
+    }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Default, clap::Args)]
+        pub struct $name {
+            $(
+                $(#[$doc])*
+                #[arg(long, value_name = $placeholder, value_parser = |text: &str| {
+                    <$type as Value>::read(text)$(.and_then(|value| within(value, $bounds)))?
+                })]
+                pub $key: Option<$type>,
+            )*
+        }
+
+        impl $name {
+            /// The names of its settings.
+            pub const KEYS: &[&str] = &[$(stringify!($key)),*];
+
+            /// Sets one of them to a value of the file; none where there is no such name.
+            pub(super) fn set(&mut self, key: &str, value: &DeValue<'_>) -> Option<Result<(), String>> {
+                match key {
+                    $(stringify!($key) => {
+                        let value = <$type>::from_toml(value)$(.and_then(|value| within(value, $bounds)))?;
+                        Some(value.map(|value| self.$key = Some(value)))
+                    })*
+                    _ => None,
+                }
+            }
+
+            /// These settings, and where one is not set, that of `lower`.
+            #[must_use]
+            pub fn or(self, lower: Self) -> Self {
+                Self { $($key: self.$key.or(lower.$key)),* }
+            }
+
+            /// Puts what is set in its place.
+            pub(super) fn apply(&self, effective: &mut Effective) {
+                $($(if let Some(value) = &self.$key {
+                    effective.$($place).+ = value.clone().into();
+                })?)*
+            }
+
+            /// What is in their places now, by name.
+            pub(super) fn shown(effective: &Effective) -> Vec<(&'static str, String)> {
+                vec![$($((stringify!($key), effective.$($place).+.shown()),)?)*]
+            }
+        }
+    };
+}
+
+const MIB: usize = 1024 * 1024;
+const HOUR_MS: u64 = 3_600_000;
+
+settings! {
+    /// What every command takes; top level of the file.
+    General {
+        /// How much to log: error, warn, info, debug, trace, off, or a list of target=level [default: info]
+        #[arg(global = true, help_heading = "Logs")]
+        log_level: LogLevel = "LEVEL" => log_level,
+        /// What logs look like [default: text; json where the output is JSON]
+        #[arg(global = true, help_heading = "Logs")]
+        log_format: LogFormat = "FORMAT" => log_format,
+        /// How long a stop may take after the first SIGTERM or SIGINT, in milliseconds [default: 10000]
+        #[arg(global = true)]
+        shutdown_timeout_ms: u64 = "MS" in 100..=HOUR_MS => shutdown_timeout_ms,
+    }
+}
+
+settings! {
+    /// Where Redis is and how to reach it; top level of the file.
+    Redis {
+        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `redis+unix:///PATH` [default:
+        /// `redis://127.0.0.1:6379`]
+        #[arg(help_heading = "Redis")]
+        redis: RedisText = "URL",
+        /// File whose first line is the password for Redis
+        #[arg(help_heading = "Redis")]
+        redis_password_file: PathBuf = "FILE",
+        /// What every key in Redis begins with
+        #[arg(help_heading = "Redis")]
+        prefix: String = "TEXT" => redis.prefix,
+        /// Most connections for short commands
+        #[arg(help_heading = "Redis")]
+        redis_pool_size: u32 = "CONNECTIONS" in 1..=1_024 => redis.connect.pool_size,
+        /// Longest time to open a connection to Redis, or to wait for a free one, in milliseconds
+        #[arg(help_heading = "Redis")]
+        redis_connect_timeout_ms: u64 = "MS" in 1..=HOUR_MS => redis.connect.connect_timeout_ms,
+        /// Longest time to wait for an answer of Redis, in milliseconds
+        #[arg(help_heading = "Redis")]
+        redis_response_timeout_ms: u64 = "MS" in 1..=HOUR_MS => redis.connect.response_timeout_ms,
+        /// A connection that was silent for this long is tested by PING (earlier where the server's
+        /// own timeout is short), in milliseconds
+        #[arg(help_heading = "Redis")]
+        redis_keepalive_ms: u64 = "MS" in 10..=HOUR_MS => redis.connect.keepalive_ms,
+    }
+}
+
+settings! {
+    /// The tailer; section `[tail]` of the file.
+    Tail {
+        /// Name of this host, under which its sources are known; has to stay the same [default: the host name]
+        #[arg(help_heading = "Tailer")]
+        host: Host = "NAME" => tail.host,
+        /// Where a file begins whose path was never seen on this host: beginning or end [default: beginning]
+        #[arg(help_heading = "Tailer")]
+        start: StartAt = "WHERE" => tail.start,
+        /// How often files are looked at, whether or not a change was reported, in milliseconds
+        #[arg(help_heading = "Tailer")]
+        poll_interval_ms: u64 = "MS" in 10..=HOUR_MS => tail.poll_interval_ms,
+        /// Longest line in bytes; the rest is cut off and counted
+        #[arg(help_heading = "Tailer")]
+        max_line_bytes: usize = "BYTES" in 1..=3 * MIB => tail.max_line_bytes,
+        /// Most files that are open at once
+        #[arg(help_heading = "Tailer")]
+        max_open_files: usize = "FILES" in 1..=1_000_000 => tail.max_open_files,
+        /// How long a file that is gone stays open after its last line was confirmed, in milliseconds
+        #[arg(help_heading = "Tailer")]
+        linger_ms: u64 = "MS" in 0..=24 * HOUR_MS => tail.linger_ms,
+        /// Greatest size of a batch in bytes; a single line may exceed it
+        #[arg(help_heading = "Tailer")]
+        append_batch_bytes: usize = "BYTES" in 1..=3 * MIB => publish.max_batch_bytes,
+        /// Greatest number of lines in a batch
+        #[arg(help_heading = "Tailer")]
+        append_batch_lines: u32 = "LINES" in 1..=65_536 => publish.max_batch_lines,
+        /// What may be read and not yet confirmed by Redis, all files together, in bytes
+        #[arg(help_heading = "Tailer")]
+        buffer_bytes: u32 = "BYTES" in 65_536..=2_147_483_648 => publish.budget_bytes,
+        /// How often what Redis knows of the files is compared, in milliseconds
+        #[arg(help_heading = "Tailer")]
+        audit_interval_ms: u64 = "MS" in 10..=HOUR_MS => publish.audit_interval_ms,
+        /// Longest delay between two tries while Redis is away, in milliseconds
+        #[arg(help_heading = "Tailer")]
+        retry_max_ms: u64 = "MS" in 10..=HOUR_MS => publish.retry_cap_ms,
+        /// Address on which to serve /metrics [default: none]
+        #[arg(help_heading = "Tailer")]
+        metrics_listen: SocketAddr = "ADDRESS" => metrics_listen,
+    }
+}
+
+settings! {
+    /// The relay; section `[serve]` of the file.
+    Serve {
+        /// Address on which the relay listens; port 0 takes a free one [default: 127.0.0.1:7171]
+        #[arg(help_heading = "Relay")]
+        listen: SocketAddr = "ADDRESS" => serve.listen,
+        /// Most connections; more wait to be accepted
+        #[arg(help_heading = "Relay")]
+        max_connections: usize = "CONNECTIONS" in 1..=1_000_000 => serve.max_connections,
+        /// Most subscriptions; more are refused
+        #[arg(help_heading = "Relay")]
+        max_subscriptions: usize = "SUBSCRIPTIONS" in 1..=1_000_000 => serve.max_subscriptions,
+        /// Most topics of one subscription
+        #[arg(help_heading = "Relay")]
+        max_topics: usize = "TOPICS" in 1..=100_000 => serve.max_topics,
+        /// Most lines of one batch, where a caller says nothing
+        #[arg(help_heading = "Relay")]
+        batch_lines: u32 = "LINES" in 1..=1_000_000 => serve.batch_lines,
+        /// Most lines of one batch that a caller may ask for
+        #[arg(help_heading = "Relay")]
+        max_batch_lines: u32 = "LINES" in 1..=1_000_000 => serve.max_batch_lines,
+        /// Greatest size of one batch where a caller says nothing, in bytes
+        #[arg(help_heading = "Relay")]
+        batch_bytes: u32 = "BYTES" in 1..=4_194_304 => serve.batch_bytes,
+        /// Greatest size of one batch that a caller may ask for, in bytes
+        #[arg(help_heading = "Relay")]
+        max_batch_bytes: u32 = "BYTES" in 1..=4_194_304 => serve.max_batch_bytes,
+        /// How long a connection may be silent before it is asked whether it lives, in milliseconds
+        #[arg(help_heading = "Relay")]
+        keepalive_ms: u64 = "MS" in 100..=HOUR_MS => serve.keepalive_ms,
+        /// How long a caller that wants one answer waits for Redis, in milliseconds
+        #[arg(help_heading = "Relay")]
+        redis_wait_ms: u64 = "MS" in 1..=HOUR_MS => serve.redis_wait_ms,
+        /// How often health asks Redis, and how long it waits for the answer, in milliseconds
+        #[arg(help_heading = "Relay")]
+        probe_ms: u64 = "MS" in 10..=HOUR_MS => serve.probe_ms,
+        /// What is kept of a topic for readers at its tail, in bytes
+        #[arg(help_heading = "Relay")]
+        window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,
+        /// What is kept of all topics together, in bytes
+        #[arg(help_heading = "Relay")]
+        windows_bytes: usize = "BYTES" in 4_096..=64 * 1_024 * MIB => hub.windows_bytes,
+        /// How much a reader that is behind reads of Redis at once, in bytes
+        #[arg(help_heading = "Relay")]
+        page_bytes: usize = "BYTES" in 4_096..=64 * MIB => hub.page_bytes,
+        /// What all readers that are behind may have read at once, in bytes
+        #[arg(help_heading = "Relay")]
+        pages_bytes: usize = "BYTES" in 4_096..=64 * 1_024 * MIB => hub.pages_bytes,
+        /// Longest time that a read waits in Redis for new lines, in milliseconds
+        #[arg(help_heading = "Relay")]
+        block_ms: u64 = "MS" in 10..=HOUR_MS => hub.block_ms,
+        /// Most topics that one connection to Redis waits for
+        #[arg(help_heading = "Relay")]
+        topics_per_connection: usize = "TOPICS" in 1..=1_000 => hub.topics_per_connection,
+        /// How long a topic without readers is still followed, in milliseconds
+        #[arg(help_heading = "Relay")]
+        idle_topic_ms: u64 = "MS" in 0..=24 * HOUR_MS => hub.idle_topic_ms,
+        /// How long to look again when a reader is ahead of what Redis has, in milliseconds
+        #[arg(help_heading = "Relay")]
+        ahead_wait_ms: u64 = "MS" in 0..=HOUR_MS => hub.ahead_wait_ms,
+    }
+}

@@ -1,0 +1,142 @@
+//! What Redis keeps of a source, in the same hash as the topic's offsets.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Identity;
+
+/// Names one append: a random number that its writer made, by which the writer
+/// knows its own work again when the reply was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(u64);
+
+impl Token {
+    /// A token that nobody else has, but for a chance of one in 2^64.
+    pub fn random() -> Self {
+        Self(fastrand::u64(..))
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a source is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceState {
+    /// It may have more lines.
+    #[default]
+    Active,
+    /// It was read to its end and is not there any more. Only such records expire.
+    Gone,
+}
+
+/// What Redis keeps of a source, stored in the same atomic step as its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The append that wrote this record.
+    pub token: Token,
+    /// Bytes read of a file, or a producer's next sequence number.
+    pub position: u64,
+    /// What else there is to know.
+    pub details: Details,
+}
+
+/// The part of a record that the append script does not look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// The number of the source's next line.
+    pub next_line: u64,
+    /// Where the source began: the position of line 0.
+    pub start: u64,
+    /// The path that the file was found under first; bytes that are not UTF-8 as `\xNN`.
+    pub path: String,
+    /// What the file is known by.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// Whether more can come.
+    #[serde(default)]
+    pub state: SourceState,
+}
+
+/// A stored text that is no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a source's record is not readable ({why}): {text:?}")]
+pub struct RecordError {
+    why: String,
+    text: String,
+}
+
+impl Record {
+    /// What the stored text of this record starts with, and no other append's does:
+    /// `<token> <position> `. The append script compares it with what is stored.
+    pub fn believed(&self) -> String {
+        format!("{} {} ", self.token, self.position)
+    }
+
+    /// The stored text: `<token> <position> <details as JSON>`.
+    pub fn to_text(&self) -> String {
+        let details = serde_json::to_string(&self.details).unwrap_or_default();
+        self.believed() + &details
+    }
+
+    /// Reads a stored text.
+    ///
+    /// # Errors
+    /// [`RecordError`], with the beginning of the text.
+    pub fn parse(text: &str) -> Result<Self, RecordError> {
+        let error = |why: String| RecordError { why, text: text.chars().take(120).collect() };
+        let mut parts = text.splitn(3, ' ');
+        let mut part = |name: &str| parts.next().ok_or_else(|| error(format!("it has no {name}")));
+        let (token, position, details) = (part("token")?, part("position")?, part("details")?);
+        Ok(Self {
+            token: Token(u64::from_str_radix(token, 16).map_err(|e| error(format!("token: {e}")))?),
+            position: position.parse().map_err(|e| error(format!("position: {e}")))?,
+            details: serde_json::from_str(details).map_err(|e| error(format!("details: {e}")))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::PrintHash;
+
+    fn records() -> impl Strategy<Value = Record> {
+        let print = || (any::<u32>(), any::<u128>()).prop_map(|(len, hash)| PrintHash { len, hash });
+        let identity = (any::<u64>(), any::<u64>(), print(), print())
+            .prop_map(|(device, inode, head, tail)| Identity { device, inode, head, tail });
+        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), ".*", identity, any::<bool>()).prop_map(
+            |(token, position, next_line, start, path, identity, gone)| {
+                let state = if gone { SourceState::Gone } else { SourceState::Active };
+                let details = Details { next_line, start, path, identity, state };
+                Record { token: Token(token), position, details }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_back_as_it_was_written(record in records()) {
+            prop_assert!(record.to_text().starts_with(&record.believed()));
+            prop_assert_eq!(Record::parse(&record.to_text()), Ok(record));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,80}") {
+            prop_assert!(Record::parse(&text).is_ok() || Record::parse(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! ⑤ The relay's door: gRPC, health, reflection and metrics on one port.
+//!
+//! A [`Service`] listens, hands connections to the routes, and runs the [`Hub`] that
+//! its subscriptions read from. When it is told to stop, health says so first, then
+//! every subscription gets its `closing`, and only then the port closes.
+
+mod cut;
+mod drain;
+mod event;
+mod frame;
+mod health;
+mod lane;
+mod listen;
+mod metrics;
+mod principal;
+mod relay;
+mod request;
+mod status;
+mod subscribe;
+mod topics;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use prometheus_client::registry::Registry;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::{drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay};
+pub use self::{
+    frame::{Frame, FrameCodec},
+    principal::Principal,
+};
+use crate::{
+    hub::{self, Hub},
+    store::{MAX_PAYLOAD_BYTES, Store},
+};
+
+/// The server side of the contract, with the codec of ours.
+mod generated {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    include!(concat!(env!("OUT_DIR"), "/server/logrelay.v1.LogRelay.rs"));
+}
+
+/// Where to listen, and what a caller may ask for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Greatest number of connections; more wait to be accepted.
+    pub max_connections: usize,
+    /// Greatest number of subscriptions; more are refused.
+    pub max_subscriptions: usize,
+    /// Greatest number of topics of one subscription.
+    pub max_topics: usize,
+    /// Greatest number of lines of one batch, where the caller says nothing.
+    pub batch_lines: u32,
+    /// Greatest number that a caller may ask for.
+    pub max_batch_lines: u32,
+    /// Greatest size of one batch in bytes, where the caller says nothing.
+    pub batch_bytes: u32,
+    /// Greatest size that a caller may ask for.
+    pub max_batch_bytes: u32,
+    /// How long a connection may be silent before it is asked whether it lives; after
+    /// as long again it counts as dead.
+    pub keepalive_ms: u64,
+    /// How long unary calls wait for Redis.
+    pub redis_wait_ms: u64,
+    /// How often health asks Redis, and how long it waits for the answer.
+    pub probe_ms: u64,
+    /// How long stopping may take.
+    pub drain_ms: u64,
+}
+
+impl Options {
+    /// The defaults, at this address.
+    pub fn new(listen: SocketAddr) -> Self {
+        let bytes = u32::try_from(MAX_PAYLOAD_BYTES).unwrap_or(u32::MAX);
+        Self {
+            listen,
+            max_connections: 10_000,
+            max_subscriptions: 10_000,
+            max_topics: 100,
+            batch_lines: 8192,
+            max_batch_lines: 8192,
+            batch_bytes: bytes,
+            max_batch_bytes: bytes,
+            keepalive_ms: 20_000,
+            redis_wait_ms: 5000,
+            probe_ms: 1000,
+            drain_ms: 8000,
+        }
+    }
+}
+
+/// Why a relay cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {at}: {source}{}", hint(.source))]
+    Listen {
+        /// The address.
+        at: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The contract compiled into the program is not readable, which is a mistake in it.
+    #[error("server reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The hub ended.
+    #[error(transparent)]
+    Hub(#[from] hub::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another program has the port; choose another one with --listen)",
+        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need a privilege)",
+        _ => "",
+    }
+}
+
+/// A relay that listens already.
+#[derive(Debug)]
+pub struct Service {
+    options: Options,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    router: axum::Router,
+    health: Health,
+    hub: Hub,
+    drain: Drain,
+}
+
+impl Service {
+    /// Takes the port. `registry` is what `/metrics` shows.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn bind(
+        options: Options,
+        store: Store,
+        hub: Hub,
+        mut registry: Registry,
+    ) -> Result<Self, Error> {
+        let at = options.listen;
+        let listener = TcpListener::bind(at).await.map_err(|source| Error::Listen { at, source })?;
+        let local_addr = listener.local_addr().map_err(|source| Error::Listen { at, source })?;
+        let drain = Drain::new();
+        let metrics = Metrics::register(&mut registry);
+        let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone());
+        let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
+        let router = relay::routes(relay, health_routes, Arc::new(registry))?;
+        Ok(Self { options, listener, local_addr, router, health, hub, drain })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `shutdown`, and then stops within the time that the options give.
+    ///
+    /// # Errors
+    /// [`Error`] when a part of it died.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { options, listener, router, health, hub, drain, .. } = self;
+        tracing::info!(listen = %self.local_addr, "serving");
+        let hub_stop = CancellationToken::new();
+        let _stops_the_hub = hub_stop.clone().drop_guard();
+        let mut hub = std::pin::pin!(hub.run(hub_stop.clone()));
+        let mut door = Door::new(listener, router, &options);
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            ended = &mut hub => return Ok(ended?),
+            never = door.serve() => match never {},
+            never = health.watch() => match never {},
+        }
+        tracing::info!(within_ms = options.drain_ms, "stopping");
+        // Subscriptions still read from the hub, and callers still knock, until all
+        // were told to go.
+        let stop = async {
+            health.stop().await;
+            drain.begin();
+            tokio::select! {
+                () = drain.ended() => {}
+                never = door.serve() => match never {},
+            }
+            door.close().await;
+        };
+        let within = Duration::from_millis(options.drain_ms);
+        tokio::select! {
+            ended = &mut hub => return Ok(ended?),
+            stopped = timeout(within, stop) => {
+                if stopped.is_err() {
+                    tracing::warn!(within_ms = options.drain_ms, "some callers were cut off");
+                }
+            }
+        }
+        hub_stop.cancel();
+        Ok(hub.await?)
+    }
+}

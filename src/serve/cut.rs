@@ -1,0 +1,161 @@
+//! Cuts an entry into pieces that keep the bounds of a subscription. Pure.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{record::Offset, store::Entry};
+
+/// What the relay's prefix takes at most beside the names in it.
+const PREFIX_BYTES: usize = 128;
+/// What a line of a cut batch takes at most in the prefix: its offset delta.
+const DELTA_BYTES: usize = 5;
+
+/// The bounds of one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Greatest number of lines.
+    pub(super) lines: u32,
+    /// Greatest size in bytes; a single line may be larger.
+    pub(super) bytes: usize,
+}
+
+/// Some lines of an entry.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) entry: Arc<Entry>,
+    /// Their places in it; never empty.
+    pub(super) lines: Range<u32>,
+}
+
+impl Piece {
+    /// The lines of an entry from an offset on.
+    pub(super) fn new(entry: Arc<Entry>, from: Offset) -> Self {
+        let last = entry.batch.lines();
+        let start = u32::try_from(from.since(entry.first)).unwrap_or(last).min(last.saturating_sub(1));
+        Self { entry, lines: start..last }
+    }
+
+    /// Whether no line of the entry is left out.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lines == (0..self.entry.batch.lines())
+    }
+
+    /// The offset after its last line.
+    pub(super) fn next(&self) -> Offset {
+        self.entry.first.plus(u64::from(self.lines.end))
+    }
+
+    /// Cuts off the first piece that keeps the bounds, of at least one line; what is
+    /// left, if anything.
+    pub(super) fn cut(mut self, topic_bytes: usize, bounds: Bounds) -> (Self, Option<Self>) {
+        let Range { start, end } = self.lines;
+        let limit = end.min(start.saturating_add(bounds.lines.max(1)));
+        // Sizes grow with the number of lines: the last one that fits, by bisection.
+        let (mut fits, mut too_large) = (start + 1, limit + 1);
+        while too_large - fits > 1 {
+            let middle = fits + (too_large - fits) / 2;
+            if self.bytes(start..middle, topic_bytes) <= bounds.bytes {
+                fits = middle;
+            } else {
+                too_large = middle;
+            }
+        }
+        self.lines = start..fits;
+        let rest = (fits < end).then(|| Self { entry: Arc::clone(&self.entry), lines: fits..end });
+        (self, rest)
+    }
+
+    /// The greatest size of these lines as a message, in bytes.
+    fn bytes(&self, lines: Range<u32>, topic_bytes: usize) -> usize {
+        let batch = &self.entry.batch;
+        let prefix = PREFIX_BYTES + 2 * topic_bytes;
+        if lines == (0..batch.lines()) {
+            return prefix + batch.stored().len();
+        }
+        let deltas = lines.len() * DELTA_BYTES;
+        prefix + deltas + batch.head_bytes().len() + batch.line_bytes(lines).len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut as _, BytesMut};
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::{super::frame::Frame, *};
+    use crate::{
+        proto,
+        record::{BatchBuilder, Cursor, Epoch, StoredBatch, Topic},
+    };
+
+    fn entry(contents: &[Vec<u8>], first: u64) -> Arc<Entry> {
+        let source = proto::Source { key: "h/1".to_owned(), path: "/a".to_owned(), ..Default::default() };
+        let mut builder = BatchBuilder::new(&source, 100, 7);
+        for content in contents {
+            builder.push(content, 0);
+        }
+        let lines = u32::try_from(contents.len()).unwrap();
+        let batch = StoredBatch::parse(builder.seal(900).unwrap().stored, lines).unwrap();
+        let first = Offset::new(first).unwrap();
+        Arc::new(Entry { first, epoch: Epoch::new(3), time_ms: 1_700_000_000_123, batch })
+    }
+
+    fn decoded(frame: Frame) -> proto::Batch {
+        let Frame::Batch { prefix, stored, lines } = frame else { panic!("no batch") };
+        let mut bytes = BytesMut::new();
+        for part in [prefix, stored, lines] {
+            bytes.put(part);
+        }
+        proto::Batch::decode(bytes).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_legal_messages_that_hold_every_line_from_the_first_wanted_one(
+            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..40),
+            first in 0..1_000_000_000_000_u64, skipped in any::<prop::sample::Index>(),
+            max_lines in 1..50_u32, max_bytes in 0..4000_usize,
+        ) {
+            let topic: Topic = "app".parse().unwrap();
+            let entry = entry(&contents, first);
+            let skipped = skipped.index(contents.len());
+            let bounds = Bounds { lines: max_lines, bytes: max_bytes };
+            let mut rest = Some(Piece::new(Arc::clone(&entry), entry.first.plus(skipped as u64)));
+            let mut next_line = skipped;
+            while let Some(piece) = rest.take() {
+                let (piece, left) = piece.cut(topic.as_str().len(), bounds);
+                let cursor = Cursor { topic: topic.clone(), epoch: entry.epoch, offset: piece.next() };
+                let frame = Frame::batch(&piece, &cursor);
+                let size = frame.batch_bytes();
+                let batch = decoded(frame);
+                let count = batch.lines.len();
+                prop_assert!(count == 1 || (count <= max_lines as usize && size <= max_bytes));
+                let places: Vec<u32> = if count == contents.len() {
+                    prop_assert!(batch.offset_deltas.is_empty());
+                    (0..u32::try_from(count).unwrap()).collect()
+                } else {
+                    batch.offset_deltas.clone()
+                };
+                let expected = proto::Batch {
+                    topic: "app".to_owned(),
+                    epoch: entry.epoch.to_string(),
+                    base_offset: first,
+                    next_cursor: cursor.to_string(),
+                    time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 123_000_000 }),
+                    offset_deltas: batch.offset_deltas.clone(),
+                    lines: batch.lines.clone(),
+                    ..entry.batch.head().clone()
+                };
+                prop_assert_eq!(&batch, &expected);
+                for (place, line) in places.iter().zip(&batch.lines) {
+                    prop_assert_eq!(*place as usize, next_line);
+                    prop_assert_eq!(&line.content[..], &contents[next_line][..]);
+                    next_line += 1;
+                }
+                prop_assert_eq!(cursor.offset.get(), first + next_line as u64);
+                rest = left;
+            }
+            prop_assert_eq!(next_line, contents.len());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Steps of a reader as messages of the contract, or as the end of a call.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+use super::{drain, frame::Frame, status};
+use crate::{
+    hub::{Opening, ReadError, Start},
+    proto::{self, subscribe_response::Event},
+    record::{Cursor, Offset, Topic},
+};
+
+/// How long a caller should stay away from a relay that is too old for a topic.
+const UPGRADE_WAIT: Duration = Duration::from_secs(30);
+
+/// Lines that cannot be had, or that come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Break {
+    /// They are missing.
+    Gap(String),
+    /// Redis lost what this reader had seen.
+    Rewound,
+    /// Redis knows nothing of what this reader had seen.
+    Reset,
+}
+
+impl Break {
+    /// The message that says so; `cursor` is where to resume.
+    pub(super) fn event(self, from: Offset, to: Offset, cursor: &Cursor) -> Frame {
+        let topic = cursor.topic.to_string();
+        let (from_offset, to_offset, cursor) = (from.get(), to.get(), cursor.to_string());
+        Frame::event(match self {
+            Self::Gap(reason) => Event::Gap(proto::Gap { topic, from_offset, to_offset, cursor, reason }),
+            Self::Rewound => {
+                let reason = "redis lost the lines from to_offset on".to_owned();
+                Event::Rewound(proto::Rewound { topic, from_offset, to_offset, cursor, reason })
+            }
+            Self::Reset => {
+                let reason = "redis does not know the timeline of the cursor".to_owned();
+                Event::Reset(proto::Reset { topic, from_offset, to_offset, cursor, reason })
+            }
+        })
+    }
+
+    /// The end of a call that asked to fail.
+    pub(super) fn status(self, from: Offset, to: Offset, cursor: &Cursor) -> Status {
+        let topic = &cursor.topic;
+        let (code, reason, message) = match self {
+            Self::Gap(why) => {
+                let message = format!("the lines {from} to {to} of {topic} are missing: {why}");
+                (Code::OutOfRange, "CURSOR_TRIMMED", message)
+            }
+            Self::Rewound => {
+                let message = format!(
+                    "redis lost lines of {topic}: offset {from} was wanted, lines from {to} on come again"
+                );
+                (Code::FailedPrecondition, "REWOUND", message)
+            }
+            Self::Reset => {
+                let message = format!(
+                    "redis does not know the timeline of the cursor at {topic} {from}: its lines begin at {to}"
+                );
+                (Code::FailedPrecondition, "RESET", message)
+            }
+        };
+        let metadata = [
+            ("topic", topic.to_string()),
+            ("from_offset", from.to_string()),
+            ("first_offset", to.to_string()),
+            ("cursor", cursor.to_string()),
+        ];
+        status::with_reason(code, reason, message, &metadata)
+    }
+}
+
+/// The last message or the end of a call whose reader cannot go on.
+pub(super) fn failed(error: &ReadError) -> Result<Frame, Status> {
+    match error {
+        ReadError::Newer { .. } => {
+            Ok(closing(error.to_string(), UPGRADE_WAIT.mul_f64(1.0 + fastrand::f64())))
+        }
+        ReadError::Ahead { cursor, tail } => {
+            let metadata = [("cursor", cursor.to_string()), ("tail", tail.to_string())];
+            Err(status::with_reason(Code::InvalidArgument, "CURSOR_AHEAD", error.to_string(), &metadata))
+        }
+    }
+}
+
+/// The last message of a stream that this relay ends.
+pub(super) fn closing(reason: String, retry_after: Duration) -> Frame {
+    let retry_after = prost_types::Duration::try_from(retry_after).ok();
+    Frame::event(Event::Closing(proto::Closing { reason, retry_after }))
+}
+
+/// The last message when the relay stops.
+pub(super) fn shutting_down() -> Frame {
+    closing("the relay shuts down".to_owned(), drain::retry_after())
+}
+
+pub(super) fn caught_up(cursor: &Cursor) -> Frame {
+    let (topic, cursor) = (cursor.topic.to_string(), cursor.to_string());
+    Frame::event(Event::CaughtUp(proto::CaughtUp { topic, cursor }))
+}
+
+/// Where a topic begins.
+pub(super) fn opened(topic: &Topic, start: Start, opening: &Opening) -> proto::OpenedTopic {
+    let timeline = opening.timeline.as_ref();
+    let started_from = match start {
+        Start::Cursor(..) => proto::StartedFrom::Cursor,
+        _ if timeline.is_none() => proto::StartedFrom::Absent,
+        Start::Earliest => proto::StartedFrom::Earliest,
+        Start::Latest => proto::StartedFrom::Latest,
+        Start::Time(_) => proto::StartedFrom::Time,
+        Start::LastLines(_) => proto::StartedFrom::LastLines,
+    };
+    proto::OpenedTopic {
+        topic: topic.to_string(),
+        epoch: timeline.map(|timeline| timeline.epoch().to_string()).unwrap_or_default(),
+        first_offset: timeline.map_or(0, |timeline| timeline.first().get()),
+        next_offset: timeline.map_or(0, |timeline| timeline.next().get()),
+        cursor: opening.cursor.as_ref().map(ToString::to_string).unwrap_or_default(),
+        started_from: started_from.into(),
+    }
+}
+
+/// The heartbeat of a topic that has not begun: Redis is away.
+pub(super) fn waits((topic, start): &(Topic, Start)) -> proto::HeartbeatTopic {
+    let cursor = match *start {
+        Start::Cursor(epoch, offset) => Cursor { topic: topic.clone(), epoch, offset }.to_string(),
+        _ => String::new(),
+    };
+    proto::HeartbeatTopic { topic: topic.to_string(), cursor, tail_offset: 0 }
+}

@@ -1,0 +1,121 @@
+//! Messages of a subscription on their way to the wire. A batch is sent as it is
+//! stored, behind a short prefix: nothing of it is decoded or encoded again.
+
+use bytes::{BufMut as _, Bytes};
+use prost::Message as _;
+use tonic::{
+    Status,
+    codec::{Codec, EncodeBuf, Encoder},
+};
+use tonic_prost::ProstDecoder;
+
+use super::cut::Piece;
+use crate::{proto, record::Cursor};
+
+/// Key of `SubscribeResponse.batch`, length-delimited.
+const BATCH_KEY: u8 = 2 << 3 | 2;
+
+/// One message of a subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame {
+    /// Everything but lines.
+    Event(Box<proto::SubscribeResponse>),
+    /// Lines: parts that are one `Batch` when they stand one after the other.
+    Batch {
+        /// What the relay writes.
+        prefix: Bytes,
+        /// What is stored: all of it, or its head alone.
+        stored: Bytes,
+        /// Where `stored` is only the head: the lines that are sent.
+        lines: Bytes,
+    },
+}
+
+impl Frame {
+    pub(super) fn event(event: proto::subscribe_response::Event) -> Self {
+        Self::Event(Box::new(proto::SubscribeResponse { event: Some(event) }))
+    }
+
+    /// The batch of a piece of an entry; `next` is where to resume after it.
+    pub(super) fn batch(piece: &Piece, next: &Cursor) -> Self {
+        let (entry, lines) = (&piece.entry, piece.lines.clone());
+        let mut prefix = proto::Batch {
+            topic: next.topic.to_string(),
+            epoch: entry.epoch.to_string(),
+            base_offset: entry.first.get(),
+            next_cursor: next.to_string(),
+            time: Some(timestamp(entry.time_ms)),
+            ..proto::Batch::default()
+        };
+        if piece.is_whole() {
+            let stored = entry.batch.stored().clone();
+            return Self::Batch { prefix: prefix.encode_to_vec().into(), stored, lines: Bytes::new() };
+        }
+        prefix.offset_deltas = lines.clone().collect();
+        Self::Batch {
+            prefix: prefix.encode_to_vec().into(),
+            stored: entry.batch.head_bytes(),
+            lines: entry.batch.line_bytes(lines),
+        }
+    }
+
+    /// The size of the batch in bytes; zero for an event.
+    pub(super) fn batch_bytes(&self) -> usize {
+        match self {
+            Self::Event(_) => 0,
+            Self::Batch { prefix, stored, lines } => prefix.len() + stored.len() + lines.len(),
+        }
+    }
+}
+
+/// A time in unix milliseconds as the contract writes it.
+pub(super) fn timestamp(time_ms: u64) -> prost_types::Timestamp {
+    let seconds = i64::try_from(time_ms / 1000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(time_ms % 1000 * 1_000_000).unwrap_or(0);
+    prost_types::Timestamp { seconds, nanos }
+}
+
+/// Reads requests as prost does, and writes [`Frame`]s.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FrameCodec;
+
+/// Writes [`Frame`]s.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameEncoder;
+
+impl Codec for FrameCodec {
+    type Encode = Frame;
+    type Decode = proto::SubscribeRequest;
+    type Encoder = FrameEncoder;
+    type Decoder = ProstDecoder<proto::SubscribeRequest>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        FrameEncoder
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::default()
+    }
+}
+
+impl Encoder for FrameEncoder {
+    type Item = Frame;
+    type Error = Status;
+
+    fn encode(&mut self, frame: Frame, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let failed = |error: prost::EncodeError| Status::internal(error.to_string());
+        let len = frame.batch_bytes();
+        match frame {
+            Frame::Event(event) => event.encode(buffer).map_err(failed),
+            Frame::Batch { prefix, stored, lines } => {
+                buffer.reserve(1 + 10 + len);
+                buffer.put_u8(BATCH_KEY);
+                prost::encode_length_delimiter(len, buffer).map_err(failed)?;
+                for part in [prefix, stored, lines] {
+                    buffer.put_slice(&part);
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One topic of a subscription: what its reader says, as messages.
+
+use std::task::{Context, Poll, ready};
+
+use tonic::Status;
+
+use super::{
+    cut::{Bounds, Piece},
+    event::{self, Break},
+    frame::Frame,
+};
+use crate::{
+    hub::{Opening, Reader, Start, Step},
+    proto,
+    record::{Cursor, Offset, Timeline, Topic},
+};
+
+/// A reader and what is left to be said of its last step.
+#[derive(Debug)]
+pub(super) struct Lane {
+    reader: Reader,
+    fail_on_gap: bool,
+    /// Where to resume after what was said.
+    cursor: Option<Cursor>,
+    /// The rest of an entry that is sent in pieces.
+    rest: Option<Piece>,
+    /// Where it ends, for a subscription that stops at the tail.
+    stop: Option<Offset>,
+    is_done: bool,
+}
+
+/// What a lane says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// A message, and how many lines are in it.
+    Frame(Frame, u64),
+    /// The end of this lane alone.
+    Done,
+    /// The end of the call: a last message, or a status.
+    Last(Result<Frame, Status>),
+}
+
+impl Lane {
+    pub(super) fn new(reader: Reader, fail_on_gap: bool) -> Self {
+        Self { reader, fail_on_gap, cursor: None, rest: None, stop: None, is_done: false }
+    }
+
+    pub(super) fn topic(&self) -> &Topic {
+        self.reader.topic()
+    }
+
+    /// Whether it has come to its end.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Whether an entry was sent in part.
+    pub(super) fn is_cut(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Gives back what can be read again.
+    pub(super) fn park(&mut self) {
+        self.reader.release_page();
+    }
+
+    /// Goes to where it shall begin.
+    pub(super) async fn open(&mut self, start: Start, stop_at_tail: bool) -> Opening {
+        let opening = self.reader.start(start).await;
+        self.cursor.clone_from(&opening.cursor);
+        if stop_at_tail {
+            self.stop = opening.timeline.as_ref().map(Timeline::next);
+            self.is_done = self.stop.is_none();
+        }
+        opening
+    }
+
+    pub(super) fn heartbeat(&self) -> proto::HeartbeatTopic {
+        proto::HeartbeatTopic {
+            topic: self.topic().to_string(),
+            cursor: self.cursor.as_ref().map(ToString::to_string).unwrap_or_default(),
+            tail_offset: self.reader.tail().get(),
+        }
+    }
+
+    /// The next message.
+    pub(super) fn poll_next(&mut self, bounds: Bounds, context: &mut Context<'_>) -> Poll<Said> {
+        if self.is_done {
+            return Poll::Pending;
+        }
+        if let Some(piece) = self.rest.take() {
+            return Poll::Ready(self.send(piece, bounds));
+        }
+        let step = match ready!(self.reader.poll_next(context)) {
+            Ok(step) => step,
+            Err(error) => return Poll::Ready(Said::Last(event::failed(&error))),
+        };
+        Poll::Ready(match step {
+            Step::Lines { from, .. } if self.stop.is_some_and(|stop| from >= stop) => self.finish(),
+            Step::Lines { entry, from } => self.send(Piece::new(entry, from), bounds),
+            Step::Gap { from, to, why } => self.say_break(Break::Gap(why.to_string()), from, to),
+            Step::Rewound { from, to } => self.say_break(Break::Rewound, from, to),
+            Step::Reset { from, to } => self.say_break(Break::Reset, from, to),
+            Step::CaughtUp => {
+                self.cursor = self.reader.cursor();
+                self.finish()
+            }
+        })
+    }
+
+    fn send(&mut self, piece: Piece, bounds: Bounds) -> Said {
+        // All lines of an entry are of one epoch: that of the reader's place after it.
+        let Some(mut cursor) = self.reader.cursor() else { return Said::Done };
+        let (piece, rest) = piece.cut(cursor.topic.as_str().len(), bounds);
+        cursor.offset = piece.next();
+        let frame = Frame::batch(&piece, &cursor);
+        self.cursor = Some(cursor);
+        self.rest = rest;
+        Said::Frame(frame, piece.lines.len() as u64)
+    }
+
+    fn say_break(&mut self, what: Break, from: Offset, to: Offset) -> Said {
+        let Some(cursor) = self.reader.cursor() else { return Said::Done };
+        if self.fail_on_gap {
+            return Said::Last(Err(what.status(from, to, &cursor)));
+        }
+        if self.stop.is_some() && !matches!(what, Break::Gap(_)) {
+            // The tail of when the call began is no place of this timeline.
+            self.stop = Some(self.reader.tail());
+        }
+        let frame = what.event(from, to, &cursor);
+        self.cursor = Some(cursor);
+        Said::Frame(frame, 0)
+    }
+
+    /// The tail is reached: the end, for those who stop there.
+    fn finish(&mut self) -> Said {
+        self.is_done = self.stop.is_some();
+        match &self.cursor {
+            Some(cursor) => Said::Frame(event::caught_up(cursor), 0),
+            None => Said::Done,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What the relay's door counts.
+
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+
+/// The counters of one relay. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Metrics {
+    pub(super) subscriptions: Gauge,
+    pub(super) subscribed: Counter,
+    pub(super) batches: Counter,
+    pub(super) lines: Counter,
+    pub(super) bytes: Counter,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let part = registry.sub_registry_with_prefix("logrelay_serve");
+        part.register("subscriptions", "Subscriptions that are open", metrics.subscriptions.clone());
+        part.register("subscribed", "Subscriptions that were opened", metrics.subscribed.clone());
+        part.register("batches", "Batches that were sent", metrics.batches.clone());
+        part.register("lines", "Lines that were sent", metrics.lines.clone());
+        part.register("bytes", "Size of the batches that were sent", metrics.bytes.clone());
+        metrics
+    }
+}

@@ -1,0 +1,145 @@
+//! The methods of the service, and the routes beside it.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response as HttpResponse},
+    routing::get,
+};
+use prometheus_client::{encoding::text, registry::Registry};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, service::Routes};
+
+use super::{
+    Error, Options, Principal,
+    drain::{self, Drain},
+    frame::Frame,
+    generated::log_relay_server::{LogRelay, LogRelayServer},
+    metrics::Metrics,
+    request, status,
+    subscribe::Subscription,
+    topics,
+};
+use crate::{hub, proto, store::Store};
+
+/// How many messages of a subscription may wait to be sent.
+const FRAMES_AHEAD: usize = 1;
+/// What `/metrics` answers with.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the methods work with.
+#[derive(Debug)]
+pub(super) struct Relay {
+    options: Options,
+    store: Store,
+    hub: hub::Handle,
+    metrics: Metrics,
+    drain: Drain,
+    room: Arc<Semaphore>,
+}
+
+impl Relay {
+    pub(super) fn new(
+        options: Options,
+        store: Store,
+        hub: hub::Handle,
+        metrics: Metrics,
+        drain: Drain,
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
+        Self { options, store, hub, metrics, drain, room }
+    }
+
+    fn is_open(&self) -> Result<(), Status> {
+        if self.drain.has_begun() {
+            let message = "the relay shuts down: ask another one".to_owned();
+            return Err(status::unavailable("SHUTTING_DOWN", message, drain::retry_after()));
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl LogRelay for Relay {
+    type SubscribeStream = ReceiverStream<Result<Frame, Status>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<proto::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let principal = Principal::of(&request);
+        self.is_open()?;
+        let request = request::parse(request.get_ref(), &self.options)?;
+        let Ok(seat) = Arc::clone(&self.room).try_acquire_owned() else {
+            let bound = self.options.max_subscriptions;
+            let message =
+                format!("this relay has {bound} subscriptions, which is its bound max_subscriptions");
+            let metadata = [("max_subscriptions", bound.to_string())];
+            return Err(status::with_reason(
+                Code::ResourceExhausted,
+                "TOO_MANY_SUBSCRIPTIONS",
+                message,
+                &metadata,
+            ));
+        };
+        tracing::debug!(?principal, topics = request.topics.len(), "subscribed");
+        let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
+        let subscription =
+            Subscription::new(request, &self.hub, frames, self.drain.clone(), self.metrics.clone());
+        self.drain.subscriptions().spawn(async move {
+            subscription.run().await;
+            drop(seat);
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn list_topics(
+        &self,
+        request: Request<proto::ListTopicsRequest>,
+    ) -> Result<Response<proto::ListTopicsResponse>, Status> {
+        let principal = Principal::of(&request);
+        self.is_open()?;
+        tracing::debug!(?principal, "topics are listed");
+        let topics = topics::list(&self.store, &self.hub, self.options.redis_wait_ms).await?;
+        // A relay without the right to ask lists the topics all the same.
+        let warnings = self.store.advice().await.unwrap_or_default();
+        Ok(Response::new(proto::ListTopicsResponse { topics, warnings }))
+    }
+}
+
+/// Everything that the port answers.
+pub(super) fn routes(relay: Relay, health: Routes, registry: Arc<Registry>) -> Result<Router, Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let services = health
+        .add_service(LogRelayServer::new(relay))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let metrics = get(move || async move { metrics(&registry) });
+    let router = services.into_axum_router().route("/metrics", metrics).fallback(unknown);
+    Ok(router.layer(Extension(Principal::Anonymous)))
+}
+
+fn metrics(registry: &Registry) -> HttpResponse {
+    let mut shown = String::new();
+    match text::encode(&mut shown, registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], shown).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// What is not there: said in the way of whoever asks.
+async fn unknown(request: axum::extract::Request) -> HttpResponse {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        let message = format!("{} is no method of this relay", request.uri().path());
+        return Status::unimplemented(message).into_http();
+    }
+    (StatusCode::NOT_FOUND, "there is gRPC (logrelay.v1.LogRelay) and /metrics here\n").into_response()
+}

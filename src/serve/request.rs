@@ -1,0 +1,189 @@
+//! Reads a `SubscribeRequest`: what is wrong in it is said field by field.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::Status;
+
+use super::{
+    Options,
+    cut::Bounds,
+    status::{Violation, invalid},
+};
+use crate::{
+    hub::Start,
+    proto,
+    record::{Cursor, Topic},
+};
+
+/// How often heartbeats come where the caller says nothing, and the bounds of that.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
+const MAX_HEARTBEAT: Duration = Duration::from_secs(300);
+/// Of a `Timestamp`: 0001-01-01 and 9999-12-31, in seconds since 1970.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// What a subscription asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    /// The topics and where each begins; at least one, none twice.
+    pub(super) topics: Vec<(Topic, Start)>,
+    pub(super) stop_at_tail: bool,
+    /// End the call instead of reporting lines that cannot be had, or come again.
+    pub(super) fail_on_gap: bool,
+    pub(super) bounds: Bounds,
+    pub(super) heartbeat: Duration,
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`, with every field that is wrong.
+pub(super) fn parse(request: &proto::SubscribeRequest, options: &Options) -> Result<Request, Status> {
+    let mut check = Check { violations: Vec::new() };
+    let topics = check.topics(&request.topics, options.max_topics);
+    let mut cursors = check.cursors(&request.cursors, &request.topics);
+    let start = check.start(request.start.as_ref());
+    let fail_on_gap = check.on_gap(request.on_gap);
+    let (lines, lines_bound) = (request.max_batch_lines, options.max_batch_lines);
+    let (bytes, bytes_bound) = (request.max_batch_bytes, options.max_batch_bytes);
+    let lines = check.limit("max_batch_lines", lines, options.batch_lines, lines_bound);
+    let bytes = check.limit("max_batch_bytes", bytes, options.batch_bytes, bytes_bound);
+    let heartbeat = check.heartbeat(request.heartbeat_interval.as_ref());
+    if !check.violations.is_empty() {
+        return Err(invalid(&check.violations));
+    }
+    let topics = topics.into_iter().map(|topic| {
+        let cursor = cursors.remove(&topic).map(|cursor| Start::Cursor(cursor.epoch, cursor.offset));
+        (topic, cursor.unwrap_or(start))
+    });
+    Ok(Request {
+        topics: topics.collect(),
+        stop_at_tail: request.stop_at_tail,
+        fail_on_gap,
+        bounds: Bounds { lines, bytes: bytes as usize },
+        heartbeat,
+    })
+}
+
+struct Check {
+    violations: Vec<Violation>,
+}
+
+impl Check {
+    fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl Into<String>) {
+        self.violations.push(Violation { field: field.into(), reason, why: why.into() });
+    }
+
+    fn topics(&mut self, names: &[String], bound: usize) -> Vec<Topic> {
+        if names.is_empty() {
+            self.wrong("topics", "BAD_TOPIC", "name at least one topic");
+        }
+        if names.len() > bound {
+            let why = format!("{} topics: a subscription has at most {bound}", names.len());
+            self.wrong("topics", "TOO_MANY_TOPICS", why);
+            return Vec::new();
+        }
+        let mut topics: Vec<Topic> = Vec::with_capacity(names.len());
+        for (index, name) in names.iter().enumerate() {
+            let field = format!("topics[{index}]");
+            match name.parse::<Topic>() {
+                Err(error) if name.contains(['*', '?', '[']) => {
+                    let why = format!("{error}; this relay serves names, not patterns");
+                    self.wrong(field, "BAD_TOPIC", why);
+                }
+                Err(error) => self.wrong(field, "BAD_TOPIC", error.to_string()),
+                Ok(topic) if topics.contains(&topic) => {
+                    self.wrong(field, "BAD_TOPIC", format!("topic {topic} is named twice"));
+                }
+                Ok(topic) => topics.push(topic),
+            }
+        }
+        topics
+    }
+
+    fn cursors(&mut self, texts: &[String], topics: &[String]) -> HashMap<Topic, Cursor> {
+        if texts.len() > topics.len() {
+            let why = format!("{} cursors for {} topics: at most one each", texts.len(), topics.len());
+            self.wrong("cursors", "BAD_CURSOR", why);
+            return HashMap::new();
+        }
+        let mut cursors = HashMap::new();
+        for (index, text) in texts.iter().enumerate() {
+            let field = format!("cursors[{index}]");
+            match text.parse::<Cursor>() {
+                Err(error) => self.wrong(field, "BAD_CURSOR", error.to_string()),
+                Ok(cursor) if !topics.iter().any(|name| name == cursor.topic.as_str()) => {
+                    let why = format!("cursor {cursor} is of a topic that is not in topics");
+                    self.wrong(field, "BAD_CURSOR", why);
+                }
+                Ok(cursor) => {
+                    let topic = cursor.topic.clone();
+                    if cursors.insert(topic.clone(), cursor).is_some() {
+                        let why = format!("topic {topic} has two cursors: give the one to go on from");
+                        self.wrong(field, "BAD_CURSOR", why);
+                    }
+                }
+            }
+        }
+        cursors
+    }
+
+    fn start(&mut self, start: Option<&proto::Start>) -> Start {
+        use proto::start::Position;
+        let Some(position) = start.and_then(|start| start.position.as_ref()) else { return Start::Latest };
+        match *position {
+            Position::Earliest(true) => Start::Earliest,
+            Position::Latest(true) => Start::Latest,
+            Position::Earliest(false) => self.bad_start("start.earliest", "it must be true, or not be set"),
+            Position::Latest(false) => self.bad_start("start.latest", "it must be true, or not be set"),
+            Position::LastLines(lines) => Start::LastLines(lines),
+            Position::Time(time) => {
+                let nanos = u64::try_from(time.nanos).ok().filter(|&nanos| nanos < 1_000_000_000);
+                let Some(nanos) = nanos.filter(|_| TIMESTAMP_SECONDS.contains(&time.seconds)) else {
+                    let why = format!("{} s and {} ns is no time", time.seconds, time.nanos);
+                    return self.bad_start("start.time", &why);
+                };
+                // Everything was appended later than 1970.
+                let Ok(seconds) = u64::try_from(time.seconds) else { return Start::Time(0) };
+                Start::Time(seconds * 1000 + nanos.div_ceil(1_000_000))
+            }
+        }
+    }
+
+    fn bad_start(&mut self, field: &str, why: &str) -> Start {
+        self.wrong(field, "BAD_START", why);
+        Start::Latest
+    }
+
+    fn on_gap(&mut self, value: i32) -> bool {
+        if proto::OnGap::try_from(value).is_err() {
+            let why = format!("{value} is none of ON_GAP_REPORT (1) and ON_GAP_FAIL (2)");
+            self.wrong("on_gap", "BAD_ON_GAP", why);
+        }
+        value == i32::from(proto::OnGap::Fail)
+    }
+
+    fn limit(&mut self, field: &str, value: u32, default: u32, bound: u32) -> u32 {
+        if value > bound {
+            let why = format!("{value} is too much: at most {bound}, or 0 for {default}");
+            self.wrong(field, "BAD_LIMIT", why);
+        }
+        if value == 0 { default } else { value }
+    }
+
+    fn heartbeat(&mut self, interval: Option<&prost_types::Duration>) -> Duration {
+        let Some(interval) = interval else { return HEARTBEAT };
+        match Duration::try_from(*interval) {
+            Ok(interval) if (MIN_HEARTBEAT..=MAX_HEARTBEAT).contains(&interval) => interval,
+            _ => {
+                let asked = format!("{} s and {} ns", interval.seconds, interval.nanos);
+                let why = format!("{asked} is not between {MIN_HEARTBEAT:?} and {MAX_HEARTBEAT:?}");
+                self.wrong("heartbeat_interval", "BAD_HEARTBEAT", why);
+                HEARTBEAT
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use super::*;
+use crate::record::{Epoch, Offset};
+
+const CURSOR: &str = "app@018f0000000abcde:42";
+
+fn request(change: impl FnOnce(&mut proto::SubscribeRequest)) -> Result<Request, Status> {
+    let mut request = proto::SubscribeRequest { topics: vec!["app".to_owned()], ..Default::default() };
+    change(&mut request);
+    parse(&request, &Options::new("127.0.0.1:0".parse().unwrap()))
+}
+
+#[track_caller]
+fn refused(reason: &str, field: &str, why: &str, change: impl FnOnce(&mut proto::SubscribeRequest)) {
+    let status = request(change).unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "logrelay.v1"));
+    let violation = &details.bad_request().unwrap().field_violations[0];
+    assert_eq!(violation.field, field);
+    assert!(violation.description.contains(why), "{}", violation.description);
+    assert!(status.message().contains(why), "{}", status.message());
+}
+
+fn start(position: proto::start::Position) -> Option<proto::Start> {
+    proto::Start { position: Some(position) }.into()
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let request = request(|_| ()).unwrap();
+    assert_eq!(request.topics, [("app".parse().unwrap(), Start::Latest)]);
+    assert_eq!(request.heartbeat, Duration::from_secs(10));
+    assert_eq!(request.bounds.lines, 8192);
+    assert!(!request.stop_at_tail && !request.fail_on_gap);
+}
+
+#[test]
+fn a_cursor_wins_over_the_start_of_its_topic() {
+    let request = request(|request| {
+        request.topics.push("web".to_owned());
+        request.cursors = vec![CURSOR.to_owned()];
+        request.start = start(proto::start::Position::LastLines(5));
+        request.on_gap = proto::OnGap::Fail.into();
+    });
+    let request = request.unwrap();
+    let cursor = Start::Cursor(Epoch::new(0x018f_0000_000a_bcde), Offset::new(42).unwrap());
+    assert_eq!(request.topics[0].1, cursor);
+    assert_eq!(request.topics[1].1, Start::LastLines(5));
+    assert!(request.fail_on_gap);
+}
+
+#[test]
+fn topics_that_are_none_are_named() {
+    refused("BAD_TOPIC", "topics", "at least one", |r| r.topics.clear());
+    refused("BAD_TOPIC", "topics[1]", "empty", |r| r.topics.push(String::new()));
+    refused("BAD_TOPIC", "topics[1]", "'/'", |r| r.topics.push("a/b".to_owned()));
+    refused("BAD_TOPIC", "topics[1]", "not patterns", |r| r.topics.push("web.*".to_owned()));
+    refused("BAD_TOPIC", "topics[1]", "201 characters", |r| r.topics.push("a".repeat(201)));
+    refused("BAD_TOPIC", "topics[1]", "twice", |r| r.topics.push("app".to_owned()));
+    refused("TOO_MANY_TOPICS", "topics", "at most 100", |r| {
+        r.topics = (0..101).map(|n| format!("t{n}")).collect();
+    });
+}
+
+#[test]
+fn cursors_that_are_none_or_of_other_topics_are_named() {
+    refused("BAD_CURSOR", "cursors[0]", "<topic>@<epoch>:<offset>", |r| r.cursors = vec!["42".to_owned()]);
+    refused("BAD_CURSOR", "cursors[0]", "not in topics", |r| r.cursors = vec![CURSOR.replace("app", "web")]);
+    refused("BAD_CURSOR", "cursors", "at most one each", |r| {
+        r.cursors = vec![CURSOR.to_owned(), CURSOR.to_owned()];
+    });
+    refused("BAD_CURSOR", "cursors[1]", "two cursors", |r| {
+        r.topics.push("web".to_owned());
+        r.cursors = vec![CURSOR.to_owned(), CURSOR.to_owned()];
+    });
+    refused("BAD_CURSOR", "cursors[0]", "too large", |r| {
+        r.cursors = vec![format!("app@018f0000000abcde:{}", u64::MAX)];
+    });
+}
+
+#[test]
+fn starts_that_say_nothing_are_refused() {
+    use proto::start::Position;
+    refused("BAD_START", "start.earliest", "true", |r| r.start = start(Position::Earliest(false)));
+    refused("BAD_START", "start.latest", "true", |r| r.start = start(Position::Latest(false)));
+    let time = |seconds, nanos| Position::Time(prost_types::Timestamp { seconds, nanos });
+    refused("BAD_START", "start.time", "no time", |r| r.start = start(time(0, -1)));
+    refused("BAD_START", "start.time", "no time", |r| r.start = start(time(i64::MAX, 0)));
+    let at = |seconds, nanos| request(|r| r.start = start(time(seconds, nanos))).unwrap().topics[0].1;
+    assert_eq!(at(-5, 0), Start::Time(0));
+    assert_eq!(at(7, 1), Start::Time(7001));
+}
+
+#[test]
+fn numbers_out_of_bounds_are_refused_with_the_bound() {
+    refused("BAD_LIMIT", "max_batch_lines", "at most 8192", |r| r.max_batch_lines = u32::MAX);
+    refused("BAD_LIMIT", "max_batch_bytes", "at most", |r| r.max_batch_bytes = u32::MAX);
+    refused("BAD_ON_GAP", "on_gap", "ON_GAP_FAIL", |r| r.on_gap = 9);
+    for (seconds, nanos) in [(0, 999_999_999), (300, 1), (-1, 0), (i64::MAX, 0), (0, 0)] {
+        refused("BAD_HEARTBEAT", "heartbeat_interval", "not between 1s and 300s", |r| {
+            r.heartbeat_interval = Some(prost_types::Duration { seconds, nanos });
+        });
+    }
+    let all = request(|r| (r.on_gap, r.max_batch_lines) = (9, u32::MAX)).unwrap_err();
+    assert!(all.message().contains("1 more"), "{}", all.message());
+    assert_eq!(all.get_error_details().bad_request().unwrap().field_violations.len(), 2);
+}

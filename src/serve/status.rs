@@ -1,0 +1,54 @@
+//! Errors of calls: a code, a sentence, and a reason that programs can rely on.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// Whose reasons they are.
+const DOMAIN: &str = "logrelay.v1";
+
+/// A field of a request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// Which field, as `topics[2]`.
+    pub(super) field: String,
+    /// The reason, for programs.
+    pub(super) reason: &'static str,
+    /// What is wrong and what would be right.
+    pub(super) why: String,
+}
+
+/// How many violations are told of; headers have a bound.
+const MAX_VIOLATIONS: usize = 10;
+
+/// `INVALID_ARGUMENT`: the fields that are wrong, at least one.
+pub(super) fn invalid(violations: &[Violation]) -> Status {
+    let mut message = String::from("the request is wrong");
+    let mut details = ErrorDetails::new();
+    if let Some(first) = violations.first() {
+        message = format!("{}: {}", first.field, first.why);
+        details.set_error_info(first.reason, DOMAIN, HashMap::new());
+    }
+    if violations.len() > 1 {
+        message = format!("{message} (and {} more)", violations.len() - 1);
+    }
+    for Violation { field, why, .. } in violations.iter().take(MAX_VIOLATIONS) {
+        details.add_bad_request_violation(field.as_str(), why.as_str());
+    }
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// A status with its reason and what a program may want to know of it.
+pub(super) fn with_reason(code: Code, reason: &str, message: String, metadata: &[(&str, String)]) -> Status {
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<HashMap<_, _>>());
+    Status::with_error_details(code, message, details)
+}
+
+/// `UNAVAILABLE`: try again, after a while.
+pub(super) fn unavailable(reason: &str, message: String, retry_after: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    details.set_retry_info(Some(retry_after));
+    Status::with_error_details(Code::Unavailable, message, details)
+}

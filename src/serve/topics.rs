@@ -1,0 +1,76 @@
+//! `ListTopics`: what there is, as Redis says it now.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+
+use super::{frame::timestamp, status};
+use crate::{
+    hub, proto,
+    record::Topic,
+    retry::Backoff,
+    store::{self, Resolved, Store},
+};
+
+/// How many topics are looked up at once.
+const AT_ONCE: usize = 8;
+
+/// Every topic that exists, sorted by name.
+///
+/// # Errors
+/// `UNAVAILABLE` when Redis does not answer within `redis_wait_ms`, with when to ask
+/// again.
+pub(super) async fn list(
+    store: &Store,
+    hub: &hub::Handle,
+    redis_wait_ms: u64,
+) -> Result<Vec<proto::TopicInfo>, Status> {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    let mut why = String::from("it does not answer");
+    let patient = async {
+        loop {
+            match resolve_all(store).await {
+                Ok(found) => break found,
+                Err(error) => why = error.to_string(),
+            }
+            sleep(backoff.next_delay()).await;
+        }
+    };
+    let waited = timeout(Duration::from_millis(redis_wait_ms), patient).await;
+    let found = waited.map_err(|_| {
+        let message = format!("redis has been away for {redis_wait_ms} ms: {why}");
+        status::unavailable("REDIS_UNAVAILABLE", message, Duration::from_millis(redis_wait_ms))
+    })?;
+    Ok(found.into_iter().map(|(topic, resolved)| info(&topic, &resolved, hub.readers(&topic))).collect())
+}
+
+async fn resolve_all(store: &Store) -> Result<Vec<(Topic, Resolved)>, store::Error> {
+    let names = store.topics().await?;
+    let mut answers = stream::iter(names)
+        .map(|topic| async move { store.resolve(&topic).await.map(|found| (topic, found)) })
+        .buffered(AT_ONCE);
+    let mut found = Vec::new();
+    while let Some(answer) = answers.next().await {
+        if let (topic, Some(resolved)) = answer? {
+            found.push((topic, resolved));
+        }
+    }
+    Ok(found)
+}
+
+fn info(topic: &Topic, resolved: &Resolved, readers: u64) -> proto::TopicInfo {
+    let timeline = &resolved.timeline;
+    let time = |ms| (ms > 0 && timeline.first() < timeline.next()).then(|| timestamp(ms));
+    proto::TopicInfo {
+        topic: topic.to_string(),
+        epoch: timeline.epoch().to_string(),
+        first_offset: timeline.first().get(),
+        next_offset: timeline.next().get(),
+        stored_bytes: resolved.stored_bytes,
+        first_time: time(resolved.first_ms),
+        last_time: time(resolved.last_ms),
+        readers,
+    }
+}

@@ -10,10 +10,12 @@
 mod candidates;
 mod control;
 mod copies;
+mod course;
 pub mod discover;
 mod fleet;
 mod identity;
 mod lane;
+mod launch;
 mod lineage;
 pub mod lines;
 mod reader;

@@ -37,7 +37,7 @@ impl History {
     pub(crate) fn draft(&self, log: usize, incarnation: usize, bytes: usize) -> String {
         let mut line = format!("{log}:{incarnation}:{} ", self.lines_of(log, incarnation));
         loop {
-            line.push_str(&format!("{:016x}", fastrand::u64(..)));
+            line += &format!("{:016x}", fastrand::u64(..));
             if line.len() >= bytes {
                 return line;
             }

@@ -35,7 +35,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// Connections that are younger are not retired: many callers learn the same thing.
-const LEAST_AGE_MS: u64 = 5_000;
+const LEAST_AGE_MS: u64 = 1_000;
 
 /// The pool of connections to one server. Cheap to clone; its tasks end with the
 /// last clone.

@@ -275,10 +275,16 @@ impl Fleet {
             Origin::Known(key, record) => self.context.publisher.stand(topic, key, record),
             Origin::New | Origin::Copied => {
                 let is_read = matches!(origin, Origin::Copied);
-                match self.first_details(topic, &path, found.len, &reader, is_read).await {
-                    Ok(details) => self.context.publisher.register(topic, &self.options.host, details).await,
+                let details = match self.first_details(topic, &path, found.len, &reader, is_read).await {
+                    Ok(details) => details,
                     Err(error) => return Started::Unreadable(found.path, error),
-                }
+                };
+                let publisher = &self.context.publisher;
+                let Some(standing) = publisher.register(topic, &self.options.host, details).await else {
+                    let error = std::io::Error::other("its topic cannot be used");
+                    return Started::Unreadable(found.path, error);
+                };
+                standing
             }
         };
         let in_place = found.path == path;

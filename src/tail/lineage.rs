@@ -147,7 +147,8 @@ fn plan_past(
     };
     // Newest first: what comes before the first known one was never seen. Where something
     // was read from the file at the path, there can be none.
-    let was_read = at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
+    let was_read =
+        at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
     let newest = beside.iter().position(of_this_path);
     let unseen = newest.filter(|_| !was_read).unwrap_or(0);
     for (age, found) in beside.iter().enumerate().rev() {

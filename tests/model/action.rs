@@ -16,31 +16,59 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Action {
     /// Whole lines, padded to about so many bytes.
-    Append { log: usize, lines: u32, bytes: usize },
+    Append {
+        log: usize,
+        lines: u32,
+        bytes: usize,
+    },
     /// The beginning of a line; what is written next to the file ends it.
-    Partial { log: usize },
+    Partial {
+        log: usize,
+    },
     /// The file is renamed, those renamed before move up; the new one is there at once or
     /// with its first line.
-    Rotate { log: usize, create: bool },
+    Rotate {
+        log: usize,
+        create: bool,
+    },
     /// The writer has not noticed the rotation yet.
-    LateAppend { log: usize, lines: u32 },
+    LateAppend {
+        log: usize,
+        lines: u32,
+    },
     /// Copied and emptied, with so many lines written in between.
-    CopyTruncate { log: usize, between: u32 },
+    CopyTruncate {
+        log: usize,
+        between: u32,
+    },
     /// Deleted when everything in it has arrived.
-    DeleteDrained { log: usize },
+    DeleteDrained {
+        log: usize,
+    },
     /// Deleted while the tailer has it open, with lines that it has not read.
-    DeleteHeld { log: usize, lines: u32 },
+    DeleteHeld {
+        log: usize,
+        lines: u32,
+    },
     /// The oldest rotated file is deleted when everything in it has arrived.
-    DeleteOldest { log: usize },
+    DeleteOldest {
+        log: usize,
+    },
     /// The task is dropped at whatever it waits for.
     Kill,
     Stop,
     Start,
-    RedisKill { away_ms: u64 },
-    RedisPause { pause_ms: u64 },
+    RedisKill {
+        away_ms: u64,
+    },
+    RedisPause {
+        pause_ms: u64,
+    },
     /// Waits until everything has arrived.
     Sync,
-    Pause { ms: u64 },
+    Pause {
+        ms: u64,
+    },
 }
 
 pub(crate) const LOGS: usize = 2;

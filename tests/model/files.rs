@@ -86,9 +86,8 @@ impl Log {
     /// a program writes to one of them at a time.
     pub(crate) fn append_late(&mut self, history: &mut History, lines: u32) {
         let index = self.index;
-        let is_empty = |writer: &Writer| {
-            writer.unfinished.is_none() && history.lines_of(index, writer.incarnation) == 0
-        };
+        let is_empty =
+            |writer: &Writer| writer.unfinished.is_none() && history.lines_of(index, writer.incarnation) == 0;
         if self.current.as_ref().is_none_or(is_empty)
             && let Some(writer) = &mut self.renamed
         {

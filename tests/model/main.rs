@@ -12,9 +12,13 @@ mod arrivals;
 mod files;
 mod history;
 mod sequence;
-#[path = "../suite/support.rs"]
-mod support;
 mod troubled;
+
+/// What the suite has for every test against a real Redis.
+#[path = "../suite"]
+mod suite {
+    pub(crate) mod support;
+}
 
 use std::{
     env,

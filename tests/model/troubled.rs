@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::TestRedis;
+use crate::suite::support::TestRedis;
 
 pub(crate) struct Troubled {
     redis: Arc<Mutex<TestRedis>>,

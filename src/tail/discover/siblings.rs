@@ -3,7 +3,13 @@
 //! Only names are judged. Whether a sibling really is a file that was followed
 //! before gets decided elsewhere, by its content.
 
-use std::{cmp::Ordering, ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::{Path, PathBuf}};
+use std::{
+    cmp::Ordering,
+    ffi::OsStr,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use super::Found;
 

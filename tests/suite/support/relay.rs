@@ -77,7 +77,7 @@ impl TestRelay {
     }
 
     /// What `/metrics` says of a name.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let text = get(&self.url, "/metrics").await.1;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
@@ -160,12 +160,15 @@ impl Lines {
 
     /// The next message that is no heartbeat.
     pub(crate) async fn event(&mut self) -> Event {
-        loop {
-            match self.next().await.unwrap().expect("the stream ended") {
-                Event::Heartbeat(_) => {}
-                event => return event,
+        let no_heartbeat = async {
+            loop {
+                match self.next().await.unwrap().expect("the stream ended") {
+                    Event::Heartbeat(_) => {}
+                    event => return event,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, no_heartbeat).await.expect("nothing but heartbeats came")
     }
 
     pub(crate) async fn opened(&mut self) -> proto::Opened {

@@ -12,7 +12,9 @@ async fn warnings(args: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn an_evicting_redis_is_warned_about_and_one_that_keeps_lines_is_not() {
-    let [warning] = &warnings(&["--maxmemory-policy", "allkeys-lru"]).await[..] else { panic!("one warning") };
+    let [warning] = &warnings(&["--maxmemory-policy", "allkeys-lru"]).await[..] else {
+        panic!("one warning")
+    };
     assert!(warning.contains("allkeys-lru") && warning.contains("noeviction"), "{warning}");
     assert_eq!(warnings(&[]).await, [""; 0]);
 }

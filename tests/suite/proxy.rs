@@ -45,8 +45,6 @@ struct Shared {
     requests: AtomicU64,
     faults: AtomicU64,
     connections: AtomicU64,
-    /// While true, no connection is taken and nothing goes through.
-    away: watch::Sender<bool>,
     /// Connections up to this one are open, and nothing goes through them any more.
     muted: watch::Sender<u64>,
 }
@@ -69,7 +67,6 @@ impl Proxy {
             requests: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             connections: AtomicU64::new(0),
-            away: watch::Sender::new(false),
             muted: watch::Sender::new(0),
         });
         let mut tasks = JoinSet::new();
@@ -89,15 +86,6 @@ impl Proxy {
     /// Lets all through from now on.
     pub(crate) fn pass(&self) {
         self.judge(|_| Fate::Pass);
-    }
-
-    /// Ends all connections, and each new one at once.
-    pub(crate) fn go_away(&self) {
-        self.shared.away.send_replace(true);
-    }
-
-    pub(crate) fn come_back(&self) {
-        self.shared.away.send_replace(false);
     }
 
     /// Leads new connections to a Redis on another port.
@@ -160,17 +148,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let (mut away, mut muted) = (shared.away.subscribe(), shared.muted.subscribe());
+            let mut muted = shared.muted.subscribe();
             // Not dropped where it is muted: both sides believe in it.
             let mut served = std::pin::pin!(serve(client, &shared));
             tokio::select! {
                 biased;
                 _ = muted.wait_for(|last| number <= *last) => {}
-                _ = away.wait_for(|away| *away) => return,
                 // An error is the end of one side; dropping both tells the other.
                 _ = &mut served => return,
             }
-            away.wait_for(|away| *away).await.ok();
+            std::future::pending::<()>().await;
         });
     }
 }

@@ -103,7 +103,7 @@ async fn fail_over_twice(between: Between, second: Second) {
     }
     redis.replace_with(if second == Second::Older { &older } else { &copy }).await;
     if between == Between::Nothing {
-        host.tailing.resume().await;
+        host.tailing.resume();
     }
     host.write();
     host.is_read_by(&live).await;

@@ -106,8 +106,8 @@ async fn a_replica_that_missed_the_last_lines_takes_the_name_of_its_killed_maste
     let relay = TestRelay::over(store, |_, _| ()).await;
     let connect = ConnectOptions::new(name.url());
     // What is asserted goes to the server that is there in the end.
-    let mut tailing = Tailing::prepare(&replica, "*.log", |options| options).await.over(connect);
-    tailing.resume().await;
+    let mut tailing = Tailing::prepare(&replica, "*.log", |options| options).over(connect);
+    tailing.resume();
     let (busy, quiet) = (tailing.path("busy.log"), tailing.path("quiet.log"));
     append(&quiet, &lines(0, 1));
     append(&busy, &lines(0, 300));

@@ -35,7 +35,7 @@ async fn a_killed_tailer_goes_on_where_redis_has_the_source() {
         append(&log, &lines(round * 5000, 5000));
         tailing.until_lines(round * 5000 + 1).await;
         tailing.kill().await;
-        tailing.resume().await;
+        tailing.resume();
     }
     tailing.until_lines(50_000).await;
     tailing.assert_numbered(50_000).await;
@@ -69,7 +69,7 @@ async fn rotations_while_the_tailer_is_stopped_are_read_oldest_first() {
     append(&log, &lines(200, 100));
     rotate(&log, 3);
     append(&log, &lines(300, 100));
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(400).await;
     tailing.assert_numbered(400).await;
 }
@@ -84,7 +84,7 @@ async fn a_file_renamed_while_stopped_is_found_when_its_successor_comes_late() {
     tailing.stop().await;
     append(&log, &lines(100, 100));
     rotate(&log, 1);
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(200).await;
     append(&log, &lines(200, 100));
     tailing.until_lines(300).await;
@@ -110,7 +110,7 @@ async fn what_copytruncate_copied_is_read_from_the_copy() {
         fs::File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
         append(&log, &lines(1000, 2000));
         if stopped {
-            tailing.resume().await;
+            tailing.resume();
         } else {
             redis.thaw();
         }
@@ -132,7 +132,7 @@ async fn a_deleted_file_and_another_one_of_its_name_are_two() {
     tailing.stop().await;
     fs::remove_file(&log).unwrap();
     append(&log, &lines(30, 40));
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(70).await;
     tailing.assert_numbered(70).await;
 }
@@ -141,9 +141,9 @@ async fn a_deleted_file_and_another_one_of_its_name_are_two() {
 async fn start_at_end_skips_what_was_there_but_not_files_that_come_later() {
     let redis = TestRedis::start().await;
     let at_end = |options: Options| Options { start: StartAt::End, ..options };
-    let mut tailing = Tailing::prepare(&redis, "*.log", at_end).await;
+    let mut tailing = Tailing::prepare(&redis, "*.log", at_end);
     append(&tailing.path("old.log"), "skipped\nunfinis");
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_sources(1).await;
     append(&tailing.path("old.log"), "hed\nseen\n");
     tailing.until_lines(2).await;
@@ -156,9 +156,9 @@ async fn start_at_end_skips_what_was_there_but_not_files_that_come_later() {
 async fn long_lines_are_cut_and_say_by_how_much() {
     let redis = TestRedis::start().await;
     let short = |options: Options| Options { max_line_bytes: 10, ..options };
-    let mut tailing = Tailing::prepare(&redis, "app.log", short).await;
+    let mut tailing = Tailing::prepare(&redis, "app.log", short);
     append(&tailing.path("app.log"), "0123456789abc\r\nnot UTF-8: \nok\n");
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(3).await;
     assert_eq!(tailing.contents().await, ["0123456789", "not UTF-8:", "ok"]);
     assert_eq!(tailing.truncated_bytes().await, [3, 1, 0]);

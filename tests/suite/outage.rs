@@ -109,7 +109,7 @@ async fn an_outage_under_many_sources_is_said_once_and_little_is_tried() {
 async fn a_full_redis_is_one_outage_although_reads_work_all_the_while() {
     let (logs, _guard) = Logs::capture();
     let redis = TestRedis::start().await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     write_to_all(&tailing, 10);
     tailing.until_lines(SOURCES * 10).await;
 

@@ -89,7 +89,7 @@ async fn a_tailer_waits_for_the_promotion_of_its_replica() {
     let master = TestRedis::with_port(&[]).await;
     let port = master.port().to_string();
     let replica = TestRedis::with_args(&["--replicaof", "127.0.0.1", &port]).await;
-    let tailing = Tailing::start(&replica, "*.log").await;
+    let tailing = Tailing::start(&replica, "*.log");
     append(&tailing.path("busy.log"), &lines(0, 1000));
     append(&tailing.path("quiet.log"), "quiet\n");
     let mut control = replica.control().await;

@@ -33,7 +33,7 @@ pub(crate) struct Tailing {
 
 impl Tailing {
     /// A tailer of the files that match `glob` in a new folder, running.
-    pub(crate) async fn start(redis: &TestRedis, glob: &str) -> Self {
+    pub(crate) fn start(redis: &TestRedis, glob: &str) -> Self {
         let mut tailing = Self::prepare(redis, glob, |options| options);
         tailing.resume();
         tailing
@@ -63,7 +63,7 @@ impl Tailing {
     }
 
     /// A second tailer that does the same as `other`.
-    pub(crate) async fn beside(redis: &TestRedis, other: &Self) -> Self {
+    pub(crate) fn beside(redis: &TestRedis, other: &Self) -> Self {
         let mut tailing = Self {
             folder: std::sync::Arc::clone(&other.folder),
             options: other.options.clone(),

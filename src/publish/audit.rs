@@ -20,8 +20,9 @@ const ROUNDS_PER_ANNOUNCEMENT: u32 = 30;
 /// What was found the last time.
 #[derive(Debug, Default)]
 struct Findings {
-    /// The epoch of each topic whose records were compared; none: it was absent.
-    compared: BTreeMap<Topic, Option<Epoch>>,
+    /// The epoch of each topic whose records were compared. Of a topic that is absent
+    /// nothing is known for longer than a moment: it can be wiped any number of times.
+    compared: BTreeMap<Topic, Epoch>,
 }
 
 impl Publisher {
@@ -78,8 +79,13 @@ impl Publisher {
             let Some(turn) = self.gate.enter_unless_shut(Some(&topic)).await else { continue };
             let Some(resolved) = turn.end_read(self.store.resolve(&topic).await) else { continue };
             let epoch = resolved.map(|found| found.timeline.epoch());
-            if findings.compared.get(&topic) != Some(&epoch) && self.compare(&topic, &standings).await {
-                findings.compared.insert(topic, epoch);
+            let is_known = epoch.is_some() && findings.compared.get(&topic) == epoch.as_ref();
+            if is_known || !self.compare(&topic, &standings).await {
+                continue;
+            }
+            match epoch {
+                Some(epoch) => drop(findings.compared.insert(topic, epoch)),
+                None => drop(findings.compared.remove(&topic)),
             }
         }
     }

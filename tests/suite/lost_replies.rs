@@ -5,7 +5,7 @@ use std::time::Duration;
 use logrelay::store::ConnectOptions;
 
 use crate::{
-    proxy::{Fate, Proxy, some_appends},
+    proxy::{Fate, Proxy, each_nth_append, some_appends},
     support::TestRedis,
     tailing::{Tailing, append, lines},
 };
@@ -78,7 +78,7 @@ async fn each_line_is_stored_once_when_every_other_reply_is_lost_and_the_tailer_
 #[tokio::test]
 async fn appends_that_arrive_after_their_own_retry_change_nothing() {
     let mut lossy = Lossy::start("app.log").await;
-    lossy.proxy.judge(some_appends(fastrand::u64(..), 0.1, &[LATE]));
+    lossy.proxy.judge(each_nth_append(8, LATE));
     lossy.tailing.resume();
     lossy.write(10_000, 200).await;
     lossy.tailing.until_lines(10_000).await;
@@ -93,7 +93,7 @@ async fn appends_that_arrive_after_their_own_retry_change_nothing() {
 #[tokio::test]
 async fn a_connection_that_falls_silent_after_an_append_is_given_up() {
     let mut lossy = Lossy::start("app.log").await;
-    lossy.proxy.judge(some_appends(fastrand::u64(..), 0.05, &[Fate::Silence]));
+    lossy.proxy.judge(each_nth_append(15, Fate::Silence));
     lossy.tailing.resume();
     lossy.write(20_000, 200).await;
     lossy.tailing.until_lines(20_000).await;

@@ -293,3 +293,45 @@ async fn a_reader_may_change_relays_all_the_time_while_redis_forgets() {
     host.is_read_by(&reader).await;
     reader.was_only_rewound();
 }
+
+#[tokio::test]
+async fn whatever_becomes_of_redis_each_line_is_read_once_and_in_order() {
+    let seed =
+        std::env::var("LOGRELAY_TEST_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("LOGRELAY_TEST_SEED={seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut redis = TestRedis::start().await;
+    let relays = [TestRelay::start(&redis).await, TestRelay::start(&redis).await];
+    let mut host = Host::start(&redis).await;
+    let topic = host.tailing.topic().clone();
+    host.write_to_both();
+    let live = Reader::start(&relays[0], &topic);
+    let mut restless = Reader::start(&relays[1], &topic);
+    let mirror = Mirror::start(&relays[0], &topic).await;
+    host.is_read_by(&live).await;
+    let mut copies = vec![redis.copy()];
+    for step in 0..15 {
+        match rng.u8(0..9) {
+            0 | 1 => copies.push(redis.copy()),
+            2 | 3 => redis.replace_with(rng.choice(&copies).unwrap()).await,
+            4 => redis.control().await.run::<()>("FLUSHALL").await,
+            5 => {
+                redis.kill().await;
+                redis.start_again().await;
+            }
+            6 => restless = restless.pause().await.resume(rng.choice(&relays).unwrap()),
+            7 => host.write(),
+            _ => host.write_to_both(),
+        }
+        if rng.bool() {
+            host.write();
+            println!("step {step}: all is read");
+            host.is_read_by(&live).await;
+        }
+    }
+    host.write_to_both();
+    host.is_read_by(&live).await;
+    host.is_read_by(&restless).await;
+    host.tailing.until_lines(host.lines()).await;
+    mirror.shows(&host.tailing).await;
+}

@@ -302,7 +302,7 @@ async fn whatever_becomes_of_redis_each_line_is_read_once_and_in_order() {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut redis = TestRedis::start().await;
     let relays = [TestRelay::start(&redis).await, TestRelay::start(&redis).await];
-    let mut host = Host::start(&redis).await;
+    let mut host = Host::start(&redis);
     let topic = host.tailing.topic().clone();
     host.write_to_both();
     let live = Reader::start(&relays[0], &topic);

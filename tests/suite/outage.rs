@@ -96,7 +96,10 @@ async fn an_outage_under_many_sources_is_said_once_and_little_is_tried() {
     write_to_all(&tailing, 100);
     sleep(Duration::from_secs(2)).await;
     let tried = (proxy.connections() - before.0, proxy.requests() - before.1);
-    assert!((1..30).contains(&tried.0), "{tried:?} connections and requests");
+    // What was under way for each source, then a try at most each 100 ms (the cap of 200 less
+    // its jitter), and the pool's own: sources that each tried for themselves would be hundreds.
+    let most = SOURCES + 20 + 20;
+    assert!((1..most).contains(&tried.0), "{tried:?} connections and requests");
     assert_eq!(logs.count("redis answers again"), 0, "{}", logs.text());
 
     redis.start_again().await;

@@ -152,10 +152,9 @@ impl Effective {
         settings.redis.apply(&mut effective);
         settings.tail.apply(&mut effective);
         settings.serve.apply(&mut effective);
-        // The process ends at the timeout: what the parts do then has to fit into it, one after
-        // the other where they run together.
-        effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 2;
-        effective.serve.drain_ms = effective.shutdown_timeout_ms / 10 * 4;
+        // The process ends at the timeout: what the parts do then has to fit into it.
+        effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 10 * 8;
+        effective.serve.drain_ms = effective.tail.stop_timeout_ms;
         Ok(effective)
     }
 

@@ -17,6 +17,7 @@ mod page;
 mod reader;
 mod resume;
 mod start;
+mod step;
 mod topic;
 mod window;
 
@@ -45,8 +46,9 @@ use self::{
     topic::HotTopic,
 };
 pub use self::{
-    reader::{Error as ReadError, Reader, Step},
+    reader::Reader,
     start::{Opening, Start},
+    step::{Error as ReadError, Step},
 };
 use crate::{record::Topic, store::Store};
 

@@ -100,18 +100,18 @@ impl Publisher {
         Arc::clone(&self.budget).acquire_many_owned(bytes).await.ok()
     }
 
-    /// Stores the first record of a new source, whose key Redis gives. Waits as
-    /// long as Redis is away.
-    pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Arc<Standing> {
+    /// Stores the first record of a new source, whose key Redis gives; none while this
+    /// topic cannot be used, though others can. Waits as long as Redis is away.
+    pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Option<Arc<Standing>> {
         let record = Record { token: Token::random(), position: details.start, details };
         loop {
-            let turn = self.gate.enter(topic).await;
+            let turn = self.gate.enter_unless_shut(Some(topic)).await?;
             let Some(source) = turn.end(self.store.new_source(topic, host).await, |_| Worked::Writes) else {
                 continue;
             };
             let append = Append { source: &source, believed: None, record: &record, batch: None };
             if self.carry(topic, &append).await == Outcome::Stored {
-                return self.stand(topic, source, record);
+                return Some(self.stand(topic, source, record));
             }
         }
     }

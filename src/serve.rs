@@ -40,6 +40,7 @@ mod generated {
     #![allow(
         missing_docs,
         unreachable_pub,
+        clippy::all,
         clippy::pedantic,
         clippy::allow_attributes_without_reason,
         reason = "generated code"
@@ -182,6 +183,7 @@ impl Service {
             never = door.serve() => match never {},
             never = health.watch() => match never {},
         }
+        tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all
         // were told to go.
         let stop = async {

@@ -6,6 +6,7 @@
 //! a `pool`; blocking reads have connections of their own (`blocking`). Whom to
 //! ask is decided by node, so that several nodes can stand behind one URL.
 
+mod advice;
 mod append;
 mod blocking;
 mod connect;

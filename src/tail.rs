@@ -13,6 +13,7 @@ mod copies;
 pub mod discover;
 mod fleet;
 mod identity;
+mod lane;
 mod lineage;
 pub mod lines;
 mod reader;

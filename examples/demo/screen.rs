@@ -43,7 +43,7 @@ impl Screen {
     pub(crate) fn line(&mut self, offset: u64, service: &str, text: &str) {
         if self.window_began.elapsed() > WINDOW {
             self.say_what_was_held_back();
-            (self.window_began, self.shown) = (Instant::now(), 0);
+            self.window_began = Instant::now();
         }
         if self.shown == SHOWN {
             self.held_back += 1;
@@ -61,6 +61,7 @@ impl Screen {
     }
 
     fn say_what_was_held_back(&mut self) {
+        self.shown = 0;
         match std::mem::take(&mut self.held_back) {
             0 => {}
             lines => self.print(&format!("      …  {} more lines", grouped(lines))),

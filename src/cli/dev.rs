@@ -91,6 +91,9 @@ async fn all(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     effective.redis.connect.url = url;
+    // They stop one after the other.
+    effective.tail.stop_timeout_ms /= 2;
+    effective.serve.drain_ms /= 2;
     let store = Store::new(effective.redis.clone())?;
     let mut registry = Registry::default();
     let counters = publish::Metrics::register(&mut registry);

@@ -24,3 +24,29 @@ fn with_variable(arg: Arg) -> Arg {
 pub(super) fn variable(long: &str) -> String {
     format!("LOGRELAY_{}", long.replace('-', "_").to_ascii_uppercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn check(command: &Command) {
+        for arg in command.get_arguments() {
+            let Some(long) = arg.get_long().filter(|long| !matches!(*long, "help" | "version")) else {
+                continue;
+            };
+            let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+            assert_eq!(found, Some(variable(long)), "{} --{long}", command.get_name());
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn every_flag_of_every_command_has_its_variable() {
+        let command = with_variables(crate::cli::Cli::command());
+        command.clone().debug_assert();
+        check(&command);
+        assert_eq!(variable("poll-interval-ms"), "LOGRELAY_POLL_INTERVAL_MS");
+    }
+}

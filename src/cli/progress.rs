@@ -1,8 +1,8 @@
 //! Bars on standard error, for work that takes long while somebody looks.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::interval;
 
 use crate::{
@@ -17,10 +17,14 @@ const MOST_FILES: usize = 1_000;
 
 /// A bar that counts lines.
 pub(super) fn bar(terminal: &Terminal) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {human_pos} lines, {per_sec}, {msg}");
+    let style = ProgressStyle::with_template("{spinner} {human_pos} lines, {rate}, {msg}");
     let bar = terminal.bars().add(ProgressBar::new_spinner());
     bar.enable_steady_tick(TICK);
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+    bar.with_style(style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
+        // Writing to the text of a bar cannot fail.
+        write!(text, "{:.0}/s", state.per_sec()).unwrap_or_default();
+    }))
 }
 
 /// Shows what a tailer has appended and how much there is to read, until it is dropped.

@@ -7,12 +7,13 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tracing::warn;
 
 use super::subscribe::Output;
 use crate::{
     client::{self, RelayAddress},
     config::General,
-    proto::TopicInfo,
+    proto::{ListTopicsResponse, TopicInfo},
     telemetry::{self, Terminal},
 };
 
@@ -38,7 +39,11 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let format = arguments.output.log_format(&general);
     telemetry::start_logs(&general.log_level.unwrap_or_default(), format, &terminal);
-    let topics = client::list_topics(&arguments.relays, arguments.timeout_ms).await?;
+    let ListTopicsResponse { topics, warnings } =
+        client::list_topics(&arguments.relays, arguments.timeout_ms).await?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
     let text = match arguments.output {
         Output::Text => table(&topics),
         Output::Json => objects(&topics)?,

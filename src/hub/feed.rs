@@ -31,9 +31,11 @@ const PAGES_AT_ONCE: usize = 4;
 /// A blocking read that answers within this time found the entry waiting.
 const PROMPT: Duration = Duration::from_millis(2);
 /// After so many prompt answers in a row a topic is read by pages, until one is short.
-const PROMPT_READS: u8 = 3;
-/// After this time a read that should have been unblocked is unblocked again: the
-/// command may have come before the read began to wait.
+/// Twice as many, up to the greatest, each time that there was nothing to page.
+const PROMPT_READS: u32 = 3;
+const MAX_PROMPT_READS: u32 = 96;
+/// After about this time a read that should have been unblocked is unblocked again:
+/// the command may have come before the read began to wait.
 const NUDGE_AGAIN: Duration = Duration::from_millis(20);
 
 /// Which topics a feed follows.
@@ -83,7 +85,9 @@ struct Followed {
     topic: Arc<HotTopic>,
     count: PageCount,
     /// Blocking reads in a row that found an entry waiting.
-    prompt_reads: u8,
+    prompt_reads: u32,
+    /// How many of them mean that it is behind.
+    prompt_bound: u32,
     /// When Redis was asked where it stands, or an entry fitted.
     fresh_at: Option<Instant>,
     idle_since: Option<Instant>,
@@ -100,6 +104,7 @@ impl Followed {
             topic,
             count: PageCount::new(),
             prompt_reads: 0,
+            prompt_bound: PROMPT_READS,
             fresh_at: None,
             idle_since: None,
             settled: false,
@@ -114,7 +119,7 @@ impl Followed {
     /// Whether it has to be read by pages.
     fn is_behind(&self) -> bool {
         let state = self.topic.state();
-        let behind = self.prompt_reads >= PROMPT_READS || !state.is_at_tail();
+        let behind = self.prompt_reads >= self.prompt_bound || !state.is_at_tail();
         behind && !self.broken && state.is_readable() && !state.is_absent
     }
 
@@ -269,19 +274,18 @@ impl Feed {
 
     /// Unblocks the blocking read whenever a topic joined.
     async fn nudge(&self, connection: i64) -> Infallible {
+        self.roster.wake.notified().await;
+        let mut backoff = Backoff::new(NUDGE_AGAIN, Duration::from_secs(1));
         loop {
-            self.roster.wake.notified().await;
-            loop {
-                let (hub, node) = (Arc::clone(&self.hub), self.roster.node);
-                // Not as a part of this future, which is dropped as soon as it worked:
-                // that would cost a connection of the pool.
-                self.hub.errands.spawn(async move {
-                    if let Err(error) = hub.store.unblock(node, connection).await {
-                        tracing::debug!(%error, "a blocking read could not be ended");
-                    }
-                });
-                sleep(NUDGE_AGAIN).await;
-            }
+            let (hub, node) = (Arc::clone(&self.hub), self.roster.node);
+            // Not as a part of this future, which is dropped as soon as it worked:
+            // that would cost a connection of the pool.
+            self.hub.errands.spawn(async move {
+                if let Err(error) = hub.store.unblock(node, connection).await {
+                    tracing::debug!(%error, "a blocking read could not be ended");
+                }
+            });
+            sleep(backoff.next_delay()).await;
         }
     }
 
@@ -328,8 +332,12 @@ async fn read_page(hub: &Inner, followed: &mut Followed) -> Result<(), store::Er
         items => items?,
     };
     followed.count.learn(bytes_of(&items), hub.options.page_bytes);
-    let is_short = items.len() < count;
-    if is_short {
+    if items.is_empty() {
+        followed.prompt_bound = (followed.prompt_bound * 2).min(MAX_PROMPT_READS);
+    } else {
+        followed.prompt_bound = PROMPT_READS;
+    }
+    if items.len() < count {
         followed.prompt_reads = 0;
     }
     let tail = followed.topic.state().timeline.as_ref().map_or(Offset::ZERO, Timeline::next);

@@ -39,7 +39,7 @@ pub(super) fn page(hub: &Arc<Inner>, topic: &Arc<HotTopic>, offset: Offset, coun
                 Ok(Ok((mut items, room))) => {
                     hub.metrics.pages.inc();
                     hub.metrics.page_bytes.inc_by(bytes_of(items.make_contiguous()) as u64);
-                    return Some(Page { items, _room: room });
+                    return Some(Page { was_empty: items.is_empty(), items, _room: room });
                 }
                 Ok(Err(error)) => tracing::debug!(topic = %topic.name, %error, "a page could not be read"),
                 Err(error) => tracing::debug!(topic = %topic.name, %error, "a page's task died"),

@@ -45,11 +45,11 @@ pub(super) struct PageMemory {
 }
 
 impl PageMemory {
-    pub(super) fn new(pages_bytes: usize, page_bytes: usize) -> Self {
-        let kib = |bytes: usize| bytes.div_ceil(1024).clamp(1, Semaphore::MAX_PERMITS);
+    pub(super) fn new(total_bytes: usize, page_bytes: usize) -> Self {
+        let in_kib = |size: usize| size.div_ceil(1024).clamp(1, Semaphore::MAX_PERMITS);
         // A page fits at least: a bound below it would stop every reader.
-        let room = Arc::new(Semaphore::new(kib(pages_bytes.max(page_bytes))));
-        Self { room, page_kib: u32::try_from(kib(page_bytes)).unwrap_or(u32::MAX) }
+        let room = Arc::new(Semaphore::new(in_kib(total_bytes.max(page_bytes))));
+        Self { room, page_kib: u32::try_from(in_kib(page_bytes)).unwrap_or(u32::MAX) }
     }
 
     /// Waits until there is room for one more page. None only when closed, which
@@ -62,7 +62,10 @@ impl PageMemory {
 /// Entries that a reader read for itself, with the room that they take.
 #[derive(Debug)]
 pub(super) struct Page {
+    /// What was not taken yet.
     pub(super) items: VecDeque<Item>,
+    /// Whether nothing was found.
+    pub(super) was_empty: bool,
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 

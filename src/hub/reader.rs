@@ -19,75 +19,17 @@ use super::{
     fetch::{self, Fetch},
     page::{Page, PageCount, bytes_of},
     resume::{Resume, decide, decide_anyway},
+    step::{Error, Step},
     topic::{HotTopic, TopicState},
     window::{Found, Place, Slot},
 };
 use crate::{
     record::{Cursor, Epoch, Offset, Timeline, Topic},
-    store::Entry,
+    store::Item,
 };
 
 /// How often a reader that is ahead looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// What comes next in a topic. After each of them, [`Reader::cursor`] is where to
-/// resume.
-#[derive(Debug, Clone)]
-pub enum Step {
-    /// Lines, from the given offset to the end of the entry.
-    Lines {
-        /// The entry that holds them.
-        entry: Arc<Entry>,
-        /// The first line that is wanted of it.
-        from: Offset,
-    },
-    /// Lines are missing: trimmed, or not readable.
-    Gap {
-        /// The first one that is missing.
-        from: Offset,
-        /// The first one after them.
-        to: Offset,
-        /// Why.
-        why: Arc<str>,
-    },
-    /// Lines that were read are lost; everything from `to` on comes (again).
-    Rewound {
-        /// What was wanted.
-        from: Offset,
-        /// Where it goes on.
-        to: Offset,
-    },
-    /// The timeline is unknown here; it goes on with the earliest line.
-    Reset {
-        /// What was wanted.
-        from: Offset,
-        /// Where it goes on.
-        to: Offset,
-    },
-    /// All that is there was read. Said once, and again after it had fallen behind.
-    CaughtUp,
-}
-
-/// Why a reader cannot go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The cursor is past everything that Redis has, also after another look.
-    #[error("cursor {cursor} is ahead of the topic, whose next line is {tail}")]
-    Ahead {
-        /// The cursor.
-        cursor: Cursor,
-        /// The cursor of the topic's tail.
-        tail: Cursor,
-    },
-    /// The next entry was written by a newer version.
-    #[error("topic {topic} goes on in format {format}, which this relay does not know: upgrade it")]
-    Newer {
-        /// The topic.
-        topic: Topic,
-        /// The format of the entry.
-        format: String,
-    },
-}
 
 /// A place in a topic.
 pub struct Reader {
@@ -104,8 +46,6 @@ pub struct Reader {
     page: Option<Page>,
     count: PageCount,
     fetch: Option<Fetch>,
-    /// The last page was empty.
-    found_nothing: bool,
     /// Something did not fit and the timeline was looked up: what does not fit again
     /// is lost.
     settled: bool,
@@ -138,7 +78,6 @@ impl Reader {
             page: None,
             count: PageCount::new(),
             fetch: None,
-            found_nothing: false,
             settled: false,
             caught_up: false,
             ahead_since: None,
@@ -168,7 +107,6 @@ impl Reader {
         self.fetch = None;
         // Nothing was looked up, perhaps: what did not fit is looked at anew.
         self.settled = false;
-        self.found_nothing = false;
     }
 
     /// What comes next. Waits while there is nothing, also while Redis is away;
@@ -187,14 +125,12 @@ impl Reader {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, Error>> {
         loop {
             if let Some(fetch) = &mut self.fetch {
-                let mut page = ready!(fetch.as_mut().poll(context));
+                self.page = ready!(fetch.as_mut().poll(context));
                 self.fetch = None;
                 self.is_dry = false;
-                if let Some(page) = &mut page {
+                if let Some(page) = &mut self.page {
                     self.count.learn(bytes_of(page.items.make_contiguous()), self.hub.options.page_bytes);
-                    self.found_nothing = page.items.is_empty();
                 }
-                self.page = page;
             }
             if self.is_dry {
                 ready!(Pin::new(&mut self.changes).poll_next(context));
@@ -254,10 +190,13 @@ impl Reader {
         if offset < timeline.first() {
             return self.gap(timeline, offset, timeline.first(), "trimmed".into());
         }
-        if let Some(look) = self.take_from_page(timeline, offset) {
-            return look;
+        let Some(page) = &mut self.page else { return Look::Read(offset) };
+        if let Some(item) = page.items.pop_front() {
+            return self.take(timeline, offset, item);
         }
-        if !std::mem::take(&mut self.found_nothing) {
+        let found_nothing = page.was_empty;
+        self.page = None;
+        if !found_nothing {
             return Look::Read(offset);
         }
         if !std::mem::replace(&mut self.settled, true) {
@@ -265,6 +204,21 @@ impl Reader {
         }
         let why = format!("no entry in Redis holds the lines before offset {begin}");
         self.gap(timeline, offset, begin, why.into())
+    }
+
+    /// Takes what the page has next, when it fits.
+    fn take(&mut self, timeline: &Timeline, offset: Offset, item: Item) -> Look {
+        let slot = match Found::at(offset, item, timeline) {
+            Found::Slot(slot) => slot,
+            Found::Misfit(slot) if self.settled => slot,
+            Found::Misfit(_) => {
+                self.page = None;
+                self.settled = true;
+                return Look::Refresh(Duration::ZERO);
+            }
+            Found::Newer(format) => return Look::Fail(self.newer(format)),
+        };
+        self.step(timeline, offset, slot)
     }
 
     fn newer(&self, format: String) -> Error {
@@ -290,6 +244,7 @@ impl Reader {
         self.page = None;
         self.settled = false;
         self.view = Some((state.generation, timeline.clone()));
+        self.caught_up &= resume == Resume::Continue;
         match resume {
             Resume::Continue | Resume::Ahead => {
                 self.place = Some((timeline.epoch_of(offset.minus(1)), offset));
@@ -311,26 +266,6 @@ impl Reader {
         Look::Fail(Error::Ahead { cursor: Cursor { topic, epoch, offset }, tail })
     }
 
-    /// The next of the page, when there is one and it fits.
-    fn take_from_page(&mut self, timeline: &Timeline, offset: Offset) -> Option<Look> {
-        let item = self.page.as_mut()?.items.pop_front();
-        let Some(item) = item else {
-            self.page = None;
-            return None;
-        };
-        let slot = match Found::at(offset, item, timeline) {
-            Found::Slot(slot) => slot,
-            Found::Misfit(slot) if self.settled => slot,
-            Found::Misfit(_) => {
-                self.page = None;
-                self.settled = true;
-                return Some(Look::Refresh(Duration::ZERO));
-            }
-            Found::Newer(format) => return Some(Look::Fail(self.newer(format))),
-        };
-        Some(self.step(timeline, offset, slot))
-    }
-
     fn step(&mut self, timeline: &Timeline, offset: Offset, slot: Slot) -> Look {
         self.settled = false;
         self.move_to(timeline, slot.next(), |to| match slot {
@@ -341,11 +276,7 @@ impl Reader {
 
     fn move_to(&mut self, timeline: &Timeline, to: Offset, step: impl FnOnce(Offset) -> Step) -> Look {
         self.place = Some((timeline.epoch_of(to.minus(1)), to));
-        let step = step(to);
-        if !matches!(step, Step::Lines { .. }) {
-            self.caught_up = false;
-        }
-        Look::Step(step)
+        Look::Step(step(to))
     }
 }
 
@@ -357,6 +288,7 @@ impl Drop for Reader {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("topic", &self.topic.name).field("place", &self.place).finish()
+        let mut shown = f.debug_struct("Reader");
+        shown.field("topic", &self.topic.name).field("place", &self.place).finish_non_exhaustive()
     }
 }

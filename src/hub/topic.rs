@@ -32,7 +32,8 @@ pub(super) struct HotTopic {
     /// Ends the feed's blocking read: it waits at an offset that is no longer wanted.
     wake_feed: Arc<Notify>,
     resolves_begun: AtomicU64,
-    resolves_done: tokio::sync::Mutex<u64>,
+    /// The number of the last one that ended, and how.
+    resolved: tokio::sync::Mutex<(u64, Result<(), store::Error>)>,
     ahead_wait: Duration,
     /// The size of all windows, of which this one is a part.
     windows_bytes: Arc<AtomicUsize>,
@@ -93,7 +94,7 @@ impl HotTopic {
             changed: watch::Sender::new(()),
             wake_feed,
             resolves_begun: AtomicU64::new(0),
-            resolves_done: tokio::sync::Mutex::new(0),
+            resolved: tokio::sync::Mutex::new((0, Ok(()))),
             ahead_wait,
             windows_bytes,
         }
@@ -136,19 +137,20 @@ impl HotTopic {
     /// is under way shares the answer to the next.
     pub(super) async fn refresh(&self, store: &Store) -> Result<(), store::Error> {
         let before = self.resolves_begun.load(Ordering::Acquire);
-        let mut done = self.resolves_done.lock().await;
-        if *done > before {
-            return Ok(());
+        let mut last = self.resolved.lock().await;
+        if last.0 > before {
+            return last.1.clone();
         }
         let number = self.resolves_begun.fetch_add(1, Ordering::AcqRel) + 1;
-        let resolved = store.resolve(&self.name).await?;
-        *done = number;
-        let timeline = resolved.map(|found| found.timeline);
-        if self.change(|state| state.install(timeline, self.ahead_wait)) {
-            self.wake_feed.notify_one();
-        }
-        self.changed.send_replace(());
-        Ok(())
+        let answer = store.resolve(&self.name).await.map(|resolved| {
+            let timeline = resolved.map(|found| found.timeline);
+            if self.change(|state| state.install(timeline, self.ahead_wait)) {
+                self.wake_feed.notify_one();
+            }
+            self.changed.send_replace(());
+        });
+        *last = (number, answer.clone());
+        answer
     }
 
     /// Takes what the feed read at the window's end. With `settled`, the timeline was

@@ -6,12 +6,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{Challenge, Publisher, Standing, gate::Worked};
 use crate::record::{Epoch, SourceKey, Topic};
 
-/// Least time between two comparisons that new connections ask for.
+/// How long a comparison that was asked for waits for more who ask.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// How many rounds go by between two announcements of the topics.
@@ -35,7 +35,11 @@ impl Publisher {
         loop {
             let connected = tokio::select! {
                 _ = rounds.tick() => false,
-                () = self.roster.new_epoch() => false,
+                () = self.roster.new_epoch() => {
+                    // Where one topic is new, others are too.
+                    sleep(SETTLE).await;
+                    false
+                }
                 changed = connections.changed() => {
                     if changed.is_err() {
                         return;
@@ -45,7 +49,7 @@ impl Publisher {
             };
             if connected {
                 // Several connections are made at once; one comparison serves them all.
-                sleep_until(Instant::now() + SETTLE).await;
+                sleep(SETTLE).await;
                 connections.mark_unchanged();
                 findings.compared.clear();
             }

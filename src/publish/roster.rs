@@ -116,16 +116,13 @@ impl Roster {
         std::mem::take(&mut *self.joined.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes the epoch that an answer came from; a new one calls for an audit.
+    /// Notes the epoch that an answer came from; a new one, or a new topic, calls for
+    /// an audit.
     pub(super) fn saw_epoch(&self, topic: &Topic, epoch: Epoch) {
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        match epochs.get_mut(topic) {
-            Some(known) if *known == epoch => {}
-            Some(known) => {
-                *known = epoch;
-                self.new_epoch.notify_one();
-            }
-            None => drop(epochs.insert(topic.clone(), epoch)),
+        if epochs.get(topic) != Some(&epoch) {
+            epochs.insert(topic.clone(), epoch);
+            self.new_epoch.notify_one();
         }
     }
 

@@ -91,7 +91,9 @@ mod tests {
     fn entry(contents: &[Vec<u8>], first: u64) -> Arc<Entry> {
         let source = proto::Source { key: "h/1".to_owned(), path: "/a".to_owned(), ..Default::default() };
         let mut builder = BatchBuilder::new(&source, 100, 7);
-        contents.iter().for_each(|content| builder.push(content, 0));
+        for content in contents {
+            builder.push(content, 0);
+        }
         let lines = u32::try_from(contents.len()).unwrap();
         let batch = StoredBatch::parse(builder.seal(900).unwrap().stored, lines).unwrap();
         let first = Offset::new(first).unwrap();
@@ -101,7 +103,9 @@ mod tests {
     fn decoded(frame: Frame) -> proto::Batch {
         let Frame::Batch { prefix, stored, lines } = frame else { panic!("no batch") };
         let mut bytes = BytesMut::new();
-        [prefix, stored, lines].into_iter().for_each(|part| bytes.put(part));
+        for part in [prefix, stored, lines] {
+            bytes.put(part);
+        }
         proto::Batch::decode(bytes).unwrap()
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     hub::{Opening, Reader, Start, Step},
     proto,
-    record::{Cursor, Offset, Topic},
+    record::{Cursor, Offset, Timeline, Topic},
 };
 
 /// A reader and what is left to be said of its last step.
@@ -69,7 +69,7 @@ impl Lane {
         let opening = self.reader.start(start).await;
         self.cursor.clone_from(&opening.cursor);
         if stop_at_tail {
-            self.stop = opening.timeline.as_ref().map(|timeline| timeline.next());
+            self.stop = opening.timeline.as_ref().map(Timeline::next);
             self.is_done = self.stop.is_none();
         }
         opening

@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected as _;
@@ -23,7 +23,10 @@ use super::Options;
 /// How long to wait after a connection could not be accepted, such as for want of
 /// file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// How long an HTTP/1.1 caller may take for a request's head.
+/// Greatest number of calls at once over one connection.
+const MAX_STREAMS: u32 = 1000;
+/// How long a caller may take for its first byte, and for the head of an HTTP/1.1
+/// request.
 const HEADER_WAIT: Duration = Duration::from_secs(10);
 
 /// The port and the connections that came through it; they end with it.
@@ -42,7 +45,12 @@ impl Door {
         let keepalive = Duration::from_millis(options.keepalive_ms.max(1));
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(keepalive).keep_alive_timeout(keepalive);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(keepalive)
+            .keep_alive_timeout(keepalive)
+            .max_concurrent_streams(MAX_STREAMS);
         let room = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let (connections, closing) = (JoinSet::new(), CancellationToken::new());
         Self { listener, router, builder, room, connections, closing }
@@ -87,6 +95,10 @@ impl Door {
             request
         });
         async move {
+            tokio::select! {
+                spoke = timeout(HEADER_WAIT, stream.readable()) => if !matches!(spoke, Ok(Ok(()))) { return },
+                () = closing.cancelled() => return,
+            }
             let service = TowerToHyperService::new(routes);
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);

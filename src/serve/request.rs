@@ -70,8 +70,8 @@ struct Check {
 }
 
 impl Check {
-    fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl ToString) {
-        self.violations.push(Violation { field: field.into(), reason, why: why.to_string() });
+    fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl Into<String>) {
+        self.violations.push(Violation { field: field.into(), reason, why: why.into() });
     }
 
     fn topics(&mut self, names: &[String], bound: usize) -> Vec<Topic> {
@@ -91,7 +91,7 @@ impl Check {
                     let why = format!("{error}; this relay serves names, not patterns");
                     self.wrong(field, "BAD_TOPIC", why);
                 }
-                Err(error) => self.wrong(field, "BAD_TOPIC", error),
+                Err(error) => self.wrong(field, "BAD_TOPIC", error.to_string()),
                 Ok(topic) if topics.contains(&topic) => {
                     self.wrong(field, "BAD_TOPIC", format!("topic {topic} is named twice"));
                 }
@@ -111,7 +111,7 @@ impl Check {
         for (index, text) in texts.iter().enumerate() {
             let field = format!("cursors[{index}]");
             match text.parse::<Cursor>() {
-                Err(error) => self.wrong(field, "BAD_CURSOR", error),
+                Err(error) => self.wrong(field, "BAD_CURSOR", error.to_string()),
                 Ok(cursor) if !topics.iter().any(|name| name == cursor.topic.as_str()) => {
                     let why = format!("cursor {cursor} is of a topic that is not in topics");
                     self.wrong(field, "BAD_CURSOR", why);
@@ -156,14 +156,11 @@ impl Check {
     }
 
     fn on_gap(&mut self, value: i32) -> bool {
-        match proto::OnGap::try_from(value) {
-            Ok(on_gap) => on_gap == proto::OnGap::Fail,
-            Err(_) => {
-                let why = format!("{value} is none of ON_GAP_REPORT (1) and ON_GAP_FAIL (2)");
-                self.wrong("on_gap", "BAD_ON_GAP", why);
-                false
-            }
+        if proto::OnGap::try_from(value).is_err() {
+            let why = format!("{value} is none of ON_GAP_REPORT (1) and ON_GAP_FAIL (2)");
+            self.wrong("on_gap", "BAD_ON_GAP", why);
         }
+        value == i32::from(proto::OnGap::Fail)
     }
 
     fn limit(&mut self, field: &str, value: u32, default: u32, bound: u32) -> u32 {

@@ -65,6 +65,11 @@ impl Health {
         !self.is_broken() && !self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether the server has answered at this time or later.
+    pub(super) fn heard_since(&self, time: Instant) -> bool {
+        self.last_answer() >= time
+    }
+
     fn heard(&self) {
         let now_ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_answer_ms.store(now_ms, Ordering::Relaxed);

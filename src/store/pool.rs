@@ -35,7 +35,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// Connections that are younger are not retired: many callers learn the same thing.
-const LEAST_AGE_MS: u64 = 5_000;
+const LEAST_AGE_MS: u64 = 1_000;
 
 /// The pool of connections to one server. Cheap to clone; its tasks end with the
 /// last clone.
@@ -66,11 +66,18 @@ struct State {
     began: Instant,
     /// Connections that were opened before are replaced, in milliseconds after `began`.
     retired_ms: AtomicU64,
+    /// Connections that were not heard since then are replaced, in milliseconds after `began`.
+    doubted_ms: AtomicU64,
 }
 
 impl State {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn doubt_all(&self) {
+        self.doubted_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
+        self.lost.notify_one();
     }
 }
 
@@ -85,6 +92,7 @@ impl Pool {
             lost: Arc::new(Notify::new()),
             began: Instant::now(),
             retired_ms: AtomicU64::new(0),
+            doubted_ms: AtomicU64::new(0),
         });
         let manager = Manager {
             connector: connector.clone(),
@@ -133,6 +141,12 @@ impl Pool {
     /// knows does so whenever it grows.
     pub fn generation(&self) -> watch::Receiver<u64> {
         self.state.generation.subscribe()
+    }
+
+    /// Has idle connections replaced: another one was silent for too long, and what cut
+    /// it off may have cut off all. Each would cost its next caller as much time.
+    pub(super) fn doubt_all(&self) {
+        self.state.doubt_all();
     }
 
     /// Where the server is, without user or password.
@@ -188,6 +202,9 @@ impl Pooled<'_> {
 
     fn settle<T>(&self, answer: Result<T, RedisError>) -> Result<T, Error> {
         let health = &self.connection.health;
+        if answer.as_ref().is_err_and(RedisError::is_timeout) {
+            self.connection.state.doubt_all();
+        }
         match &answer {
             // After a timeout the answer may still come, and belong to nobody.
             Err(error) if error.is_io_error() || error.is_unrecoverable_error() => health.mark_broken(),
@@ -217,7 +234,11 @@ struct Connection {
 
 impl Connection {
     fn is_fit(&self) -> bool {
-        self.health.is_fit() && self.opened_ms >= self.state.retired_ms.load(Ordering::Relaxed)
+        let retired_ms = self.state.retired_ms.load(Ordering::Relaxed);
+        let doubted = Duration::from_millis(self.state.doubted_ms.load(Ordering::Relaxed));
+        self.health.is_fit()
+            && self.opened_ms >= retired_ms
+            && self.health.heard_since(self.state.began + doubted)
     }
 }
 

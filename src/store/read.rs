@@ -36,8 +36,12 @@ impl Store {
     ) -> Result<Vec<(Topic, Vec<Item>)>, Error> {
         let keys: Vec<_> = topics.iter().map(|(topic, _)| self.keys.lines(topic)).collect();
         let ids: Vec<_> = topics.iter().map(|&(_, next)| id_before(next)).collect();
+        let entries = connection.read(&keys, &ids, block_ms, 1).await;
+        if matches!(entries, Err(Error::Timeout { .. })) {
+            self.pool.doubt_all();
+        }
         let mut found = Vec::new();
-        for (key, entries) in connection.read(&keys, &ids, block_ms, 1).await? {
+        for (key, entries) in entries? {
             if let Some(index) = keys.iter().position(|known| *known == key) {
                 found.push((topics[index].0.clone(), self.read_items(&key, entries)?));
             }

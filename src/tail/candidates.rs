@@ -7,11 +7,13 @@ use std::{
 };
 
 use super::{
+    copies::is_intact,
     discover::{Found, siblings},
     identity::{Suspect, agrees, assign},
-    lineage::{FileId, Known, displayed, id_of},
+    lineage::{FileId, Followed, Known, displayed, id_of},
     reader::Reader,
 };
+use crate::record::Record;
 
 /// A file that nobody follows, and the record that it holds.
 #[derive(Debug)]
@@ -69,13 +71,21 @@ impl Candidates {
         self.files.get(&id_of(found))
     }
 
+    /// Where the file is that once was the source of a record; it may have other content.
+    pub(super) fn place_of(&self, record: &Record) -> Option<&Path> {
+        let identity = &record.details.identity;
+        let candidate = self.files.get(&(identity.device, identity.inode))?;
+        Some(candidate.found.path.as_path())
+    }
+
     /// Whether a file holds this record.
     pub(super) fn hold(&self, record: usize) -> bool {
         self.held.contains(&record)
     }
 
-    /// Whether the files of a path bear the names now under which they were found, and
-    /// what is at the path can be read: else their order cannot be told. Blocks.
+    /// Whether the files of a path are what they were when they were looked at: they bear
+    /// the same names, none that is followed was truncated unnoticed, and what is at the
+    /// path can be read. Else they cannot be told apart. Blocks.
     pub(super) fn are_settled(&self, known: &Known, path: &Path, beside: &[Found]) -> bool {
         let newcomer = known.newcomers.iter().find(|found| found.path == path);
         let stays = |found: &Found| !self.moving.contains(&id_of(found));
@@ -86,8 +96,14 @@ impl Candidates {
         now.retain(|sibling| !sibling.is_compressed());
         beside.iter().all(stays)
             && names(beside) == names(&now)
+            && known.followed.iter().filter(|source| source.path == path).all(is_as_read)
             && newcomer.is_none_or(|found| self.get(found).is_some())
     }
+}
+
+/// False for a file that was truncated, which its source will notice.
+fn is_as_read(source: &Followed) -> bool {
+    is_intact(source.reader.file(), source.read)
 }
 
 fn assign_records(known: &Known, candidates: &mut [Candidate]) {

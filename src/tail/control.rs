@@ -1,8 +1,10 @@
 //! What the tailer and the task of one file tell each other.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
+
+use crate::record::PrintHash;
 
 /// Whether a file is still where it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,23 +17,25 @@ pub(super) enum Fate {
     Away,
 }
 
+/// How far a file was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Read {
+    pub(super) position: u64,
+    /// Of the last bytes before the position.
+    pub(super) print: PrintHash,
+}
+
 /// The words between the two sides.
 #[derive(Debug)]
 pub(super) struct Control {
     wake: Notify,
     fate: watch::Sender<Fate>,
-    drained: watch::Sender<bool>,
-    read_position: AtomicU64,
+    read: Mutex<Read>,
 }
 
 impl Control {
     pub(super) fn new(fate: Fate) -> Self {
-        Self {
-            wake: Notify::new(),
-            fate: watch::Sender::new(fate),
-            drained: watch::Sender::new(false),
-            read_position: AtomicU64::new(0),
-        }
+        Self { wake: Notify::new(), fate: watch::Sender::new(fate), read: Mutex::default() }
     }
 
     /// Says that the file may have grown.
@@ -41,7 +45,7 @@ impl Control {
 
     /// Says that the file may have grown, when its size is not what was read of it.
     pub(super) fn wake_unless_read(&self, len: u64) {
-        if self.read_position.load(Ordering::Relaxed) != len {
+        if self.read().position != len {
             self.wake();
         }
     }
@@ -49,12 +53,6 @@ impl Control {
     /// Says where the file is now.
     pub(super) fn meets(&self, fate: Fate) {
         self.fate.send_if_modified(|known| std::mem::replace(known, fate) != fate);
-    }
-
-    /// True once the file, no longer in its place, was read to its end and all of it
-    /// is confirmed: then its successor may begin.
-    pub(super) fn drained(&self) -> watch::Receiver<bool> {
-        self.drained.subscribe()
     }
 
     pub(super) fn fate(&self) -> watch::Receiver<Fate> {
@@ -65,11 +63,16 @@ impl Control {
         self.wake.notified().await;
     }
 
-    pub(super) fn is_drained(&self, drained: bool) {
-        self.drained.send_if_modified(|known| std::mem::replace(known, drained) != drained);
+    pub(super) fn has_read(&self, read: Read) {
+        *self.lock() = read;
     }
 
-    pub(super) fn has_read(&self, position: u64) {
-        self.read_position.store(position, Ordering::Relaxed);
+    /// How far the file was read; not all of that is confirmed.
+    pub(super) fn read(&self) -> Read {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
-use super::{identity::agrees, reader::Reader, trail::PRINT_BYTES};
+use super::{control::Read, identity::agrees, reader::Reader, trail::PRINT_BYTES};
 use crate::record::{PrintHash, Record};
 
 /// What became of the file that another one is a copy of.
@@ -16,18 +16,18 @@ pub(super) enum Original {
 }
 
 /// Says whether `file` is a copy of the known file that `original` is the record of, and
-/// what became of that. Blocks. To be asked only of files that are named like rotated
+/// what became of that, which was seen at `place` last. Blocks. To be asked only of files that are named like rotated
 /// versions of the original.
 ///
 /// A copy shares at least the first kilobyte with its original: what agrees in less can
 /// be a second log that begins alike.
-pub(super) fn original_of(file: &File, original: &Record) -> Option<Original> {
-    let weighty = |print: &PrintHash| print.len as usize == PRINT_BYTES;
-    let identity = &original.details.identity;
-    if !weighty(&identity.head) || !weighty(&identity.tail) {
+pub(super) fn original_of(file: &File, original: &Record, place: Option<&Path>) -> Option<Original> {
+    if !is_weighty(original) {
         return None;
     }
-    let there = Reader::open(Path::new(&original.details.path)).ok();
+    let identity = &original.details.identity;
+    let place = place.unwrap_or(Path::new(&original.details.path));
+    let there = Reader::open(place).ok();
     let there = there.filter(|there| (there.device, there.inode) == (identity.device, identity.inode));
     let Some(there) = there else { return agrees(file, original).then_some(Original::Truncated) };
     // In this order, as the original may be truncated any time.
@@ -39,8 +39,20 @@ pub(super) fn original_of(file: &File, original: &Record) -> Option<Original> {
     (is_truncated && (agrees(file, original) || has_head(file, original))).then_some(Original::Truncated)
 }
 
-/// Whether a file is the first part of another one, as far as its edges tell.
-fn begins_like(part: &File, whole: &File) -> bool {
+/// Whether a record's hashes cover whole kilobytes.
+pub(super) fn is_weighty(record: &Record) -> bool {
+    let full = |print: &PrintHash| print.len as usize == PRINT_BYTES;
+    full(&record.details.identity.head) && full(&record.details.identity.tail)
+}
+
+/// Whether a file is as it was read. Blocks.
+pub(super) fn is_intact(file: &File, read: Read) -> bool {
+    let before = bytes(file, read.position - u64::from(read.print.len), read.print.len as usize);
+    before.is_some_and(|before| PrintHash::of(&before) == read.print)
+}
+
+/// Whether a file is the first part of another one, as far as its edges tell. Blocks.
+pub(super) fn begins_like(part: &File, whole: &File) -> bool {
     let Ok(len) = part.metadata().map(|metadata| metadata.len()) else { return false };
     let edge = usize::try_from(len).unwrap_or(usize::MAX).min(PRINT_BYTES);
     let same = |at| Some(bytes(part, at, edge)? == bytes(whole, at, edge)?);

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use super::{
     control::{Control, Fate},
     discover::{Found, Problem},
     identity::Surroundings,
+    lane::Lane,
     lineage::{FileId, Followed, Known, Launch, Origin, displayed, id_of, plan},
     reader::{Reader, off_the_runtime},
     source::{Context, Ended, Source},
@@ -35,8 +36,10 @@ pub(super) struct Fleet {
     context: Context,
     live: HashMap<FileId, Live>,
     ledgers: BTreeMap<Topic, Ledger>,
-    /// The newest source of each path: the next one begins when it is drained.
-    newest: HashMap<PathBuf, Weak<Control>>,
+    /// Paths whose files have to be looked at again, as they are not what they were.
+    unsettled: BTreeMap<Topic, BTreeSet<PathBuf>>,
+    /// By path.
+    lanes: HashMap<PathBuf, Arc<Lane>>,
     tasks: JoinSet<(FileId, Ended)>,
     /// What was said already.
     said: HashSet<String>,
@@ -48,6 +51,7 @@ struct Live {
     path: PathBuf,
     /// Where it is now.
     place: PathBuf,
+    reader: Reader,
     control: Arc<Control>,
     standing: Arc<Standing>,
 }
@@ -56,7 +60,7 @@ struct Live {
 enum Started {
     Source(FileId, Box<Source>, Live),
     /// The content is not that of the source any more.
-    Changed(Arc<Standing>),
+    Changed(PathBuf, Arc<Standing>),
     Unreadable(PathBuf, std::io::Error),
 }
 
@@ -76,7 +80,8 @@ impl Fleet {
             context,
             live: HashMap::new(),
             ledgers: BTreeMap::new(),
-            newest: HashMap::new(),
+            unsettled: BTreeMap::new(),
+            lanes: HashMap::new(),
             tasks: JoinSet::new(),
             said: HashSet::new(),
             is_first: true,
@@ -110,9 +115,14 @@ impl Fleet {
         let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
         match ended {
             Ok((id, ended)) => {
+                tracing::debug!(?id, ?ended, "ended");
                 if let Some(live) = self.live.remove(&id) {
                     let ledger = self.ledgers.entry(live.standing.topic().clone()).or_default();
                     ledger.insert(live.standing.key().clone(), live.standing.confirmed());
+                    if ended == Ended::Replaced {
+                        let unsettled = self.unsettled.entry(live.standing.topic().clone());
+                        unsettled.or_default().insert(live.path);
+                    }
                 }
                 ended == Ended::Replaced
             }
@@ -128,6 +138,8 @@ impl Fleet {
     pub(super) async fn take_in(&mut self, files: Vec<(usize, Found)>) {
         self.tell_fates(&files);
         let mut by_topic: BTreeMap<Topic, Vec<(usize, Found)>> = BTreeMap::new();
+        let deserted = self.deserted(&files);
+        by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
         if self.is_first {
             let fixed = self.options.inputs.iter().filter_map(|input| match &input.topic {
                 super::TopicRule::Fixed(topic) => Some(topic.clone()),
@@ -150,7 +162,8 @@ impl Fleet {
             }
         }
         for (topic, newcomers) in by_topic {
-            self.settle(&topic, newcomers).await;
+            let deserted = deserted.get(&topic).cloned().unwrap_or_default();
+            self.settle(&topic, newcomers, deserted).await;
         }
         self.is_first = false;
     }
@@ -170,11 +183,28 @@ impl Fleet {
                 }
             }
         }
-        self.newest.retain(|_, control| control.strong_count() > 0);
+        self.lanes.retain(|_, lane| !lane.is_empty());
     }
 
-    /// Finds out what the newcomers of a topic are, and follows them.
-    async fn settle(&mut self, topic: &Topic, newcomers: Vec<(usize, Found)>) {
+    /// Paths where nothing is now, or whose file was replaced: what was there between two
+    /// looks may be beside them.
+    fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
+        let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
+        let mut deserted = self.unsettled.clone();
+        for live in self.live.values().filter(|live| !there.contains(live.path.as_path())) {
+            deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
+        }
+        deserted
+    }
+
+    /// Finds out what the newcomers of a topic are, and what is beside deserted paths, and
+    /// follows them.
+    async fn settle(
+        &mut self,
+        topic: &Topic,
+        newcomers: Vec<(usize, Found)>,
+        mut deserted: BTreeSet<PathBuf>,
+    ) {
         if !self.ledgers.contains_key(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
             // What has a topic that cannot be used is new again at the next look.
@@ -183,7 +213,11 @@ impl Fleet {
         }
         let inputs: HashMap<FileId, usize> =
             newcomers.iter().map(|(at, found)| (id_of(found), *at)).collect();
-        let known = self.known(topic, newcomers.into_iter().map(|(_, found)| found).collect());
+        if self.is_first {
+            deserted.extend(self.left_behind(topic));
+        }
+        let newcomers = newcomers.into_iter().map(|(_, found)| found).collect();
+        let known = self.known(topic, newcomers, deserted);
         if known.newcomers.is_empty() && known.deserted.is_empty() {
             return;
         }
@@ -192,11 +226,14 @@ impl Fleet {
             Ok((known, plan))
         });
         let Ok((known, plan)) = planned.await else { return };
+        tracing::debug!(newcomers = ?known.newcomers.iter().map(|f| (&f.path, f.inode, f.len)).collect::<Vec<_>>(), followed = ?known.followed.iter().map(|f| (f.id.1, &f.path, f.in_place, f.confirmed.position)).collect::<Vec<_>>(), records = ?known.records.iter().map(|(k, r)| (k, r.position, r.details.identity.inode, r.details.state)).collect::<Vec<_>>(), deserted = ?known.deserted, launches = ?plan.launches.iter().map(|l| (&l.found.path, l.found.inode, format!("{:?}", l.origin).chars().take(40).collect::<String>())).collect::<Vec<_>>(), unsettled = ?plan.unsettled, lost = plan.lost.len(), "plan");
         for (path, error) in plan.unreadable {
             self.say_once(format!("{path:?}: {error}"));
         }
         for (key, record) in plan.lost {
-            let replaced = known.newcomers.iter().any(|found| displayed(&found.path) == record.details.path);
+            let newcomers = known.newcomers.iter().map(|found| &found.path);
+            let followed = known.followed.iter().filter(|source| source.in_place).map(|source| &source.path);
+            let replaced = newcomers.chain(followed).any(|path| displayed(path) == record.details.path);
             self.give_up(topic, key, record, replaced).await;
         }
         let of_path: HashMap<PathBuf, usize> = known
@@ -219,35 +256,44 @@ impl Fleet {
         let this = &*self;
         let started = stream::iter(launches).map(|(input, launch)| this.start(topic, input, launch));
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
+        let mut unsettled = plan.unsettled;
         for started in started {
-            self.follow(topic, started);
+            unsettled.extend(self.follow(topic, started));
         }
+        for (path, lane) in &self.lanes {
+            if plan.searched.contains(path) && !unsettled.contains(path) {
+                lane.forget_replaced();
+            }
+        }
+        self.unsettled.insert(topic.clone(), unsettled);
     }
 
     fn input_of(&self, path: &Path) -> usize {
         self.options.inputs.iter().position(|input| input.patterns.matches(path)).unwrap_or(0)
     }
 
-    fn known(&self, topic: &Topic, newcomers: Vec<Found>) -> Known {
+    fn known(&self, topic: &Topic, newcomers: Vec<Found>, deserted: BTreeSet<PathBuf>) -> Known {
         let ledger = self.ledgers.get(topic).into_iter().flatten();
-        let records: Vec<_> = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
+        let records = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
         let followed = self.live.iter().filter(|(_, live)| live.standing.topic() == topic);
         let followed = followed.map(|(&id, live)| Followed {
             id,
             path: live.path.clone(),
+            reader: live.reader.clone(),
+            read: live.control.read(),
             in_place: *live.control.fate().borrow() == Fate::InPlace,
             confirmed: live.standing.confirmed(),
         });
-        let deserted: BTreeSet<PathBuf> = match self.is_first {
-            true => records
-                .iter()
-                .filter(|(_, record)| record.details.state == SourceState::Active)
-                .map(|(_, record)| PathBuf::from(&record.details.path))
-                .filter(|path| self.options.inputs.iter().any(|input| input.patterns.matches(path)))
-                .collect(),
-            false => BTreeSet::new(),
-        };
         Known { newcomers, followed: followed.collect(), records, deserted }
+    }
+
+    /// Paths from which lines may be left since the last run.
+    fn left_behind(&self, topic: &Topic) -> Vec<PathBuf> {
+        let records = self.ledgers.get(topic).into_iter().flatten().map(|(_, record)| &record.details);
+        let active = records.filter(|details| details.state == SourceState::Active);
+        let paths = active.map(|details| PathBuf::from(&details.path));
+        let matches = |path: &PathBuf| self.options.inputs.iter().any(|input| input.patterns.matches(path));
+        paths.filter(matches).collect()
     }
 
     /// Says that a source cannot be found again; where another file has taken its
@@ -275,10 +321,16 @@ impl Fleet {
             Origin::Known(key, record) => self.context.publisher.stand(topic, key, record),
             Origin::New | Origin::Copied => {
                 let is_read = matches!(origin, Origin::Copied);
-                match self.first_details(topic, &path, found.len, &reader, is_read).await {
-                    Ok(details) => self.context.publisher.register(topic, &self.options.host, details).await,
+                let details = match self.first_details(topic, &path, found.len, &reader, is_read).await {
+                    Ok(details) => details,
                     Err(error) => return Started::Unreadable(found.path, error),
-                }
+                };
+                let publisher = &self.context.publisher;
+                let Some(standing) = publisher.register(topic, &self.options.host, details).await else {
+                    let error = std::io::Error::other("its topic cannot be used");
+                    return Started::Unreadable(found.path, error);
+                };
+                standing
             }
         };
         let in_place = found.path == path;
@@ -295,36 +347,40 @@ impl Fleet {
             Ok(Some(source)) => {
                 let position = standing.confirmed().position;
                 info!(path = %found.path.display(), %topic, source = %standing.key(), position, is_resumed, "following");
-                let live = Live { path, place: found.path.clone(), control, standing };
+                let live = Live {
+                    path,
+                    place: found.path.clone(),
+                    reader: source.reader().clone(),
+                    control,
+                    standing,
+                };
                 Started::Source(id_of(&found), Box::new(source), live)
             }
-            Ok(None) => Started::Changed(standing),
+            Ok(None) => Started::Changed(path, standing),
             Err(error) => Started::Unreadable(found.path, error),
         }
     }
 
-    fn follow(&mut self, topic: &Topic, started: Started) {
+    /// Follows a source; else returns the path whose files have to be looked at again.
+    fn follow(&mut self, topic: &Topic, started: Started) -> Option<PathBuf> {
         match started {
             Started::Source(id, source, live) => {
                 self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
-                let newest = self.newest.get(&live.path).and_then(Weak::upgrade);
-                // An older file, found when its successor was followed already, neither waits
-                // for that nor makes it wait.
-                let is_older = live.place != live.path
-                    && newest.as_ref().is_some_and(|newest| *newest.fate().borrow() == Fate::InPlace);
-                let before = newest.filter(|_| !is_older).map(|newest| newest.drained());
-                if !is_older {
-                    self.newest.insert(live.path.clone(), Arc::downgrade(&live.control));
-                }
-                self.tasks.spawn(async move { (id, source.run(before).await) });
+                let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
+                self.tasks.spawn(async move { (id, source.run(turn).await) });
                 self.live.insert(id, live);
+                None
             }
             // The next look finds out what it is now.
-            Started::Changed(standing) => {
+            Started::Changed(path, standing) => {
                 let ledger = self.ledgers.entry(topic.clone()).or_default();
                 ledger.insert(standing.key().clone(), standing.confirmed());
+                Some(path)
             }
-            Started::Unreadable(path, error) => self.say_once(format!("{path:?}: {error}")),
+            Started::Unreadable(path, error) => {
+                self.say_once(format!("{path:?}: {error}"));
+                None
+            }
         }
     }
 

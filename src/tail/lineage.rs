@@ -12,7 +12,8 @@ use std::{
 
 use super::{
     candidates::{Candidate, Candidates},
-    copies::{Original, original_of},
+    control::Read,
+    copies::{Original, begins_like, is_weighty, original_of},
     discover::{Found, bases, siblings},
     reader::Reader,
 };
@@ -28,6 +29,8 @@ pub(super) struct Followed {
     /// The path that it was found under, and whether it is still there.
     pub(super) path: PathBuf,
     pub(super) in_place: bool,
+    pub(super) reader: Reader,
+    pub(super) read: Read,
     pub(super) confirmed: Record,
 }
 
@@ -73,19 +76,24 @@ pub(super) struct Plan {
     pub(super) launches: Vec<Launch>,
     /// Sources that cannot be found again.
     pub(super) lost: Vec<(SourceKey, Record)>,
+    /// Paths whose past was searched, and those of them whose files moved meanwhile.
+    pub(super) searched: BTreeSet<PathBuf>,
+    pub(super) unsettled: BTreeSet<PathBuf>,
     /// Files that cannot be read.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 /// Makes the plan. Blocks: it lists folders and reads the edges of files. What is
-/// renamed meanwhile is left for the next look.
+/// renamed or truncated meanwhile is left for the next look.
 pub(super) fn plan(known: &Known) -> Plan {
     let paths: BTreeSet<PathBuf> = known
         .newcomers
         .iter()
-        .flat_map(|found| bases(&found.path).into_iter().chain([found.path.clone()]))
+        .flat_map(|found| {
+            let bases = bases(&found.path).into_iter().filter(|path| is_known(known, path));
+            bases.chain(Some(found.path.clone()).filter(|path| has_past(known, path)))
+        })
         .chain(known.deserted.iter().cloned())
-        .filter(|path| has_past(known, path))
         .collect();
     let pasts: BTreeMap<PathBuf, Vec<Found>> =
         paths.into_iter().map(|path| (path.clone(), beside(&path))).collect();
@@ -94,19 +102,31 @@ pub(super) fn plan(known: &Known) -> Plan {
     let mut plan = Plan::default();
     let mut done: HashSet<FileId> = HashSet::new();
     for (path, beside) in &pasts {
+        let past = plan_past(known, &candidates, path, beside);
+        // Looked at last: what was seen before is what led to the plan.
         if candidates.are_settled(known, path, beside) {
-            plan_past(known, &candidates, path, beside, &mut plan, &mut done);
+            done.extend(past.launches.iter().map(|launch| id_of(&launch.found)));
+            plan.launches.extend(past.launches);
+            plan.lost.extend(past.lost);
         } else {
+            plan.unsettled.insert(path.clone());
             done.extend(beside.iter().chain(at(known, path)).map(id_of));
         }
     }
     for found in &known.newcomers {
         if let Some(candidate) = candidates.get(found).filter(|_| !done.contains(&id_of(found))) {
-            launch(known, candidate, &found.path, &mut plan);
+            plan.launches.extend(launch(known, &candidates, candidate, &found.path));
         }
     }
+    plan.searched = pasts.into_keys().collect();
     plan.unreadable = candidates.unreadable;
     plan
+}
+
+fn is_known(known: &Known, path: &Path) -> bool {
+    let text = displayed(path);
+    known.records.iter().any(|(_, record)| record.details.path == text)
+        || known.followed.iter().any(|source| source.path == path)
 }
 
 fn has_past(known: &Known, path: &Path) -> bool {
@@ -127,21 +147,14 @@ fn at<'a>(known: &'a Known, path: &Path) -> Option<&'a Found> {
 }
 
 /// Reads what was rotated away from `path` before what is there now.
-fn plan_past(
-    known: &Known,
-    candidates: &Candidates,
-    path: &Path,
-    beside: &[Found],
-    plan: &mut Plan,
-    done: &mut HashSet<FileId>,
-) {
+fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Found]) -> Plan {
     let text = displayed(path);
     let at_path = at(known, path).and_then(|found| candidates.get(found));
     let is_followed = |id: FileId| known.followed.iter().any(|source| source.id == id && source.path == path);
     let of_this_path = |found: &Found| match candidates.get(found) {
         Some(candidate) => match candidate.record {
             Some(index) => known.records[index].1.details.path == text,
-            None => is_copy(known, candidate),
+            None => copy_of(known, candidates, candidate) == Some(Original::Truncated),
         },
         None => is_followed(id_of(found)),
     };
@@ -151,17 +164,14 @@ fn plan_past(
         at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
     let newest = beside.iter().position(of_this_path);
     let unseen = newest.filter(|_| !was_read).unwrap_or(0);
+    let mut plan = Plan::default();
     for (age, found) in beside.iter().enumerate().rev() {
         let Some(candidate) = candidates.get(found) else { continue };
         if of_this_path(found) || (age < unseen && candidate.record.is_none()) {
-            done.insert(id_of(found));
-            launch(known, candidate, path, plan);
+            plan.launches.extend(launch(known, candidates, candidate, path));
         }
     }
-    if let Some(candidate) = at_path {
-        done.insert(id_of(&candidate.found));
-        launch(known, candidate, path, plan);
-    }
+    plan.launches.extend(at_path.and_then(|candidate| launch(known, candidates, candidate, path)));
     let lost = known.records.iter().enumerate().filter(|(index, (_, record))| {
         is_active(record) && record.details.path == text && !candidates.hold(*index)
     });
@@ -169,41 +179,51 @@ fn plan_past(
     if beside.iter().all(|found| is_followed(id_of(found)) || candidates.get(found).is_some()) {
         plan.lost.extend(lost.map(|(_, lost)| lost.clone()));
     }
+    plan
 }
 
-fn launch(known: &Known, candidate: &Candidate, path: &Path, plan: &mut Plan) {
+fn launch(known: &Known, candidates: &Candidates, candidate: &Candidate, path: &Path) -> Option<Launch> {
     let found = &candidate.found;
     let origin = match candidate.record.map(|index| known.records[index].clone()) {
         // What was read to its end, and is known to be complete, needs nobody any more.
         Some((_, record))
             if !is_active(&record) && found.path != path && candidate.len() <= record.position =>
         {
-            return;
+            return None;
         }
         Some((key, record)) => Origin::Known(key, record),
-        None => match copy_of(known, candidate) {
+        None => match copy_of(known, candidates, candidate) {
             None => Origin::New,
             Some(Original::Truncated) => Origin::Copied,
             // It may be needed, and complete, when the original is truncated.
-            Some(Original::InPlace) => return,
+            Some(Original::InPlace) => return None,
         },
     };
     let (found, reader) = (found.clone(), candidate.reader.clone());
-    plan.launches.push(Launch { found, reader, path: path.to_owned(), origin });
-}
-
-fn is_copy(known: &Known, candidate: &Candidate) -> bool {
-    copy_of(known, candidate).is_some()
+    Some(Launch { found, reader, path: path.to_owned(), origin })
 }
 
 /// Whether a file is the copy that copytruncate has made, or is making, of one that
 /// is known.
-fn copy_of(known: &Known, candidate: &Candidate) -> Option<Original> {
-    let originals = known.followed.iter().map(|source| &source.confirmed);
-    let originals = originals.chain(known.records.iter().map(|(_, record)| record));
-    let bases: HashSet<String> = bases(&candidate.found.path).iter().map(|path| displayed(path)).collect();
-    let mut originals = originals.filter(|original| bases.contains(&original.details.path));
-    originals.find_map(|original| original_of(candidate.reader.file(), original))
+fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Option<Original> {
+    let file = candidate.reader.file();
+    let bases = bases(&candidate.found.path);
+    // In the glob, what agrees in less than a kilobyte can be a second log that begins alike.
+    let is_newcomer = known.newcomers.iter().any(|found| id_of(found) == id_of(&candidate.found));
+    let is_copied = |source: &Followed| {
+        let is_enough = !is_newcomer || is_weighty(&source.confirmed);
+        is_enough && bases.contains(&source.path) && begins_like(file, source.reader.file())
+    };
+    if known.followed.iter().any(is_copied) {
+        return Some(Original::InPlace);
+    }
+    let bases: HashSet<String> = bases.iter().map(|path| displayed(path)).collect();
+    let records = known.records.iter().map(|(_, record)| record);
+    let is_itself = |record: &Record| {
+        id_of(&candidate.found) == (record.details.identity.device, record.details.identity.inode)
+    };
+    let mut originals = records.filter(|record| bases.contains(&record.details.path) && !is_itself(record));
+    originals.find_map(|original| original_of(file, original, candidates.place_of(original)))
 }
 
 fn is_active(record: &Record) -> bool {

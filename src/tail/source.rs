@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::{
     control::{Control, Fate},
     identity::Surroundings,
+    lane::Turn,
     lines::Lines,
     reader::{Block, MAX_BLOCK_BYTES, Reader, off_the_runtime},
     trail::Trail,
@@ -149,22 +150,31 @@ impl Source {
         Ok(source.go_to(record).await?.then_some(source))
     }
 
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
-    /// the one before it is drained.
-    pub(super) async fn run(mut self, before: Option<watch::Receiver<bool>>) -> Ended {
-        if let Some(mut drained) = before {
-            // A sender that is gone is a predecessor that has ended.
-            tokio::select! {
-                _ = drained.wait_for(|drained| *drained) => {}
-                () = self.context.stop.cancelled() => return Ended::Stopped,
-            }
+    /// its turn comes.
+    pub(super) async fn run(mut self, turn: Turn) -> Ended {
+        tokio::select! {
+            () = turn.comes() => {}
+            () = self.context.stop.cancelled() => return Ended::Stopped,
         }
+        let ended = self.follow(&turn).await;
+        if ended == Ended::Replaced {
+            turn.is_replaced();
+        }
+        ended
+    }
+
+    async fn follow(&mut self, turn: &Turn) -> Ended {
         let control = Arc::clone(&self.control);
         let stop = self.context.stop.clone();
         let mut fates = control.fate();
         let mut course = Course::new(*fates.borrow_and_update());
         loop {
-            if let Some(ended) = self.advance(&mut course) {
+            if let Some(ended) = self.advance(&mut course, turn) {
                 return ended;
             }
             let lingers_until = self.active_at.max(course.moved_at) + self.context.linger;
@@ -205,7 +215,7 @@ impl Source {
     }
 
     /// Does what can be done now without waiting; says when there is no more to do.
-    fn advance(&mut self, course: &mut Course) -> Option<Ended> {
+    fn advance(&mut self, course: &mut Course, turn: &Turn) -> Option<Ended> {
         self.cut_lines();
         if course.sending.is_none() {
             course.sending = self.send();
@@ -220,7 +230,8 @@ impl Source {
             }
         }
         if course.is_quiet() {
-            self.rest(course.fate);
+            self.rest();
+            turn.is_drained(course.fate != Fate::InPlace);
         }
         if course.goal == Goal::Follow && course.reading.is_none() && !course.at_end && !self.group.is_full()
         {
@@ -324,7 +335,7 @@ impl Source {
                 room.into_iter().for_each(|room| self.group.pay(room));
                 self.active_at = Instant::now();
                 course.is_last_look = false;
-                self.control.has_read(self.trail.read_position());
+                self.control.has_read(self.trail.read());
             }
             Ok(Block::End) => course.at_end = true,
             Ok(Block::Replaced) if course.goal == Goal::Follow => course.goal = Goal::End(Ended::Replaced),
@@ -337,12 +348,11 @@ impl Source {
     }
 
     /// At the end of the file, with everything confirmed: gives back what idle files
-    /// need not hold, and lets a successor begin.
-    fn rest(&mut self, fate: Fate) {
+    /// need not hold.
+    fn rest(&mut self) {
         self.next_block_bytes = FIRST_BLOCK_BYTES;
         self.trail.settle(self.lines.position());
         self.lines.shrink();
-        self.control.is_drained(fate != Fate::InPlace);
     }
 
     /// Goes where Redis has the source.
@@ -399,7 +409,7 @@ impl Source {
         self.trail = Trail::new(position, around.head, around.before);
         self.group = Group::new(self.context.publisher.options(), &self.message, position, next_line);
         self.next_block_bytes = FIRST_BLOCK_BYTES;
-        self.control.has_read(position);
+        self.control.has_read(self.trail.read());
         Ok(true)
     }
 }

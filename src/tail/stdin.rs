@@ -1,8 +1,11 @@
 //! Lines of standard input: read once, with nothing to go back to.
 
-use std::io;
+use std::{io, time::Duration};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -15,6 +18,8 @@ use crate::{
 
 /// How many bytes are read at once.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// How long a topic that cannot be used is left alone.
+const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
 /// Appends the lines of `input` to a topic until its end or until `shutdown`; what was
 /// read is confirmed when this returns. The source has the path `-`.
@@ -33,7 +38,15 @@ pub async fn publish_stdin(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let details = Details { path: "-".to_owned(), ..Details::default() };
-    let standing = publisher.register(topic, host, details).await;
+    let standing = loop {
+        if let Some(standing) = publisher.register(topic, host, details.clone()).await {
+            break standing;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = sleep(TOPIC_RETRY) => {}
+        }
+    };
     let message = proto::Source {
         key: standing.key().to_string(),
         host: host.to_string(),

@@ -1,5 +1,6 @@
 //! The bytes of a file by which it is known again, kept as they were read. Pure.
 
+use super::control::Read;
 use crate::record::PrintHash;
 
 /// How many bytes each of the two hashes covers at most.
@@ -34,6 +35,11 @@ impl Trail {
     /// Up to where the file was read.
     pub(super) fn read_position(&self) -> u64 {
         self.block_start + self.block.len() as u64
+    }
+
+    /// The same, with what stands before it.
+    pub(super) fn read(&self) -> Read {
+        Read { position: self.read_position(), print: PrintHash::of(&self.recent()) }
     }
 
     /// Takes the block that was read at [`read_position`](Self::read_position).

@@ -22,7 +22,7 @@ mod suite {
 
 use std::{
     env,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -31,7 +31,7 @@ use futures_util::{StreamExt as _, stream};
 use self::{
     action::{Plan, plan_of},
     sequence::run,
-    troubled::Troubled,
+    troubled::{PATIENCE_MS, Troubled},
 };
 
 const SEQUENCES: u64 = 300;
@@ -92,6 +92,7 @@ fn number(variable: &str) -> Option<u64> {
 async fn shrink(mut plan: Plan, mut why: String) -> (Plan, String) {
     let server = Arc::new(Troubled::start().await);
     let begin = Instant::now();
+    PATIENCE_MS.store(4000, Ordering::Relaxed);
     let mut size = plan.actions.len() / 2;
     while size > 0 && begin.elapsed() < SHRINK_FOR {
         let mut at = 0;

@@ -69,6 +69,7 @@ impl Sequence {
     async fn all(&mut self) -> Result<(), String> {
         self.start();
         for action in self.plan.actions.clone() {
+            tracing::info!(?action);
             self.act(action).await.map_err(|why| format!("{action:?}: {why}"))?;
         }
         self.start();

@@ -1,6 +1,12 @@
 //! A Redis that several sequences share and that any of them may kill or pause.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use logrelay::store::{self, RedisUrl, Store};
 use tokio::{
@@ -58,7 +64,11 @@ fn later(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(work)
 }
 
-/// The longest that anything may take that has to come.
+/// The longest that anything may take that has to come, in milliseconds.
+pub(crate) static PATIENCE_MS: AtomicU64 = AtomicU64::new(20_000);
+
+/// Waits for something that has to come.
 pub(crate) async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> Result<T, String> {
-    timeout(Duration::from_secs(15), work).await.map_err(|_| format!("it did not come true that {what}"))
+    let patience = Duration::from_millis(PATIENCE_MS.load(Ordering::Relaxed));
+    timeout(patience, work).await.map_err(|_| format!("it did not come true that {what}"))
 }

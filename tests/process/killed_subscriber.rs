@@ -64,7 +64,7 @@ async fn what_a_subscriber_killed_at_twenty_random_moments_has_printed_has_every
     let (stop, mut writing) = (CancellationToken::new(), JoinSet::new());
     writing.spawn(write(Writer::new(&redis, "app").await, stop.clone()));
     for run in 0..KILLS {
-        let subscriber = Process::printing_to(&words, File::create(printed(run)).unwrap());
+        let mut subscriber = Process::printing_to(&words, File::create(printed(run)).unwrap());
         sleep(Duration::from_millis(random.u64(0..600))).await;
         subscriber.kill().await;
     }

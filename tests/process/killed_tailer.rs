@@ -30,7 +30,7 @@ async fn next(store: &Store, topic: &Topic) -> u64 {
 }
 
 /// Reads all lines of a topic from Redis.
-async fn assert_every_line_once(store: &Store, topic: &Topic, lines: u64) {
+pub(crate) async fn assert_every_line_once(store: &Store, topic: &Topic, lines: u64) {
     let mut expected = Expected::default();
     while expected.next() < lines {
         let from = Offset::new(expected.next()).unwrap();
@@ -50,7 +50,7 @@ async fn assert_every_line_once(store: &Store, topic: &Topic, lines: u64) {
 ///
 /// In every other round Redis stands still before, so that an append is on its way that Redis
 /// carries out only when its writer is dead.
-async fn kill(tailer: Process, redis: &TestRedis, log: &mut Log, round: u64) {
+async fn kill(mut tailer: Process, redis: &TestRedis, log: &mut Log, round: u64) {
     std::thread::sleep(Duration::from_micros(fastrand::u64(0..3000)));
     if round.is_multiple_of(2) {
         redis.freeze();

@@ -1,6 +1,11 @@
 //! The built binary, and readers in other languages, as a user runs them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod bad_input;
+mod dev;
+mod docs;
+mod full_disk;
+mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
 mod million;
@@ -8,7 +13,9 @@ mod numbered;
 mod process;
 mod proxy;
 mod python;
+mod reading;
 mod relay;
+mod slow_reader;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

@@ -78,7 +78,7 @@ impl Process {
     }
 
     /// SIGKILL; returns when it is gone.
-    pub(crate) async fn kill(mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use logrelay::{
     record::{Details, Record, SourceKey, Topic},
-    store::{Append, Appended, Error, Item, Store},
+    store::{Append, Appended, Entry, Error, Item, Store},
 };
 use tokio::task::JoinSet;
 
@@ -116,7 +116,7 @@ async fn eight_writers_leave_no_hole_and_no_line_out() {
     assert_eq!(seen.len() as u64, written);
     let resolved = store.resolve(&topic).await.unwrap().unwrap();
     assert_eq!((resolved.timeline.first().get(), resolved.timeline.next().get()), (0, written));
-    let stored: usize = entries(&store, &topic, 0).await.iter().map(|entry| entry.bytes()).sum();
+    let stored: usize = entries(&store, &topic, 0).await.iter().map(Entry::bytes).sum();
     assert_eq!(resolved.stored_bytes, stored as u64);
 }
 

@@ -1,15 +1,26 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod advice;
 mod append;
 mod deploy;
 mod epochs;
+mod failover;
+mod half_open;
+mod hub;
 mod lost_replies;
+mod mirror;
 mod outage;
 mod paging;
 mod pool;
+mod promoted_writers;
+mod promotion;
 mod proxy;
+mod resume;
+mod serve;
 mod server;
+mod silence;
+mod spine;
 mod subscribe;
 mod support;
 mod tail;

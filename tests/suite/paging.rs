@@ -2,7 +2,7 @@
 
 use logrelay::{
     record::{BatchBuilder, Offset, Topic},
-    store::{Item, Store},
+    store::{Entry, Item, Store},
 };
 use proptest::{
     prelude::*,
@@ -73,7 +73,7 @@ async fn offsets_and_times_are_found_as_by_a_plain_search() {
             assert_eq!(found.get(), wanted, "at {time} of {shape:?}");
         }
         let held: Vec<_> = entries(&store, &topic, first).await;
-        let bytes: usize = held.iter().map(|entry| entry.bytes()).sum();
+        let bytes: usize = held.iter().map(Entry::bytes).sum();
         assert_eq!(resolved.stored_bytes, bytes as u64, "{shape:?}");
         for from in (first..=next).step_by(5) {
             let page = store.page(&topic, Offset::new(from).unwrap(), 3).await.unwrap();

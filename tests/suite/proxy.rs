@@ -40,13 +40,15 @@ pub(crate) enum Fate {
 type Judge = Box<dyn FnMut(&[u8]) -> Fate + Send>;
 
 struct Shared {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     judge: Mutex<Judge>,
     requests: AtomicU64,
     faults: AtomicU64,
     connections: AtomicU64,
     /// While true, no connection is taken and nothing goes through.
     away: watch::Sender<bool>,
+    /// Connections up to this one are open, and nothing goes through them any more.
+    muted: watch::Sender<u64>,
 }
 
 /// The proxy; its tasks end with it.
@@ -62,12 +64,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            server: SocketAddr::from(([127, 0, 0, 1], port)),
+            server: Mutex::new(SocketAddr::from(([127, 0, 0, 1], port))),
             judge: Mutex::new(Box::new(|_| Fate::Pass)),
             requests: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             away: watch::Sender::new(false),
+            muted: watch::Sender::new(0),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
@@ -95,6 +98,21 @@ impl Proxy {
 
     pub(crate) fn come_back(&self) {
         self.shared.away.send_replace(false);
+    }
+
+    /// Leads new connections to a Redis on another port.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.shared.server.lock().unwrap().set_port(port);
+    }
+
+    /// Drops silently what is sent on the connections that there are now, for ever.
+    pub(crate) fn mute(&self) {
+        self.shared.muted.send_replace(self.connections());
+    }
+
+    /// The same, also for connections that are made until the next [`Proxy::mute`].
+    pub(crate) fn mute_all(&self) {
+        self.shared.muted.send_replace(u64::MAX);
     }
 
     /// Requests seen so far.
@@ -139,15 +157,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        shared.connections.fetch_add(1, Ordering::Relaxed);
+        let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let mut away = shared.away.subscribe();
+            let (mut away, mut muted) = (shared.away.subscribe(), shared.muted.subscribe());
+            // Not dropped where it is muted: both sides believe in it.
+            let mut served = std::pin::pin!(serve(client, &shared));
             tokio::select! {
+                biased;
+                _ = muted.wait_for(|last| number <= *last) => {}
+                _ = away.wait_for(|away| *away) => return,
                 // An error is the end of one side; dropping both tells the other.
-                _ = serve(client, &shared) => {}
-                _ = away.wait_for(|away| *away) => {}
+                _ = &mut served => return,
             }
+            away.wait_for(|away| *away).await.ok();
         });
     }
 }
@@ -155,7 +178,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// One request after the other; the client does not pipeline more than it waits for.
 async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let server = TcpStream::connect(shared.server).await?;
+    let server = *shared.server.lock().unwrap();
+    let server = TcpStream::connect(server).await?;
     server.set_nodelay(true)?;
     let (from_client, mut to_client) = client.split();
     let (from_server, mut to_server) = server.into_split();

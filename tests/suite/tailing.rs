@@ -196,7 +196,8 @@ impl Drop for Tailing {
     }
 }
 
-fn numbered(number: u64) -> String {
+/// One of [`lines`].
+pub(crate) fn numbered(number: u64) -> String {
     format!("line {number:08} of a log that looks like one")
 }
 

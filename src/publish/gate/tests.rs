@@ -20,7 +20,7 @@ fn timeout() -> Result<(), Error> {
     Err(Error::Timeout { at: "somewhere".to_owned(), after_ms: 1 })
 }
 
-fn wrote((): &()) -> Worked {
+fn wrote<T>(_: &T) -> Worked {
     Worked::Writes
 }
 

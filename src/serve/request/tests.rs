@@ -26,7 +26,7 @@ fn refused(reason: &str, field: &str, why: &str, change: impl FnOnce(&mut proto:
 }
 
 fn start(position: proto::start::Position) -> Option<proto::Start> {
-    Some(proto::Start { position: Some(position) })
+    proto::Start { position: Some(position) }.into()
 }
 
 #[test]

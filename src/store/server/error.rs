@@ -10,7 +10,7 @@ pub enum ServerError {
     /// The program is not installed.
     #[error(
         "no redis-server (or valkey-server) on the PATH: install one (Debian and Ubuntu: apt install \
-         redis-server, macOS: brew install redis), or name a running Redis with --redis"
+         redis-server, macOS: brew install redis)"
     )]
     NotInstalled,
     /// Another process keeps its data there.

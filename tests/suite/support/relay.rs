@@ -9,11 +9,18 @@ use logrelay::{
         subscribe_response::Event,
     },
     serve::{Options, Service},
+    store::Store,
 };
 use prometheus_client::registry::Registry;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::TestRedis;
 
@@ -37,10 +44,15 @@ impl TestRelay {
         redis: &TestRedis,
         change: impl FnOnce(&mut Options, &mut hub::Options),
     ) -> Self {
+        Self::over(redis.store(), change).await
+    }
+
+    /// With connections of its own to Redis.
+    pub(crate) async fn over(store: Store, change: impl FnOnce(&mut Options, &mut hub::Options)) -> Self {
         let mut options = Options::new("127.0.0.1:0".parse().unwrap());
         let mut hub_options = hub::Options::default();
         change(&mut options, &mut hub_options);
-        let (store, mut registry) = (redis.store(), Registry::default());
+        let mut registry = Registry::default();
         let hub = Hub::new(hub_options, store.clone(), &mut registry);
         let service = Service::bind(options, store, hub, registry).await.unwrap();
         let url = format!("http://{}", service.local_addr());
@@ -65,10 +77,17 @@ impl TestRelay {
     }
 
     /// What `/metrics` says of a name.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let text = get(&self.url, "/metrics").await.1;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// What health says.
+    pub(crate) async fn serves(&self) -> bool {
+        let channel = Endpoint::from_shared(self.url.clone()).unwrap().connect().await.unwrap();
+        let status = HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap();
+        status.into_inner().status() == ServingStatus::Serving
     }
 
     /// Tells it to stop, and waits until it has.
@@ -141,12 +160,15 @@ impl Lines {
 
     /// The next message that is no heartbeat.
     pub(crate) async fn event(&mut self) -> Event {
-        loop {
-            match self.next().await.unwrap().expect("the stream ended") {
-                Event::Heartbeat(_) => {}
-                event => return event,
+        let no_heartbeat = async {
+            loop {
+                match self.next().await.unwrap().expect("the stream ended") {
+                    Event::Heartbeat(_) => {}
+                    event => return event,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, no_heartbeat).await.expect("nothing but heartbeats came")
     }
 
     pub(crate) async fn opened(&mut self) -> proto::Opened {

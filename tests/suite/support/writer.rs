@@ -42,7 +42,9 @@ impl Writer {
     pub(crate) async fn try_append<T: AsRef<[u8]>>(&mut self, lines: &[T]) -> Appended {
         let source = proto::Source { key: self.source.to_string(), ..Default::default() };
         let mut builder = BatchBuilder::new(&source, self.record.position, self.record.details.next_line);
-        lines.iter().for_each(|line| builder.push(line.as_ref(), 0));
+        for line in lines {
+            builder.push(line.as_ref(), 0);
+        }
         let bytes: usize = lines.iter().map(|line| line.as_ref().len() + 1).sum();
         let position = self.record.position + bytes as u64;
         let batch = builder.seal(position).unwrap();
@@ -69,6 +71,11 @@ impl Writer {
     /// Where it stands, to be put back after Redis lost the rest.
     pub(crate) fn record(&self) -> Record {
         self.record.clone()
+    }
+
+    /// The same source at another server, which knows it.
+    pub(crate) fn moved_to(self, redis: &TestRedis) -> Self {
+        Self { store: redis.store(), ..self }
     }
 
     /// Goes back to where it stood.

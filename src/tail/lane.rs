@@ -1,0 +1,118 @@
+//! In which order the files of one path are read: one begins when those before it are
+//! drained.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::control::{Control, Fate};
+
+/// The files that bear, or bore, one path: the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    places: Mutex<Vec<Place>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Place {
+    control: Arc<Control>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// There may be more to read.
+    Open,
+    /// It is no longer at its path, was read to its end and all of it is confirmed.
+    Drained,
+    /// Its content is another. What it is, and where what it was is now, has yet to be
+    /// found out: that comes here.
+    Replaced,
+}
+
+/// The place of one file in its lane; gives it up when dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    lane: Arc<Lane>,
+    control: Arc<Control>,
+}
+
+impl Lane {
+    /// Takes a place: at the end, but for a file that is found when its successor was
+    /// there already.
+    pub(super) fn join(self: &Arc<Self>, control: &Arc<Control>) -> Turn {
+        let is_in_place = |control: &Control| *control.fate().borrow() == Fate::InPlace;
+        let mut places = self.lock();
+        let replaced = places.iter().position(|place| place.state == State::Replaced);
+        let at = match (replaced, places.last()) {
+            _ if is_in_place(control) => places.len(),
+            (Some(at), _) => at,
+            (None, Some(newest)) if is_in_place(&newest.control) => places.len() - 1,
+            (None, _) => places.len(),
+        };
+        places.insert(at, Place { control: Arc::clone(control), state: State::Open });
+        Turn { lane: Arc::clone(self), control: Arc::clone(control) }
+    }
+
+    /// What was replaced was found, or cannot be found.
+    pub(super) fn forget_replaced(&self) {
+        self.lock().retain(|place| place.state != State::Replaced);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Waits until all files before this one are drained.
+    pub(super) async fn comes(&self) {
+        loop {
+            let changed = self.lane.changed.notified();
+            if self.lane.lock().iter().take_while(|place| !self.is_of(place)).all(Place::is_drained) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Says whether those behind may begin.
+    pub(super) fn is_drained(&self, drained: bool) {
+        self.set(if drained { State::Drained } else { State::Open });
+    }
+
+    /// Keeps the place for what will be found to have been replaced.
+    pub(super) fn is_replaced(self) {
+        self.set(State::Replaced);
+    }
+
+    fn set(&self, state: State) {
+        for place in self.lane.lock().iter_mut().filter(|place| self.is_of(place)) {
+            place.state = state;
+        }
+        self.lane.changed.notify_waiters();
+    }
+
+    fn is_of(&self, place: &Place) -> bool {
+        Arc::ptr_eq(&place.control, &self.control)
+    }
+}
+
+impl Place {
+    fn is_drained(&self) -> bool {
+        self.state == State::Drained
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.lane.lock().retain(|place| !self.is_of(place) || place.state == State::Replaced);
+        self.lane.changed.notify_waiters();
+    }
+}

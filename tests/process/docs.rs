@@ -1,0 +1,80 @@
+//! What is written about logrelay, held against what it says itself and against its tests.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+const README: &str = include_str!("../../README.md");
+const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
+const COMPOSE: &str = include_str!("../../docker-compose.yml");
+
+/// What `logrelay` prints when it is run with these arguments, and nothing else.
+fn printed(arguments: &[&str]) -> String {
+    let run = Command::new(env!("CARGO_BIN_EXE_logrelay")).args(arguments).env_clear().output().unwrap();
+    assert!(run.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+#[test]
+fn the_readme_has_every_setting_and_its_default() {
+    let said: BTreeSet<String> = printed(&["check-config"])
+        .lines()
+        .map(|line| {
+            let [name, value, _origin] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+                panic!("name, value and origin: {line}")
+            };
+            match name {
+                "tail.host" => format!("`{name}` | the host name"),
+                _ if value == "-" => format!("`{name}` | none"),
+                _ => format!("`{name}` | `{value}`"),
+            }
+        })
+        .collect();
+    let table = README.split_once("| in the file |").unwrap().1;
+    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.rsplit_once(" | "));
+    let written: BTreeSet<String> = rows.map(|(name_and_default, _)| name_and_default.to_owned()).collect();
+    assert_eq!(written, said);
+}
+
+#[test]
+fn every_flag_in_the_readme_is_one_of_its_command() {
+    let examples =
+        README.lines().filter_map(|line| line.split_once("logrelay ")?.0.starts_with("    ").then_some(line));
+    let mut flags = 0;
+    for example in examples {
+        let mut words =
+            example.split_once("logrelay ").unwrap().1.split(" #").next().unwrap().split_whitespace();
+        let help = printed(&[words.next().unwrap(), "--help"]);
+        for flag in words.filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{example}");
+            flags += 1;
+        }
+    }
+    assert!(flags > 10, "the examples were not found");
+}
+
+#[test]
+fn every_variable_in_the_compose_file_is_one_of_its_command() {
+    let help = [["serve", "--help"], ["tail", "--help"]].map(|arguments| printed(&arguments)).concat();
+    let variables = COMPOSE.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name);
+    let variables: BTreeSet<_> = variables.filter(|name| name.starts_with("LOGRELAY_")).collect();
+    assert!(variables.len() >= 4, "{variables:?}");
+    for variable in variables {
+        assert!(help.contains(&format!("{variable}]")), "{variable}");
+    }
+}
+
+#[test]
+fn every_invariant_has_the_test_that_is_named_beside_it() {
+    let table = ARCHITECTURE.split_once("| the test that shows it |").unwrap().1;
+    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
+    let mut tests = 0;
+    for row in rows {
+        let named = row.rsplit('`').nth(1).unwrap();
+        let (module, test) = named.rsplit_once("::").unwrap();
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{}.rs", module.replace("::", "/")));
+        let source = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{named}: no {}", file.display()));
+        assert!(source.contains(&format!("fn {test}(")), "{named} is not in {}", file.display());
+        tests += 1;
+    }
+    assert!(tests > 20, "the table was not found");
+}

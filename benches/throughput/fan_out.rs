@@ -33,6 +33,7 @@ const LINES: u64 = 100_000;
 const BATCH_LINES: u64 = 2500;
 const ROUNDS: usize = 5;
 const CHUNK_BYTES: usize = 256 * 1024;
+/// As the client library has them.
 const WINDOW_BYTES: u32 = 1 << 20;
 
 /// Appends to the drained readers, and plain writes to as many sockets.
@@ -85,7 +86,8 @@ async fn subscribers(bed: &mut Bed, url: &str) -> anyhow::Result<(f64, u64)> {
 async fn open(url: &str, topic: &str) -> anyhow::Result<Streaming<Raw>> {
     let endpoint = Endpoint::from_shared(url.to_owned())?
         .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(2 * WINDOW_BYTES);
+        .initial_connection_window_size(2 * WINDOW_BYTES)
+        .max_frame_size(WINDOW_BYTES / 4);
     let mut client = tonic::client::Grpc::new(endpoint.connect().await?);
     client.ready().await?;
     let start = Some(proto::Start { position: Some(Position::Latest(true)) });

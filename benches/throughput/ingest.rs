@@ -14,7 +14,8 @@ use crate::{
 };
 
 const LINES: u64 = 1_000_000;
-const PEER_LINES: u64 = 200_000;
+/// Whole rounds of its 50 connections with 128 commands each.
+const PEER_LINES: u64 = 50 * 128 * 32;
 const FILES: u64 = 200;
 const ROUNDS: usize = 5;
 

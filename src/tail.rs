@@ -10,10 +10,12 @@
 mod candidates;
 mod control;
 mod copies;
+mod course;
 pub mod discover;
 mod fleet;
 mod identity;
 mod lane;
+mod launch;
 mod lineage;
 pub mod lines;
 mod reader;
@@ -164,11 +166,11 @@ impl Service {
             loop {
                 tokio::select! {
                     changes = watcher.changed() => {
-                        if changes.rescan || changes.everything {
-                            break;
-                        }
                         for path in &changes.paths {
                             fleet.wake(scan.links.get(path).unwrap_or(path));
+                        }
+                        if changes.rescan || changes.everything {
+                            break;
                         }
                     }
                     wants_scan = fleet.next_ended() => if wants_scan { break },

@@ -20,8 +20,9 @@ const ROUNDS_PER_ANNOUNCEMENT: u32 = 30;
 /// What was found the last time.
 #[derive(Debug, Default)]
 struct Findings {
-    /// The epoch of each topic whose records were compared; none: it was absent.
-    compared: BTreeMap<Topic, Option<Epoch>>,
+    /// The epoch of each topic whose records were all as believed. A topic that was not
+    /// there is not in it: it may come and go again unseen.
+    agreed: BTreeMap<Topic, Epoch>,
 }
 
 impl Publisher {
@@ -51,7 +52,7 @@ impl Publisher {
                 // Several connections are made at once; one comparison serves them all.
                 sleep(SETTLE).await;
                 connections.mark_unchanged();
-                findings.compared.clear();
+                findings.agreed.clear();
             }
             self.compare_all(&mut findings, connected || round.is_multiple_of(ROUNDS_PER_ANNOUNCEMENT)).await;
             round = round.wrapping_add(1);
@@ -65,8 +66,8 @@ impl Publisher {
         for standing in self.roster.all() {
             topics.entry(standing.topic().clone()).or_default().push(standing);
         }
-        findings.compared.retain(|topic, _| topics.contains_key(topic) && !joined.contains(topic));
-        let unknown = topics.keys().any(|topic| !findings.compared.contains_key(topic));
+        findings.agreed.retain(|topic, _| topics.contains_key(topic) && !joined.contains(topic));
+        let unknown = topics.keys().any(|topic| !findings.agreed.contains_key(topic));
         let names: Vec<_> = topics.keys().cloned().collect();
         if (announce || unknown)
             && !names.is_empty()
@@ -78,24 +79,31 @@ impl Publisher {
             let Some(turn) = self.gate.enter_unless_shut(Some(&topic)).await else { continue };
             let Some(resolved) = turn.end_read(self.store.resolve(&topic).await) else { continue };
             let epoch = resolved.map(|found| found.timeline.epoch());
-            if findings.compared.get(&topic) != Some(&epoch) && self.compare(&topic, &standings).await {
-                findings.compared.insert(topic, epoch);
+            let is_agreed = epoch.is_some() && findings.agreed.get(&topic) == epoch.as_ref();
+            if !is_agreed
+                && self.compare(&topic, &standings).await
+                && let Some(epoch) = epoch
+            {
+                findings.agreed.insert(topic, epoch);
             }
         }
     }
 
-    /// Compares the records of one topic; false when Redis did not answer.
+    /// Compares the records of one topic; true when all are as believed. A source that
+    /// moves meanwhile ignores what is found, so it is compared again in the next round.
     async fn compare(&self, topic: &Topic, standings: &[Arc<Standing>]) -> bool {
-        // Taken before Redis is asked: a source that moves meanwhile ignores what is found.
+        // Taken before Redis is asked, so that the source can tell.
         let tokens: Vec<_> = standings.iter().map(|standing| standing.confirmed().token).collect();
         let keys: Vec<SourceKey> = standings.iter().map(|standing| standing.key().clone()).collect();
         let Some(turn) = self.gate.enter_unless_shut(Some(topic)).await else { return false };
         let Some(stored) = turn.end_read(self.store.records_of(topic, &keys).await) else { return false };
+        let mut agree = true;
         for ((standing, token), stored) in standings.iter().zip(tokens).zip(stored) {
             if stored.as_ref().map(|record| record.token) != Some(token) {
+                agree = false;
                 standing.challenge(Challenge { token, stored });
             }
         }
-        true
+        agree
     }
 }

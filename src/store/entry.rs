@@ -128,10 +128,10 @@ mod tests {
     use super::*;
     use crate::{proto, record::BatchBuilder};
 
-    fn entry(field: &str, stored: Vec<u8>) -> RawEntry {
+    fn entry(field: &str, stored: &[u8]) -> RawEntry {
         let pair = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
         let fields =
-            vec![pair("v", b"1"), pair("e", b"0000000000100001"), pair("n", b"2"), pair(field, &stored)];
+            vec![pair("v", b"1"), pair("e", b"0000000000100001"), pair("n", b"2"), pair(field, stored)];
         RawEntry { id: "9-1000".to_owned(), fields }
     }
 
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn plain_and_packed_batches_are_the_same() {
         for (field, stored) in [("b", two_lines()), ("z", zstd::encode_all(&two_lines()[..], 1).unwrap())] {
-            let Some(Item::Entry(entry)) = Item::read(entry(field, stored)) else {
+            let Some(Item::Entry(entry)) = Item::read(entry(field, &stored)) else {
                 panic!("{field}: no entry");
             };
             assert_eq!((entry.first.get(), entry.next().get(), entry.time_ms), (8, 10, 1000));
@@ -158,7 +158,7 @@ mod tests {
         let zeros = vec![0; MAX_PAYLOAD_BYTES * 4];
         // One of them tells its size.
         for bomb in [zstd::encode_all(&zeros[..], 1), zstd::bulk::compress(&zeros, 1)] {
-            let Some(Item::Bad { last, why }) = Item::read(entry("z", bomb.unwrap())) else {
+            let Some(Item::Bad { last, why }) = Item::read(entry("z", &bomb.unwrap())) else {
                 panic!("taken");
             };
             assert_eq!(last.get(), 9);
@@ -168,14 +168,14 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_told_from_a_broken_one() {
-        let mut newer = entry("b", two_lines());
+        let mut newer = entry("b", &two_lines());
         newer.fields[0].1 = b"2".to_vec();
         assert!(matches!(Item::read(newer), Some(Item::Newer { format }) if format == "2"));
-        let mut broken = entry("b", two_lines());
+        let mut broken = entry("b", &two_lines());
         broken.fields[0].1 = b"x".to_vec();
         assert!(matches!(Item::read(broken), Some(Item::Bad { .. })));
         assert!(matches!(
-            Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", two_lines()) }),
+            Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", &two_lines()) }),
             Some(Item::Bad { .. })
         ));
         assert!(Item::read(RawEntry { id: "nonsense".to_owned(), fields: Vec::new() }).is_none());

@@ -43,13 +43,6 @@ impl Control {
         self.wake.notify_one();
     }
 
-    /// Says that the file may have grown, when its size is not what was read of it.
-    pub(super) fn wake_unless_read(&self, len: u64) {
-        if self.read().position != len {
-            self.wake();
-        }
-    }
-
     /// Says where the file is now.
     pub(super) fn meets(&self, fate: Fate) {
         self.fate.send_if_modified(|known| std::mem::replace(known, fate) != fate);

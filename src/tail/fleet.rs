@@ -10,20 +10,21 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::{
     Options, StartAt,
-    control::{Control, Fate},
+    control::Fate,
+    course::Ended,
     discover::{Found, Problem},
-    identity::Surroundings,
     lane::Lane,
-    lineage::{FileId, Followed, Known, Launch, Origin, displayed, id_of, plan},
-    reader::{Reader, off_the_runtime},
-    source::{Context, Ended, Source},
+    launch::{Live, Started},
+    lineage::{FileId, Followed, Known, displayed, id_of, plan},
+    reader::off_the_runtime,
+    source::Context,
 };
 use crate::{
-    publish::{Publisher, Standing},
+    publish::Publisher,
     record::{Details, Record, SourceKey, SourceState, Token, Topic},
 };
 
@@ -44,24 +45,6 @@ pub(super) struct Fleet {
     /// What was said already.
     said: HashSet<String>,
     is_first: bool,
-}
-
-#[derive(Debug)]
-struct Live {
-    path: PathBuf,
-    /// Where it is now.
-    place: PathBuf,
-    reader: Reader,
-    control: Arc<Control>,
-    standing: Arc<Standing>,
-}
-
-/// What came of a launch.
-enum Started {
-    Source(FileId, Box<Source>, Live),
-    /// The content is not that of the source any more.
-    Changed(PathBuf, Arc<Standing>),
-    Unreadable(PathBuf, std::io::Error),
 }
 
 /// How many sources are made ready at a time.
@@ -96,8 +79,9 @@ impl Fleet {
     }
 
     fn say_once(&mut self, problem: String) {
-        if self.said.len() < 10_000 && self.said.insert(problem.clone()) {
+        if self.said.len() < 10_000 && !self.said.contains(&problem) {
             warn!(problem, "cannot follow a file");
+            self.said.insert(problem);
         }
     }
 
@@ -115,7 +99,6 @@ impl Fleet {
         let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
         match ended {
             Ok((id, ended)) => {
-                tracing::debug!(?id, ?ended, "ended");
                 if let Some(live) = self.live.remove(&id) {
                     let ledger = self.ledgers.entry(live.standing.topic().clone()).or_default();
                     ledger.insert(live.standing.key().clone(), live.standing.confirmed());
@@ -153,12 +136,12 @@ impl Fleet {
                 continue;
             }
             if found.is_compressed() {
-                self.say_once(format!("{:?}: compressed files are not read", found.path));
+                self.say_once(format!("{}: compressed files are not read", found.path.display()));
                 continue;
             }
             match self.options.inputs[input].topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push((input, found)),
-                None => self.say_once(format!("{:?}: no topic can be made of its name", found.path)),
+                None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
             }
         }
         for (topic, newcomers) in by_topic {
@@ -171,16 +154,17 @@ impl Fleet {
     fn tell_fates(&mut self, files: &[(usize, Found)]) {
         let found: HashMap<FileId, &Found> = files.iter().map(|(_, found)| (id_of(found), found)).collect();
         for (id, live) in &mut self.live {
-            match found.get(id) {
-                Some(found) => {
-                    live.place.clone_from(&found.path);
-                    live.control.meets(if found.path == live.path { Fate::InPlace } else { Fate::Moved });
-                    live.control.wake_unless_read(found.len);
-                }
-                None => {
-                    live.control.meets(Fate::Away);
-                    live.control.wake();
-                }
+            let Some(found) = found.get(id) else {
+                live.control.meets(Fate::Away);
+                live.control.wake();
+                continue;
+            };
+            live.place.clone_from(&found.path);
+            live.control.meets(if found.path == live.path { Fate::InPlace } else { Fate::Moved });
+            // One that is written anew can have its old size again.
+            let modified = std::mem::replace(&mut live.modified, found.modified);
+            if found.len != live.control.read().position || found.modified != modified {
+                live.control.wake();
             }
         }
         self.lanes.retain(|_, lane| !lane.is_empty());
@@ -210,12 +194,10 @@ impl Fleet {
             // What has a topic that cannot be used is new again at the next look.
             let Some(records) = records else { return };
             self.ledgers.insert(topic.clone(), records.into_iter().collect());
+            deserted.extend(self.left_behind(topic));
         }
         let inputs: HashMap<FileId, usize> =
             newcomers.iter().map(|(at, found)| (id_of(found), *at)).collect();
-        if self.is_first {
-            deserted.extend(self.left_behind(topic));
-        }
         let newcomers = newcomers.into_iter().map(|(_, found)| found).collect();
         let known = self.known(topic, newcomers, deserted);
         if known.newcomers.is_empty() && known.deserted.is_empty() {
@@ -226,9 +208,8 @@ impl Fleet {
             Ok((known, plan))
         });
         let Ok((known, plan)) = planned.await else { return };
-        tracing::debug!(newcomers = ?known.newcomers.iter().map(|f| (&f.path, f.inode, f.len)).collect::<Vec<_>>(), followed = ?known.followed.iter().map(|f| (f.id.1, &f.path, f.in_place, f.confirmed.position)).collect::<Vec<_>>(), records = ?known.records.iter().map(|(k, r)| (k, r.position, r.details.identity.inode, r.details.state)).collect::<Vec<_>>(), deserted = ?known.deserted, launches = ?plan.launches.iter().map(|l| (&l.found.path, l.found.inode, format!("{:?}", l.origin).chars().take(40).collect::<String>())).collect::<Vec<_>>(), unsettled = ?plan.unsettled, lost = plan.lost.len(), "plan");
         for (path, error) in plan.unreadable {
-            self.say_once(format!("{path:?}: {error}"));
+            self.say_once(format!("{}: {error}", path.display()));
         }
         for (key, record) in plan.lost {
             let newcomers = known.newcomers.iter().map(|found| &found.path);
@@ -244,17 +225,22 @@ impl Fleet {
         let mut launches = plan.launches;
         let room = self.options.max_open_files.saturating_sub(self.live.len());
         for left_out in launches.drain(room.min(launches.len())..) {
-            let (path, most) = (left_out.found.path, self.options.max_open_files);
-            self.say_once(format!("{path:?}: max_open_files ({most}) are open already"));
+            let (path, most) = (left_out.found.path.display(), self.options.max_open_files);
+            self.say_once(format!("{path}: max_open_files ({most}) are open already"));
         }
-        let launches = launches.into_iter().map(|launch| {
-            // What was rotated away belongs to the input of the path that it had.
-            let input = of_path.get(&launch.path).or_else(|| inputs.get(&id_of(&launch.found)));
-            (input.copied().unwrap_or_else(|| self.input_of(&launch.path)), launch)
+        let launches: Vec<_> = launches
+            .into_iter()
+            .map(|launch| {
+                // What was rotated away belongs to the input of the path that it had.
+                let input = of_path.get(&launch.path).or_else(|| inputs.get(&id_of(&launch.found)));
+                (input.copied().unwrap_or_else(|| self.input_of(&launch.path)), launch)
+            })
+            .collect();
+        let starts = launches.into_iter().map(|(input, launch)| {
+            let start = self.start_of(topic, &launch.path);
+            launch.start(&self.context, topic, &self.options.host, &self.options.inputs[input].labels, start)
         });
-        let launches: Vec<_> = launches.collect();
-        let this = &*self;
-        let started = stream::iter(launches).map(|(input, launch)| this.start(topic, input, launch));
+        let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
         let mut unsettled = plan.unsettled;
         for started in started {
@@ -266,6 +252,14 @@ impl Fleet {
             }
         }
         self.unsettled.insert(topic.clone(), unsettled);
+    }
+
+    /// Where a new file of a path begins.
+    fn start_of(&self, topic: &Topic, path: &Path) -> StartAt {
+        let text = displayed(path);
+        let mut records = self.ledgers.get(topic).into_iter().flatten();
+        let was_seen = records.any(|(_, record)| record.details.path == text);
+        if self.is_first && !was_seen { self.options.start } else { StartAt::Beginning }
     }
 
     fn input_of(&self, path: &Path) -> usize {
@@ -289,9 +283,8 @@ impl Fleet {
 
     /// Paths from which lines may be left since the last run.
     fn left_behind(&self, topic: &Topic) -> Vec<PathBuf> {
-        let records = self.ledgers.get(topic).into_iter().flatten().map(|(_, record)| &record.details);
-        let active = records.filter(|details| details.state == SourceState::Active);
-        let paths = active.map(|details| PathBuf::from(&details.path));
+        let records = self.ledgers.get(topic).into_iter().flatten();
+        let paths = records.map(|(_, record)| PathBuf::from(&record.details.path));
         let matches = |path: &PathBuf| self.options.inputs.iter().any(|input| input.patterns.matches(path));
         paths.filter(matches).collect()
     }
@@ -313,54 +306,6 @@ impl Fleet {
         }
     }
 
-    /// Makes a source ready to run.
-    async fn start(&self, topic: &Topic, input: usize, launch: Launch) -> Started {
-        let Launch { found, reader, path, origin } = launch;
-        let is_resumed = matches!(origin, Origin::Known(..));
-        let standing = match origin {
-            Origin::Known(key, record) => self.context.publisher.stand(topic, key, record),
-            Origin::New | Origin::Copied => {
-                let is_read = matches!(origin, Origin::Copied);
-                let details = match self.first_details(topic, &path, found.len, &reader, is_read).await {
-                    Ok(details) => details,
-                    Err(error) => return Started::Unreadable(found.path, error),
-                };
-                let publisher = &self.context.publisher;
-                let Some(standing) = publisher.register(topic, &self.options.host, details).await else {
-                    let error = std::io::Error::other("its topic cannot be used");
-                    return Started::Unreadable(found.path, error);
-                };
-                standing
-            }
-        };
-        let in_place = found.path == path;
-        let control = Arc::new(Control::new(if in_place { Fate::InPlace } else { Fate::Moved }));
-        let source = Source::open(
-            self.context.clone(),
-            found.path.clone(),
-            reader,
-            Arc::clone(&standing),
-            Arc::clone(&control),
-            self.options.inputs[input].labels.clone(),
-        );
-        match source.await {
-            Ok(Some(source)) => {
-                let position = standing.confirmed().position;
-                info!(path = %found.path.display(), %topic, source = %standing.key(), position, is_resumed, "following");
-                let live = Live {
-                    path,
-                    place: found.path.clone(),
-                    reader: source.reader().clone(),
-                    control,
-                    standing,
-                };
-                Started::Source(id_of(&found), Box::new(source), live)
-            }
-            Ok(None) => Started::Changed(path, standing),
-            Err(error) => Started::Unreadable(found.path, error),
-        }
-    }
-
     /// Follows a source; else returns the path whose files have to be looked at again.
     fn follow(&mut self, topic: &Topic, started: Started) -> Option<PathBuf> {
         match started {
@@ -377,39 +322,12 @@ impl Fleet {
                 ledger.insert(standing.key().clone(), standing.confirmed());
                 Some(path)
             }
+            Started::Later(path) => Some(path),
             Started::Unreadable(path, error) => {
-                self.say_once(format!("{path:?}: {error}"));
+                self.say_once(format!("{}: {error}", path.display()));
                 None
             }
         }
-    }
-
-    /// The record of a new source: at its first line, or at its end where the start
-    /// policy says so and nothing was ever read under this path, or all of it was read.
-    async fn first_details(
-        &self,
-        topic: &Topic,
-        path: &Path,
-        len: u64,
-        reader: &Reader,
-        is_read: bool,
-    ) -> std::io::Result<Details> {
-        let text = displayed(path);
-        let was_seen =
-            self.ledgers.get(topic).into_iter().flatten().any(|(_, record)| record.details.path == text);
-        let from_end = self.is_first && self.options.start == StartAt::End && !was_seen;
-        let reader = reader.clone();
-        let identity = off_the_runtime(move || {
-            let start = match from_end {
-                true => last_line_end(reader.file(), len)?,
-                false if is_read => reader.file().metadata()?.len(),
-                false => 0,
-            };
-            let around = Surroundings::read(reader.file(), start)?;
-            Ok((start, around.identity(reader.device, reader.inode)))
-        });
-        let (start, identity) = identity.await?;
-        Ok(Details { next_line: 0, start, path: text, identity, state: SourceState::Active })
     }
 
     /// Lets every source append what it has read; false when that took too long.
@@ -418,20 +336,4 @@ impl Fleet {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         timeout(limit, all).await.is_ok()
     }
-}
-
-/// Where the last complete line of a file ends, looked for before `len`. Blocks.
-fn last_line_end(file: &std::fs::File, len: u64) -> std::io::Result<u64> {
-    use std::os::unix::fs::FileExt as _;
-    let mut end = len;
-    let mut block = vec![0; 64 * 1024];
-    while end > 0 {
-        let size = usize::try_from(end).unwrap_or(usize::MAX).min(block.len());
-        file.read_exact_at(&mut block[..size], end - size as u64)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &block[..size]) {
-            return Ok(end - (size - newline - 1) as u64);
-        }
-        end -= size as u64;
-    }
-    Ok(0)
 }

@@ -53,6 +53,9 @@ pub(super) struct Suspect<'a> {
     pub(super) path: &'a str,
 }
 
+/// Whether a record comes into question for a file.
+type Rule<'a> = &'a dyn Fn(&Suspect<'_>, &Record) -> bool;
+
 /// Which record each file holds, as an index into `records`.
 ///
 /// First come files whose device, inode and content agree with a record: what they
@@ -73,7 +76,7 @@ pub(super) fn assign(
     let same_path = |file: &Suspect<'_>, record: &Record| record.details.path == file.path;
     let has_content = |_: &Suspect<'_>, record: &Record| record.position > 0;
     let unread = |file: &Suspect<'_>, record: &Record| record.position == 0 && same_path(file, record);
-    let rules: [&dyn Fn(&Suspect<'_>, &Record) -> bool; 3] = [&same_inode, &has_content, &unread];
+    let rules: [Rule<'_>; 3] = [&same_inode, &has_content, &unread];
 
     for rule in rules {
         for (at, file) in files.iter().enumerate() {

@@ -87,8 +87,8 @@ impl Turn {
         self.set(if drained { State::Drained } else { State::Open });
     }
 
-    /// Keeps the place for what will be found to have been replaced.
-    pub(super) fn is_replaced(self) {
+    /// Keeps the place for what the file was, and for what it is now.
+    pub(super) fn keep(self) {
         self.set(State::Replaced);
     }
 

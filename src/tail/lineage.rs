@@ -1,8 +1,8 @@
 //! What files that nobody follows yet are, and in which order they have to be read.
 //!
-//! A path has a past when a source is known under it whose file is not there any
-//! more: rotated while nobody looked. Then the files beside it are searched for that
-//! source, and all that are newer are read, oldest first, before the one at the path.
+//! A path under which a source is known has a past: its file may have been rotated
+//! while nobody looked. So the files beside it are searched for that source, and all
+//! that are newer are read, oldest first, before the one at the path.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -15,6 +15,7 @@ use super::{
     control::Read,
     copies::{Original, begins_like, is_weighty, original_of},
     discover::{Found, bases, siblings},
+    launch::{Launch, Origin},
     reader::Reader,
 };
 use crate::record::{Record, SourceKey, SourceState};
@@ -46,29 +47,6 @@ pub(super) struct Known {
     pub(super) deserted: BTreeSet<PathBuf>,
 }
 
-/// A file to be followed.
-#[derive(Debug)]
-pub(super) struct Launch {
-    pub(super) found: Found,
-    /// Opened when it was identified: what is read is what was looked at, whatever its
-    /// name is by now.
-    pub(super) reader: Reader,
-    /// The path whose past it is part of: its own, or the one that it was rotated from.
-    pub(super) path: PathBuf,
-    pub(super) origin: Origin,
-}
-
-/// Which source a file is.
-#[derive(Debug, Clone)]
-pub(super) enum Origin {
-    /// One that is known.
-    Known(SourceKey, Record),
-    /// A new one.
-    New,
-    /// A new one, all of whose lines were read from the file that it is a copy of.
-    Copied,
-}
-
 /// What follows from what is known.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -86,15 +64,16 @@ pub(super) struct Plan {
 /// Makes the plan. Blocks: it lists folders and reads the edges of files. What is
 /// renamed or truncated meanwhile is left for the next look.
 pub(super) fn plan(known: &Known) -> Plan {
-    let paths: BTreeSet<PathBuf> = known
+    let records = known.records.iter().map(|(_, record)| record.details.path.clone());
+    let known_paths: HashSet<String> =
+        records.chain(known.followed.iter().map(|source| displayed(&source.path))).collect();
+    let mut paths: BTreeSet<PathBuf> = known
         .newcomers
         .iter()
-        .flat_map(|found| {
-            let bases = bases(&found.path).into_iter().filter(|path| is_known(known, path));
-            bases.chain(Some(found.path.clone()).filter(|path| has_past(known, path)))
-        })
-        .chain(known.deserted.iter().cloned())
+        .flat_map(|found| bases(&found.path).into_iter().chain([found.path.clone()]))
+        .filter(|path| known_paths.contains(&displayed(path)))
         .collect();
+    paths.extend(known.deserted.iter().cloned());
     let pasts: BTreeMap<PathBuf, Vec<Found>> =
         paths.into_iter().map(|path| (path.clone(), beside(&path))).collect();
 
@@ -123,18 +102,6 @@ pub(super) fn plan(known: &Known) -> Plan {
     plan
 }
 
-fn is_known(known: &Known, path: &Path) -> bool {
-    let text = displayed(path);
-    known.records.iter().any(|(_, record)| record.details.path == text)
-        || known.followed.iter().any(|source| source.path == path)
-}
-
-fn has_past(known: &Known, path: &Path) -> bool {
-    let text = displayed(path);
-    known.records.iter().any(|(_, record)| is_active(record) && record.details.path == text)
-        || known.followed.iter().any(|source| source.path == path && !source.in_place)
-}
-
 fn beside(path: &Path) -> Vec<Found> {
     let mut found = siblings(path).unwrap_or_default();
     found.retain(|sibling| !sibling.is_compressed());
@@ -158,16 +125,22 @@ fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Foun
         },
         None => is_followed(id_of(found)),
     };
+    // Whose device and inode were those of a known source is that file, emptied, or a later one.
+    let is_later = |found: &Found| {
+        let mut records = known.records.iter().map(|(_, record)| &record.details);
+        candidates.get(found).is_some_and(|candidate| candidate.record.is_none())
+            && records.any(|it| it.path == text && (it.identity.device, it.identity.inode) == id_of(found))
+    };
     // Newest first: what comes before the first known one was never seen. Where something
     // was read from the file at the path, there can be none.
     let was_read =
         at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
-    let newest = beside.iter().position(of_this_path);
+    let newest = beside.iter().position(|found| of_this_path(found) || is_later(found));
     let unseen = newest.filter(|_| !was_read).unwrap_or(0);
     let mut plan = Plan::default();
     for (age, found) in beside.iter().enumerate().rev() {
         let Some(candidate) = candidates.get(found) else { continue };
-        if of_this_path(found) || (age < unseen && candidate.record.is_none()) {
+        if of_this_path(found) || is_later(found) || (age < unseen && candidate.record.is_none()) {
             plan.launches.extend(launch(known, candidates, candidate, path));
         }
     }
@@ -234,6 +207,10 @@ pub(super) fn id_of(found: &Found) -> FileId {
     (found.device, found.inode)
 }
 
+fn hex(digit: u8) -> char {
+    char::from_digit(u32::from(digit), 16).unwrap_or('?')
+}
+
 /// A path as records and messages write it: bytes that are not UTF-8 as `\xNN`.
 pub(super) fn displayed(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt as _;
@@ -241,7 +218,7 @@ pub(super) fn displayed(path: &Path) -> String {
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
         text.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            text.extend(['\\', 'x', hex(byte >> 4), hex(byte & 15)]);
         }
     }
     text

@@ -61,9 +61,9 @@ impl Reader {
     /// What stands around the position of a record; none when the content of the file
     /// does not agree with it.
     pub(super) async fn surroundings(self, record: Record) -> io::Result<Option<Surroundings>> {
-        off_the_runtime(move || match agrees(&self.file, &record) {
-            true => Surroundings::read(&self.file, record.position).map(Some),
-            false => Ok(None),
+        off_the_runtime(move || {
+            let agrees = agrees(&self.file, &record);
+            agrees.then(|| Surroundings::read(&self.file, record.position)).transpose()
         })
         .await
     }

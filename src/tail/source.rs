@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::FutureExt as _;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::{
     control::{Control, Fate},
+    course::{Course, Ended, Goal, Reading, Sending, when_ready},
     identity::Surroundings,
     lane::Turn,
     lines::Lines,
@@ -37,17 +38,6 @@ pub(super) struct Context {
     pub(super) stop: CancellationToken,
 }
 
-/// Why a source ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// It was told to stop, and has appended all that it had read.
-    Stopped,
-    /// The file is gone from its place and was read to its end; Redis knows.
-    Drained,
-    /// The file has other content than what was read from it.
-    Replaced,
-}
-
 /// A file that is being followed.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -63,52 +53,6 @@ pub(super) struct Source {
     next_block_bytes: usize,
     /// When the file grew, or an append was confirmed, the last time.
     active_at: Instant,
-}
-
-type Sending = BoxFuture<'static, Outcome>;
-type Reading = BoxFuture<'static, (Option<OwnedSemaphorePermit>, io::Result<Block>)>;
-
-/// What is under way, and where it is to lead.
-struct Course {
-    /// At most one append is in flight: each one names the record before it.
-    sending: Option<Sending>,
-    reading: Option<Reading>,
-    /// The file had no more bytes when it was read last.
-    at_end: bool,
-    fate: Fate,
-    /// When the file came to where it is.
-    moved_at: Instant,
-    /// The file has not grown since it was to be closed.
-    is_last_look: bool,
-    goal: Goal,
-}
-
-/// What has to happen when nothing more is in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    /// Go on.
-    Follow,
-    /// End, for this reason.
-    End(Ended),
-    /// Tell Redis that no more will come, then end.
-    MarkGone,
-}
-
-impl Course {
-    fn new(fate: Fate) -> Self {
-        let moved_at = Instant::now();
-        let goal = Goal::Follow;
-        Self { sending: None, reading: None, at_end: false, fate, moved_at, is_last_look: false, goal }
-    }
-
-    /// Everything that is in the file is confirmed.
-    fn is_quiet(&self) -> bool {
-        self.sending.is_none() && self.at_end
-    }
-
-    fn lingers(&self) -> bool {
-        self.is_quiet() && self.goal == Goal::Follow && self.fate == Fate::Away
-    }
 }
 
 impl Source {
@@ -150,10 +94,6 @@ impl Source {
         Ok(source.go_to(record).await?.then_some(source))
     }
 
-    pub(super) fn reader(&self) -> &Reader {
-        &self.reader
-    }
-
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
     /// its turn comes.
     pub(super) async fn run(mut self, turn: Turn) -> Ended {
@@ -163,7 +103,7 @@ impl Source {
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {
-            turn.is_replaced();
+            turn.keep();
         }
         ended
     }
@@ -332,7 +272,9 @@ impl Source {
                 }
                 self.lines.extend(&bytes);
                 self.trail.push(bytes, self.lines.position());
-                room.into_iter().for_each(|room| self.group.pay(room));
+                if let Some(room) = room {
+                    self.group.pay(room);
+                }
                 self.active_at = Instant::now();
                 course.is_last_look = false;
                 self.control.has_read(self.trail.read());
@@ -411,13 +353,5 @@ impl Source {
         self.next_block_bytes = FIRST_BLOCK_BYTES;
         self.control.has_read(self.trail.read());
         Ok(true)
-    }
-}
-
-/// Waits for what is under way; for ever where nothing is.
-async fn when_ready<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
-    match under_way {
-        Some(future) => future.await,
-        None => std::future::pending().await,
     }
 }

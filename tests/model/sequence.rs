@@ -115,6 +115,7 @@ impl Sequence {
             Action::DeleteOldest { log } => {
                 if let Some(&oldest) = self.logs[log].rotated.back()
                     && self.is_drained(log, oldest).await?
+                    && self.is_anchored_without(log, Some(oldest))
                 {
                     self.logs[log].delete_oldest();
                 }
@@ -190,11 +191,13 @@ impl Sequence {
     /// rotated file that was never seen cannot be told from those of long ago.
     async fn has_anchor(&mut self, log: usize) -> Result<bool, String> {
         self.arrivals.look().await?;
-        let anchored = |this: &Self| {
-            let mut there = this.logs[log].rotated.iter().copied().chain(this.incarnation(log));
-            there.any(|incarnation| this.bytes_arrived(log, incarnation) > 0)
-        };
-        Ok(anchored(self) || self.is_known(log, 1).await?)
+        Ok(self.is_anchored_without(log, None) || self.is_known(log, 1).await?)
+    }
+
+    fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {
+        let there = self.logs[log].rotated.iter().copied().chain(self.incarnation(log));
+        let mut others = there.filter(|incarnation| Some(*incarnation) != without);
+        others.any(|incarnation| self.bytes_arrived(log, incarnation) > 0)
     }
 
     /// Whether so many bytes of a log's file have arrived, and the tailer knows that they

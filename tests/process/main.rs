@@ -4,6 +4,7 @@
 mod bad_input;
 mod dev;
 mod docs;
+mod foreign;
 mod full_disk;
 mod killed_relay;
 mod killed_subscriber;

@@ -45,8 +45,6 @@ struct Shared {
     requests: AtomicU64,
     faults: AtomicU64,
     connections: AtomicU64,
-    /// While true, no connection is taken and nothing goes through.
-    away: watch::Sender<bool>,
     /// Connections up to this one are open, and nothing goes through them any more.
     muted: watch::Sender<u64>,
 }
@@ -69,7 +67,6 @@ impl Proxy {
             requests: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             connections: AtomicU64::new(0),
-            away: watch::Sender::new(false),
             muted: watch::Sender::new(0),
         });
         let mut tasks = JoinSet::new();
@@ -89,15 +86,6 @@ impl Proxy {
     /// Lets all through from now on.
     pub(crate) fn pass(&self) {
         self.judge(|_| Fate::Pass);
-    }
-
-    /// Ends all connections, and each new one at once.
-    pub(crate) fn go_away(&self) {
-        self.shared.away.send_replace(true);
-    }
-
-    pub(crate) fn come_back(&self) {
-        self.shared.away.send_replace(false);
     }
 
     /// Leads new connections to a Redis on another port.
@@ -145,6 +133,15 @@ pub(crate) fn some_appends(seed: u64, probability: f64, fates: &'static [Fate]) 
     }
 }
 
+/// A judge that gives each `nth` append this fate, and lets all else pass.
+pub(crate) fn each_nth_append(nth: u64, fate: Fate) -> impl FnMut(&[u8]) -> Fate {
+    let mut appends = 0;
+    move |request| {
+        appends += u64::from(is_append(request));
+        if is_append(request) && appends % nth == 0 { fate } else { Fate::Pass }
+    }
+}
+
 /// Whether a request runs the append script: alone among the scripts it has arguments
 /// of which one is the name of the payload's field.
 pub(crate) fn is_append(request: &[u8]) -> bool {
@@ -160,17 +157,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let (mut away, mut muted) = (shared.away.subscribe(), shared.muted.subscribe());
+            let mut muted = shared.muted.subscribe();
             // Not dropped where it is muted: both sides believe in it.
             let mut served = std::pin::pin!(serve(client, &shared));
             tokio::select! {
                 biased;
                 _ = muted.wait_for(|last| number <= *last) => {}
-                _ = away.wait_for(|away| *away) => return,
                 // An error is the end of one side; dropping both tells the other.
                 _ = &mut served => return,
             }
-            away.wait_for(|away| *away).await.ok();
+            std::future::pending::<()>().await;
         });
     }
 }

@@ -21,6 +21,10 @@ use tokio::time::{Instant, sleep};
 /// Longest that a condition may take to come true, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Everything is written before it is answered, and survives a kill. With `everysec`,
+/// Redis puts off writes for up to two seconds while an fsync is under way.
+const AT_ONCE: [&str; 2] = ["--appendfsync", "no"];
+
 /// A private Redis with its data in a temporary folder, gone at the end of the test.
 pub(crate) struct TestRedis {
     folder: TempDir,
@@ -37,7 +41,7 @@ impl TestRedis {
 
     /// The same with more arguments, such as `["--timeout", "2"]`.
     pub(crate) async fn with_args(args: &[&str]) -> Self {
-        let args = args.iter().map(ToString::to_string).collect();
+        let args = [&AT_ONCE, args].concat().iter().map(ToString::to_string).collect();
         let mut redis = Self { folder: TempDir::new().unwrap(), args, port: None, server: None };
         redis.start_again().await;
         redis

@@ -1,3 +1,5 @@
+//! What a wrong request is told, field by field.
+
 use tonic::Code;
 use tonic_types::StatusExt as _;
 

@@ -1,0 +1,74 @@
+//! What the task of one file is doing, and where that is to lead.
+
+use std::io;
+
+use futures_util::future::BoxFuture;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use super::{control::Fate, reader::Block};
+use crate::publish::Outcome;
+
+/// Why a source ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was told to stop, and has appended all that it had read.
+    Stopped,
+    /// The file is gone from its place and was read to its end; Redis knows.
+    Drained,
+    /// The file has other content than what was read from it.
+    Replaced,
+}
+
+pub(super) type Sending = BoxFuture<'static, Outcome>;
+pub(super) type Reading = BoxFuture<'static, (Option<OwnedSemaphorePermit>, io::Result<Block>)>;
+
+/// What is under way, and where it is to lead.
+pub(super) struct Course {
+    /// At most one append is in flight: each one names the record before it.
+    pub(super) sending: Option<Sending>,
+    pub(super) reading: Option<Reading>,
+    /// The file had no more bytes when it was read last.
+    pub(super) at_end: bool,
+    pub(super) fate: Fate,
+    /// When the file came to where it is.
+    pub(super) moved_at: Instant,
+    /// The file has not grown since it was to be closed.
+    pub(super) is_last_look: bool,
+    pub(super) goal: Goal,
+}
+
+/// What has to happen when nothing more is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Go on.
+    Follow,
+    /// End, for this reason.
+    End(Ended),
+    /// Tell Redis that no more will come, then end.
+    MarkGone,
+}
+
+impl Course {
+    pub(super) fn new(fate: Fate) -> Self {
+        let moved_at = Instant::now();
+        let goal = Goal::Follow;
+        Self { sending: None, reading: None, at_end: false, fate, moved_at, is_last_look: false, goal }
+    }
+
+    /// Everything that is in the file is confirmed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.sending.is_none() && self.at_end
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.is_quiet() && self.goal == Goal::Follow && self.fate == Fate::Away
+    }
+}
+
+/// Waits for what is under way; for ever where nothing is.
+pub(super) async fn when_ready<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

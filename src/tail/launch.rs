@@ -1,0 +1,161 @@
+//! Begins to follow a file: registers it where it is new, and takes it up where Redis
+//! has it.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tracing::info;
+
+use super::{
+    StartAt,
+    control::{Control, Fate},
+    discover::Found,
+    identity::Surroundings,
+    lineage::{FileId, displayed, id_of},
+    reader::{Reader, off_the_runtime},
+    source::{Context, Source},
+};
+use crate::{
+    publish::Standing,
+    record::{Details, Host, Record, SourceKey, SourceState, Topic},
+};
+
+/// A file to be followed.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) found: Found,
+    /// Opened when it was identified: what is read is what was looked at, whatever its
+    /// name is by now.
+    pub(super) reader: Reader,
+    /// The path whose past it is part of: its own, or the one that it was rotated from.
+    pub(super) path: PathBuf,
+    pub(super) origin: Origin,
+}
+
+/// Which source a file is.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// One that is known.
+    Known(SourceKey, Record),
+    /// A new one.
+    New,
+    /// A new one, all of whose lines were read from the file that it is a copy of.
+    Copied,
+}
+
+/// A file that is followed.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// The path whose past it is part of.
+    pub(super) path: PathBuf,
+    /// Where it is now.
+    pub(super) place: PathBuf,
+    pub(super) modified: SystemTime,
+    pub(super) reader: Reader,
+    pub(super) control: Arc<Control>,
+    pub(super) standing: Arc<Standing>,
+}
+
+/// What came of a launch.
+pub(super) enum Started {
+    Source(FileId, Box<Source>, Live),
+    /// The content is not that of the source any more; the path of which it was.
+    Changed(PathBuf, Arc<Standing>),
+    /// The topic cannot be used now.
+    Later(PathBuf),
+    Unreadable(PathBuf, io::Error),
+}
+
+impl Launch {
+    /// Makes the source ready to run. A new one begins as `start` says.
+    pub(super) async fn start(
+        self,
+        context: &Context,
+        topic: &Topic,
+        host: &Host,
+        labels: &BTreeMap<String, String>,
+        start: StartAt,
+    ) -> Started {
+        let Self { found, reader, path, origin } = self;
+        let is_resumed = matches!(origin, Origin::Known(..));
+        let first = match origin {
+            Origin::Known(key, record) => Ok(context.publisher.stand(topic, key, record)),
+            Origin::New => Err(first_details(&reader, &path, found.len, start).await),
+            Origin::Copied => Err(details_of_copy(&reader, &path).await),
+        };
+        let standing = match first {
+            Ok(standing) => standing,
+            Err(Ok(details)) => match context.publisher.register(topic, host, details).await {
+                Some(standing) => standing,
+                None => return Started::Later(path),
+            },
+            Err(Err(error)) => return Started::Unreadable(found.path, error),
+        };
+        let in_place = found.path == path;
+        let control = Arc::new(Control::new(if in_place { Fate::InPlace } else { Fate::Moved }));
+        let source = Source::open(
+            context.clone(),
+            found.path.clone(),
+            reader.clone(),
+            Arc::clone(&standing),
+            Arc::clone(&control),
+            labels.clone(),
+        );
+        match source.await {
+            Ok(Some(source)) => {
+                let position = standing.confirmed().position;
+                info!(path = %found.path.display(), %topic, source = %standing.key(), position, is_resumed, "following");
+                let (id, modified, place) = (id_of(&found), found.modified, found.path);
+                let live = Live { path, place, modified, reader, control, standing };
+                Started::Source(id, Box::new(source), live)
+            }
+            Ok(None) => Started::Changed(path, standing),
+            Err(error) => Started::Unreadable(found.path, error),
+        }
+    }
+}
+
+/// The record of a file that was never seen, which had `len` bytes when it was found.
+async fn first_details(reader: &Reader, path: &Path, len: u64, start: StartAt) -> io::Result<Details> {
+    let looked_at = reader.clone();
+    let start = off_the_runtime(move || match start {
+        StartAt::Beginning => Ok(0),
+        StartAt::End => last_line_end(looked_at.file(), len),
+    });
+    details_at(reader, path, start.await?).await
+}
+
+/// The record of a complete copy, all of which was read from the original.
+async fn details_of_copy(reader: &Reader, path: &Path) -> io::Result<Details> {
+    let len = reader.file().metadata()?.len();
+    details_at(reader, path, len).await
+}
+
+async fn details_at(reader: &Reader, path: &Path, start: u64) -> io::Result<Details> {
+    let looked_at = reader.clone();
+    let around = off_the_runtime(move || Surroundings::read(looked_at.file(), start)).await?;
+    let identity = around.identity(reader.device, reader.inode);
+    Ok(Details { next_line: 0, start, path: displayed(path), identity, state: SourceState::Active })
+}
+
+/// Where the last complete line of a file ends, looked for before `len`. Blocks.
+fn last_line_end(file: &File, len: u64) -> io::Result<u64> {
+    let mut end = len;
+    let mut block = vec![0; 64 * 1024];
+    while end > 0 {
+        let size = usize::try_from(end).unwrap_or(usize::MAX).min(block.len());
+        file.read_exact_at(&mut block[..size], end - size as u64)?;
+        if let Some(newline) = memchr::memrchr(b'\n', &block[..size]) {
+            return Ok(end - (size - newline - 1) as u64);
+        }
+        end -= size as u64;
+    }
+    Ok(0)
+}

@@ -39,7 +39,8 @@ check:
 
 bench:
 	@.ci/need cc redis-server
-	cargo bench
+	cargo bench --bench leaves
+	cargo bench --bench throughput -- --readme README.md
 
 python: $(VENV)/ready
 

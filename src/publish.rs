@@ -37,6 +37,9 @@ pub struct Options {
     pub max_batch_bytes: usize,
     /// Greatest number of lines in a batch.
     pub max_batch_lines: u32,
+    /// Batches of at least so many bytes are packed by zstd, for less work and memory of
+    /// Redis; `usize::MAX` packs none. A few lines are not worth it.
+    pub compress_min_bytes: usize,
     /// Bytes that all sources together may have read and not yet appended.
     pub budget_bytes: u32,
     /// How often the records are compared with Redis, in milliseconds.
@@ -50,6 +53,7 @@ impl Default for Options {
         Self {
             max_batch_bytes: 256 * 1024,
             max_batch_lines: 4096,
+            compress_min_bytes: 4 * 1024,
             budget_bytes: 64 * 1024 * 1024,
             audit_interval_ms: 2000,
             retry_cap_ms: 5000,

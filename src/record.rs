@@ -9,6 +9,7 @@ mod epoch;
 mod identity;
 mod kept;
 mod offset;
+mod packing;
 mod source;
 mod timeline;
 mod topic;

@@ -14,6 +14,8 @@ use crate::proto::{SubscribeRequest, SubscribeResponse, log_relay_client::LogRel
 /// 64 KiB would hold a fast relay back to one batch a round trip.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
+/// A batch comes in a few frames; the protocol's 16 KiB would make it twenty.
+const FRAME_BYTES: u32 = 256 << 10;
 
 /// The times of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,7 @@ pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<LogRel
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
         .connect()
         .await?;
     Ok(LogRelayClient::new(channel))

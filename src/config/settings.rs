@@ -147,6 +147,9 @@ settings! {
         /// Greatest number of lines in a batch
         #[arg(help_heading = "Tailer")]
         append_batch_lines: u32 = "LINES" in 1..=65_536 => publish.max_batch_lines,
+        /// Batches of at least so many bytes are packed (zstd); a large number packs none
+        #[arg(help_heading = "Tailer")]
+        compress_min_bytes: usize = "BYTES" in 1..=1_024 * MIB => publish.compress_min_bytes,
         /// What may be read and not yet confirmed by Redis, all files together, in bytes
         #[arg(help_heading = "Tailer")]
         buffer_bytes: u32 = "BYTES" in 65_536..=2_147_483_648 => publish.budget_bytes,

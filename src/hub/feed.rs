@@ -330,7 +330,7 @@ async fn read_page(hub: &Inner, followed: &mut Followed) -> Result<(), store::Er
         }
         items => items?,
     };
-    followed.count.learn(bytes_of(&items), hub.options.page_bytes);
+    followed.count.learn(items.len(), bytes_of(&items), hub.options.page_bytes);
     if items.is_empty() {
         followed.prompt_bound = (followed.prompt_bound * 2).min(MAX_PROMPT_READS);
     } else {

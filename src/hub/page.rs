@@ -11,8 +11,8 @@ const FIRST_COUNT: usize = 4;
 /// The greatest: what comes is held at once, and looked up by one command.
 const MAX_COUNT: usize = 64;
 
-/// The number of entries of the next page: doubled while pages stay small, cut in
-/// proportion when one was too large.
+/// The number of entries of the next page: as many as would have fitted into the last
+/// one, and at most twice as many as were in it.
 #[derive(Debug)]
 pub(super) struct PageCount(usize);
 
@@ -25,15 +25,14 @@ impl PageCount {
         self.0
     }
 
-    /// Learns from a page: what it held in `bytes`, and what it should at most.
-    pub(super) fn learn(&mut self, bytes: usize, page_bytes: usize) {
-        self.0 = if bytes > page_bytes {
-            (self.0.saturating_mul(page_bytes) / bytes).max(1)
-        } else if bytes.saturating_mul(2) <= page_bytes {
-            (self.0 * 2).min(MAX_COUNT)
-        } else {
-            self.0
-        };
+    /// Learns from a page of `items` that held `bytes`, and should hold `page_bytes` at most.
+    /// A page that was short for want of lines says little of the next one.
+    pub(super) fn learn(&mut self, items: usize, bytes: usize, page_bytes: usize) {
+        if items > 0 {
+            let fitting = items.saturating_mul(page_bytes) / bytes.max(1);
+            let tried = (2 * items).clamp(FIRST_COUNT, MAX_COUNT);
+            self.0 = fitting.clamp(1, tried);
+        }
     }
 }
 
@@ -82,13 +81,24 @@ mod tests {
     #[test]
     fn pages_grow_to_the_greatest_count_and_shrink_in_proportion() {
         let mut count = PageCount::new();
-        (0..10).for_each(|_| count.learn(1000, 1 << 20));
+        (0..10).for_each(|_| count.learn(count.get(), 1000, 1 << 20));
         assert_eq!(count.get(), MAX_COUNT);
-        count.learn(4 << 20, 1 << 20);
+        count.learn(64, 4 << 20, 1 << 20);
         assert_eq!(count.get(), 16);
-        count.learn(700 << 10, 1 << 20);
-        assert_eq!(count.get(), 16);
-        (0..10).for_each(|_| count.learn(100 << 20, 1 << 20));
+        count.learn(16, 700 << 10, 1 << 20);
+        assert_eq!(count.get(), 23);
+        (0..10).for_each(|_| count.learn(count.get(), 100 << 20, 1 << 20));
         assert_eq!(count.get(), 1);
+    }
+
+    #[test]
+    fn short_pages_at_the_tail_do_not_make_the_next_one_too_large() {
+        let mut count = PageCount::new();
+        (0..10).for_each(|_| count.learn(1, 250 << 10, 1 << 20));
+        assert_eq!(count.get(), 4);
+        (0..10).for_each(|_| count.learn(1, 100, 1 << 20));
+        assert_eq!(count.get(), FIRST_COUNT);
+        count.learn(0, 0, 1 << 20);
+        assert_eq!(count.get(), FIRST_COUNT);
     }
 }

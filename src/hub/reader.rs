@@ -128,7 +128,8 @@ impl Reader {
                 self.fetch = None;
                 self.is_dry = false;
                 if let Some(mut page) = fetched {
-                    self.count.learn(bytes_of(page.items.make_contiguous()), self.hub.options.page_bytes);
+                    let bytes = bytes_of(page.items.make_contiguous());
+                    self.count.learn(page.items.len(), bytes, self.hub.options.page_bytes);
                     self.page = Some(page);
                 }
             }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 
+use super::packing::pack;
 use crate::proto;
 
 /// Key of field 15 (`lines`), length-delimited, as one byte.
@@ -36,6 +37,8 @@ pub struct BatchBuilder {
     start_position: u64,
     first_line: u64,
     lines: u32,
+    /// The size of the batch before: the next one will be as large.
+    expected_bytes: usize,
 }
 
 /// A finished batch: the stored bytes, and what the append has to know of it.
@@ -43,12 +46,23 @@ pub struct BatchBuilder {
 pub struct SealedBatch {
     /// Fields 8 and up of `logrelay.v1.Batch`.
     pub stored: Bytes,
+    /// The same, packed by zstd; none: it is kept as it is.
+    pub packed: Option<Bytes>,
     /// How many lines; at least one.
     pub lines: u32,
     /// The number of the line after the last one.
     pub next_line: u64,
     /// Where the source stands after it.
     pub end_position: u64,
+}
+
+impl SealedBatch {
+    /// Packs it, where it has at least `min_bytes` and becomes smaller by it.
+    pub fn pack(&mut self, min_bytes: usize) {
+        if self.stored.len() >= min_bytes {
+            self.packed = pack(&self.stored);
+        }
+    }
 }
 
 impl BatchBuilder {
@@ -64,7 +78,7 @@ impl BatchBuilder {
         let headroom = 1 + varint_len(source.len() as u64) + source.len() + 3 * 11 + 2;
         let mut buffer = BytesMut::new();
         buffer.put_bytes(0, headroom);
-        Self { source, headroom, buffer, start_position, first_line, lines: 0 }
+        Self { source, headroom, buffer, start_position, first_line, lines: 0, expected_bytes: 0 }
     }
 
     /// Adds a line: its content without the line ending, and how many bytes were
@@ -78,7 +92,9 @@ impl BatchBuilder {
             0 => 0,
             number => 1 + varint_len(number),
         };
-        self.buffer.reserve(content_len + truncated_len + 11);
+        // All at once, but not before there is a line: idle sources hold nothing.
+        let expected = if self.is_empty() { self.expected_bytes } else { 0 };
+        self.buffer.reserve(expected.max(content_len + truncated_len + 11));
         self.buffer.put_u8(LINES_KEY);
         put_varint(&mut self.buffer, (content_len + truncated_len) as u64);
         if content_len > 0 {
@@ -115,14 +131,15 @@ impl BatchBuilder {
             return None;
         }
         let next_line = self.first_line + u64::from(self.lines);
-        let fresh = Self::with_encoded_source(self.source.clone(), end_position, next_line);
+        let mut fresh = Self::with_encoded_source(self.source.clone(), end_position, next_line);
+        fresh.expected_bytes = self.buffer.len();
         let full = std::mem::replace(self, fresh);
         let head = full.head(end_position);
         let Self { mut buffer, headroom, lines, .. } = full;
         let begin = headroom - head.len();
         buffer[begin..headroom].copy_from_slice(&head);
         let stored = buffer.freeze().slice(begin..);
-        Some(SealedBatch { stored, lines, next_line, end_position })
+        Some(SealedBatch { stored, packed: None, lines, next_line, end_position })
     }
 
     fn head(&self, end_position: u64) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 
 use super::{Error, Pooled, Store};
 use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Topic};
@@ -62,9 +62,15 @@ impl Store {
         let key = self.keys.state(topic);
         let believed = append.believed.map(Record::believed).unwrap_or_default();
         let record = append.record.to_text();
-        let (lines, stored) = append.batch.map_or((0, &[][..]), |batch| (batch.lines, &batch.stored[..]));
-        let answer =
-            self.run_append(topic, append.source.as_str(), &believed, &record, lines, stored).await?;
+        let mut script = self.append_script(topic, append.source.as_str(), &believed, &record);
+        match append.batch {
+            None => script.arg(0).arg("").arg(""),
+            Some(SealedBatch { lines, packed: Some(packed), .. }) => {
+                script.arg(lines).arg("z").arg(&packed[..])
+            }
+            Some(SealedBatch { lines, stored, .. }) => script.arg(lines).arg("b").arg(&stored[..]),
+        };
+        let answer = self.run_append(topic, &script).await?;
         let epoch = self.read_word(&key, "epoch", answer.epoch)?;
         if answer.is_conflict {
             let stored = answer.word.map(|text| Record::parse(&text)).transpose();
@@ -81,24 +87,27 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn new_source(&self, topic: &Topic, host: &Host) -> Result<SourceKey, Error> {
-        let answer = self.run_append(topic, &format!("{host}/"), "", "", 0, &[]).await?;
+        let mut script = self.append_script(topic, &format!("{host}/"), "", "");
+        let answer = self.run_append(topic, script.arg(0).arg("").arg("")).await?;
         self.read_word(&self.keys.state(topic), "source", answer.source)
     }
 
-    async fn run_append(
+    /// The script with its first arguments: number of lines, field and payload follow.
+    fn append_script(
         &self,
         topic: &Topic,
         source: &str,
         believed: &str,
         record: &str,
-        lines: u32,
-        stored: &[u8],
-    ) -> Result<Answer, Error> {
+    ) -> ScriptInvocation<'static> {
         let mut script = APPEND.key(self.keys.lines(topic));
         script.key(self.keys.state(topic)).arg(source).arg(believed).arg(record);
-        script.arg(lines).arg("b").arg(stored);
+        script
+    }
+
+    async fn run_append(&self, topic: &Topic, script: &ScriptInvocation<'_>) -> Result<Answer, Error> {
         let mut connection = self.pool.get().await?;
-        let reply: Vec<Option<String>> = connection.invoke(&script).await?;
+        let reply: Vec<Option<String>> = connection.invoke(script).await?;
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());

@@ -1,7 +1,5 @@
 //! One stream entry: a stored batch with its place in the topic.
 
-use std::io::Read as _;
-
 use bytes::Bytes;
 
 use super::reply::RawEntry;
@@ -113,18 +111,15 @@ fn number_or_text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()
 }
 
-/// Unpacks a zstd batch, at most [`MAX_PAYLOAD_BYTES`] of it: its size is not known
-/// from outside, and a few bytes can unpack to gigabytes.
+/// Unpacks a zstd batch into at most [`MAX_PAYLOAD_BYTES`]: a few bytes can unpack to
+/// gigabytes. A batch that was packed as a whole, as ours are, tells its size.
 fn unpack(packed: &[u8]) -> Result<Bytes, String> {
-    let decoder = zstd::stream::read::Decoder::new(packed).map_err(|e| format!("zstd: {e}"))?;
-    let mut unpacked = Vec::new();
-    decoder
-        .take(MAX_PAYLOAD_BYTES as u64 + 1)
-        .read_to_end(&mut unpacked)
-        .map_err(|e| format!("zstd: {e}"))?;
-    if unpacked.len() > MAX_PAYLOAD_BYTES {
-        return Err(format!("it unpacks to more than {MAX_PAYLOAD_BYTES} bytes"));
-    }
+    let told = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+    let told = told.and_then(|bytes| usize::try_from(bytes).ok());
+    let most = told.unwrap_or(usize::MAX).min(MAX_PAYLOAD_BYTES);
+    let unpacked = zstd::bulk::decompress(packed, most);
+    let mut unpacked = unpacked.map_err(|e| format!("zstd, of at most {most} bytes: {e}"))?;
+    unpacked.shrink_to_fit();
     Ok(unpacked.into())
 }
 
@@ -133,10 +128,10 @@ mod tests {
     use super::*;
     use crate::{proto, record::BatchBuilder};
 
-    fn entry(field: &str, stored: Vec<u8>) -> RawEntry {
+    fn entry(field: &str, stored: &[u8]) -> RawEntry {
         let pair = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
         let fields =
-            vec![pair("v", b"1"), pair("e", b"0000000000100001"), pair("n", b"2"), pair(field, &stored)];
+            vec![pair("v", b"1"), pair("e", b"0000000000100001"), pair("n", b"2"), pair(field, stored)];
         RawEntry { id: "9-1000".to_owned(), fields }
     }
 
@@ -150,7 +145,7 @@ mod tests {
     #[test]
     fn plain_and_packed_batches_are_the_same() {
         for (field, stored) in [("b", two_lines()), ("z", zstd::encode_all(&two_lines()[..], 1).unwrap())] {
-            let Some(Item::Entry(entry)) = Item::read(entry(field, stored)) else {
+            let Some(Item::Entry(entry)) = Item::read(entry(field, &stored)) else {
                 panic!("{field}: no entry");
             };
             assert_eq!((entry.first.get(), entry.next().get(), entry.time_ms), (8, 10, 1000));
@@ -160,24 +155,27 @@ mod tests {
 
     #[test]
     fn a_batch_that_unpacks_without_end_is_bad_and_not_held_in_memory() {
-        let bomb = zstd::encode_all(&vec![0; MAX_PAYLOAD_BYTES * 4][..], 1).unwrap();
-        let Some(Item::Bad { last, why }) = Item::read(entry("z", bomb)) else {
-            panic!("taken");
-        };
-        assert_eq!(last.get(), 9);
-        assert!(why.contains("unpacks to more"), "{why}");
+        let zeros = vec![0; MAX_PAYLOAD_BYTES * 4];
+        // One of them tells its size.
+        for bomb in [zstd::encode_all(&zeros[..], 1), zstd::bulk::compress(&zeros, 1)] {
+            let Some(Item::Bad { last, why }) = Item::read(entry("z", &bomb.unwrap())) else {
+                panic!("taken");
+            };
+            assert_eq!(last.get(), 9);
+            assert!(why.contains(&format!("at most {MAX_PAYLOAD_BYTES} bytes")), "{why}");
+        }
     }
 
     #[test]
     fn a_newer_format_is_told_from_a_broken_one() {
-        let mut newer = entry("b", two_lines());
+        let mut newer = entry("b", &two_lines());
         newer.fields[0].1 = b"2".to_vec();
         assert!(matches!(Item::read(newer), Some(Item::Newer { format }) if format == "2"));
-        let mut broken = entry("b", two_lines());
+        let mut broken = entry("b", &two_lines());
         broken.fields[0].1 = b"x".to_vec();
         assert!(matches!(Item::read(broken), Some(Item::Bad { .. })));
         assert!(matches!(
-            Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", two_lines()) }),
+            Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", &two_lines()) }),
             Some(Item::Bad { .. })
         ));
         assert!(Item::read(RawEntry { id: "nonsense".to_owned(), fields: Vec::new() }).is_none());

@@ -283,9 +283,8 @@ impl Fleet {
 
     /// Paths from which lines may be left since the last run.
     fn left_behind(&self, topic: &Topic) -> Vec<PathBuf> {
-        let records = self.ledgers.get(topic).into_iter().flatten().map(|(_, record)| &record.details);
-        let active = records.filter(|details| details.state == SourceState::Active);
-        let paths = active.map(|details| PathBuf::from(&details.path));
+        let records = self.ledgers.get(topic).into_iter().flatten();
+        let paths = records.map(|(_, record)| PathBuf::from(&record.details.path));
         let matches = |path: &PathBuf| self.options.inputs.iter().any(|input| input.patterns.matches(path));
         paths.filter(matches).collect()
     }

@@ -1,8 +1,8 @@
 //! What files that nobody follows yet are, and in which order they have to be read.
 //!
-//! A path has a past when a source is known under it whose file is not there any
-//! more: rotated while nobody looked. Then the files beside it are searched for that
-//! source, and all that are newer are read, oldest first, before the one at the path.
+//! A path under which a source is known has a past: its file may have been rotated
+//! while nobody looked. So the files beside it are searched for that source, and all
+//! that are newer are read, oldest first, before the one at the path.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -64,15 +64,16 @@ pub(super) struct Plan {
 /// Makes the plan. Blocks: it lists folders and reads the edges of files. What is
 /// renamed or truncated meanwhile is left for the next look.
 pub(super) fn plan(known: &Known) -> Plan {
-    let paths: BTreeSet<PathBuf> = known
+    let records = known.records.iter().map(|(_, record)| record.details.path.clone());
+    let known_paths: HashSet<String> =
+        records.chain(known.followed.iter().map(|source| displayed(&source.path))).collect();
+    let mut paths: BTreeSet<PathBuf> = known
         .newcomers
         .iter()
-        .flat_map(|found| {
-            let bases = bases(&found.path).into_iter().filter(|path| is_known(known, path));
-            bases.chain(Some(found.path.clone()).filter(|path| has_past(known, path)))
-        })
-        .chain(known.deserted.iter().cloned())
+        .flat_map(|found| bases(&found.path).into_iter().chain([found.path.clone()]))
+        .filter(|path| known_paths.contains(&displayed(path)))
         .collect();
+    paths.extend(known.deserted.iter().cloned());
     let pasts: BTreeMap<PathBuf, Vec<Found>> =
         paths.into_iter().map(|path| (path.clone(), beside(&path))).collect();
 
@@ -99,18 +100,6 @@ pub(super) fn plan(known: &Known) -> Plan {
     plan.searched = pasts.into_keys().collect();
     plan.unreadable = candidates.unreadable;
     plan
-}
-
-fn is_known(known: &Known, path: &Path) -> bool {
-    let text = displayed(path);
-    known.records.iter().any(|(_, record)| record.details.path == text)
-        || known.followed.iter().any(|source| source.path == path)
-}
-
-fn has_past(known: &Known, path: &Path) -> bool {
-    let text = displayed(path);
-    known.records.iter().any(|(_, record)| is_active(record) && record.details.path == text)
-        || known.followed.iter().any(|source| source.path == path && !source.in_place)
 }
 
 fn beside(path: &Path) -> Vec<Found> {

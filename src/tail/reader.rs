@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use super::identity::{Surroundings, agrees};
 use crate::record::Record;
 
@@ -26,7 +28,7 @@ pub(super) struct Reader {
 #[derive(Debug)]
 pub(super) enum Block {
     /// The bytes there; at least one.
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
     /// The file ends there.
     End,
     /// The file is shorter, or what stands before the place is not what was read
@@ -95,6 +97,6 @@ fn read_block(file: &File, position: u64, before: &[u8], most: usize) -> io::Res
     if !bytes.starts_with(before) {
         return Ok(Block::Replaced);
     }
-    bytes.drain(..before.len());
+    let bytes = Bytes::from(bytes).slice(before.len()..);
     Ok(if bytes.is_empty() { Block::End } else { Block::Bytes(bytes) })
 }

@@ -1,6 +1,8 @@
 //! The bytes of a file by which it is known again, kept as they were read. Pure.
 
 use super::control::Read;
+use bytes::Bytes;
+
 use crate::record::PrintHash;
 
 /// How many bytes each of the two hashes covers at most.
@@ -15,7 +17,7 @@ pub(super) struct Trail {
     /// The last bytes before `block`, up to [`PRINT_BYTES`].
     before: Vec<u8>,
     /// The block that was read last.
-    block: Vec<u8>,
+    block: Bytes,
     block_start: u64,
     /// The last line's end before `block`, and its hashes: lines that wait to be
     /// appended may end there while the next one goes on for blocks.
@@ -29,7 +31,7 @@ impl Trail {
     /// none past the position.
     pub(super) fn new(position: u64, head: Vec<u8>, before: Vec<u8>) -> Self {
         let prints = (PrintHash::of(&head), PrintHash::of(&before));
-        Self { head, before, block: Vec::new(), block_start: position, line_end: position, prints }
+        Self { head, before, block: Bytes::new(), block_start: position, line_end: position, prints }
     }
 
     /// Up to where the file was read.
@@ -44,7 +46,7 @@ impl Trail {
 
     /// Takes the block that was read at [`read_position`](Self::read_position).
     /// `line_end` is where the last line before it ends.
-    pub(super) fn push(&mut self, block: Vec<u8>, line_end: u64) {
+    pub(super) fn push(&mut self, block: Bytes, line_end: u64) {
         self.settle(line_end);
         if self.block_start < PRINT_BYTES as u64 {
             let missing = PRINT_BYTES - self.head.len();
@@ -78,7 +80,7 @@ impl Trail {
         self.line_end = line_end;
         self.before = self.recent();
         self.block_start = self.read_position();
-        self.block = Vec::new();
+        self.block = Bytes::new();
     }
 
     fn bytes_before(&self, in_block: usize) -> Vec<u8> {
@@ -119,7 +121,7 @@ mod tests {
             let mut trail = Trail::new(start as u64, head, before);
             let (mut from, mut line_end) = (start, start);
             for (at, cut) in cuts.into_iter().enumerate() {
-                trail.push(file[from..cut].to_vec(), line_end as u64);
+                trail.push(Bytes::copy_from_slice(&file[from..cut]), line_end as u64);
                 prop_assert_eq!(trail.read_position(), cut as u64);
                 for position in [line_end, from, usize::midpoint(from, cut), cut] {
                     prop_assert_eq!(trail.prints(position as u64), prints_of(&file[..position]));

@@ -1,6 +1,6 @@
 //! Every line that was written, and what has to become of it. Pure.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write as _};
 
 /// Names a line: which log, which incarnation of its file, which line of that.
 pub(crate) type Name = (usize, usize, usize);
@@ -37,7 +37,7 @@ impl History {
     pub(crate) fn draft(&self, log: usize, incarnation: usize, bytes: usize) -> String {
         let mut line = format!("{log}:{incarnation}:{} ", self.lines_of(log, incarnation));
         loop {
-            line += &format!("{:016x}", fastrand::u64(..));
+            write!(line, "{:016x}", fastrand::u64(..)).unwrap();
             if line.len() >= bytes {
                 return line;
             }

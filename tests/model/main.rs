@@ -92,14 +92,14 @@ fn number(variable: &str) -> Option<u64> {
 async fn shrink(mut plan: Plan, mut why: String) -> (Plan, String) {
     let server = Arc::new(Troubled::start().await);
     let begin = Instant::now();
-    PATIENCE_MS.store(4000, Ordering::Relaxed);
+    PATIENCE_MS.store(6000, Ordering::Relaxed);
     let mut size = plan.actions.len() / 2;
     while size > 0 && begin.elapsed() < SHRINK_FOR {
         let mut at = 0;
         while at < plan.actions.len() && begin.elapsed() < SHRINK_FOR {
             let mut fewer = plan.clone();
             fewer.actions.drain(at..(at + size).min(plan.actions.len()));
-            match failure(&server, &fewer).await {
+            match failure(&server, &fewer).await.filter(|found| kind_of(found) == kind_of(&why)) {
                 Some(found) => (plan, why) = (fewer, found),
                 None => at += size,
             }
@@ -107,6 +107,12 @@ async fn shrink(mut plan: Plan, mut why: String) -> (Plan, String) {
         size /= 2;
     }
     (plan, why)
+}
+
+/// What went wrong, whichever line it went wrong with.
+fn kind_of(why: &str) -> Option<&'static str> {
+    let kinds = ["lost", "again at", "came after", "did not come true"];
+    kinds.into_iter().find(|kind| why.contains(kind))
 }
 
 async fn failure(server: &Arc<Troubled>, plan: &Plan) -> Option<String> {

@@ -95,5 +95,5 @@ impl Dev {
 }
 
 pub(crate) fn count_lines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|&&byte| byte == b'\n').count()
+    memchr::memchr_iter(b'\n', bytes).count()
 }

@@ -85,15 +85,16 @@ fn peak_bytes(pid: Pid) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_begins_to_read_500_mb_too_late_gets_every_line_within_the_bounds_of_the_relay() {
-    let (window, page, pages) = (8 * MIB, MIB, 4 * MIB);
-    // The window; the pages of readers, and those of the feed that fills the window (four at
-    // once), each there twice while it is taken out of the answer of Redis; for each reader one
-    // message in the queue, one that is written, and what HTTP/2 keeps (400 KiB).
+    let (window, page, pages, pool) = (8 * MIB, MIB, 4 * MIB, 4);
+    // The window; the pages of readers, and those of the feed that fills it (four at once); what
+    // each connection to Redis, one of them blocking, keeps for the next answer: as much as the
+    // largest, and as the buffer doubles, twice that; for each reader a message in the queue, one
+    // that is written, and what HTTP/2 holds (400 KiB).
     let message = (LINE_BYTES as u64 + 10) * LINES_PER_BATCH;
-    let bounds = window + 2 * (pages + 4 * page) + 2 * (2 * message + 400 * KIB);
+    let bounds = window + pages + 4 * page + (pool + 1) * 2 * page + 2 * (2 * message + 400 * KIB);
     let words = format!(
         "--listen 127.0.0.1:0 --window-bytes {window} --windows-bytes {window} --page-bytes {page} \
-         --pages-bytes {pages}"
+         --pages-bytes {pages} --redis-pool-size {pool}"
     );
     let redis = TestRedis::with_args(&["--appendonly", "no"]).await;
     let relay = Relay::with(&redis, &words).await;

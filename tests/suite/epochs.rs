@@ -88,7 +88,7 @@ async fn the_history_loses_an_epoch_only_when_its_end_is_trimmed() {
 #[tokio::test]
 async fn two_lossy_failovers_in_a_row_are_two_epochs_and_the_lines_are_sent_again() {
     let mut redis = TestRedis::start().await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     append(&tailing.path("busy.log"), &lines(0, 1000));
     tailing.until_lines(1000).await;
     let copy = redis.copy();
@@ -127,7 +127,7 @@ pub(crate) async fn assert_contents(tailing: &Tailing, count: u64) {
 #[tokio::test]
 async fn a_failover_that_forgot_the_registration_is_repaired_by_a_quiet_file() {
     let mut redis = TestRedis::start().await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     append(&tailing.path("old.log"), "quiet\n");
     tailing.until_lines(1).await;
     let copy = redis.copy();
@@ -146,7 +146,7 @@ async fn a_failover_that_forgot_the_registration_is_repaired_by_a_quiet_file() {
 #[tokio::test]
 async fn a_wiped_redis_gets_every_file_again_under_its_key() {
     let redis = TestRedis::start().await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     append(&tailing.path("busy.log"), &lines(0, 1000));
     append(&tailing.path("quiet.log"), "quiet\n");
     tailing.until_lines(1001).await;

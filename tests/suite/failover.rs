@@ -18,8 +18,8 @@ struct Host {
 }
 
 impl Host {
-    async fn start(redis: &TestRedis) -> Self {
-        let tailing = Tailing::start(redis, "*.log").await;
+    fn start(redis: &TestRedis) -> Self {
+        let tailing = Tailing::start(redis, "*.log");
         let (busy, quiet) = (tailing.path("busy.log"), tailing.path("quiet.log"));
         Self { tailing, busy, quiet, busy_lines: 0, quiet_lines: 0 }
     }
@@ -68,7 +68,7 @@ enum Second {
 async fn fail_over_twice(between: Between, second: Second) {
     let mut redis = TestRedis::start().await;
     let relay = TestRelay::start(&redis).await;
-    let mut host = Host::start(&redis).await;
+    let mut host = Host::start(&redis);
     let topic = host.tailing.topic().clone();
     let (live, later) = (Reader::start(&relay, &topic), Reader::start(&relay, &topic));
     let mirror = Mirror::start(&relay, &topic).await;
@@ -103,7 +103,7 @@ async fn fail_over_twice(between: Between, second: Second) {
     }
     redis.replace_with(if second == Second::Older { &older } else { &copy }).await;
     if between == Between::Nothing {
-        host.tailing.resume().await;
+        host.tailing.resume();
     }
     host.write();
     host.is_read_by(&live).await;
@@ -153,7 +153,7 @@ async fn two_failovers_at_once_lose_nothing() {
 async fn an_epoch_that_is_lost_as_a_whole_is_a_reset_only_where_nobody_remembers_it() {
     let mut redis = TestRedis::start().await;
     let relay = TestRelay::start(&redis).await;
-    let mut host = Host::start(&redis).await;
+    let mut host = Host::start(&redis);
     let topic = host.tailing.topic().clone();
     let (live, later) = (Reader::start(&relay, &topic), Reader::start(&relay, &topic));
     host.write_to_both();
@@ -187,7 +187,7 @@ async fn an_epoch_that_is_lost_as_a_whole_is_a_reset_only_where_nobody_remembers
 async fn a_wiped_redis_resets_readers_and_gives_all_that_is_in_the_files() {
     let redis = TestRedis::start().await;
     let relay = TestRelay::start(&redis).await;
-    let mut host = Host::start(&redis).await;
+    let mut host = Host::start(&redis);
     let topic = host.tailing.topic().clone();
     let live = Reader::start(&relay, &topic);
     let mirror = Mirror::start(&relay, &topic).await;
@@ -209,7 +209,7 @@ async fn a_wiped_redis_resets_readers_and_gives_all_that_is_in_the_files() {
 async fn a_new_replication_id_under_eight_writers_is_one_epoch_and_nothing_to_readers() {
     let redis = TestRedis::with_args(&["--enable-debug-command", "yes"]).await;
     let relay = TestRelay::start(&redis).await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     let programs: Vec<_> =
         (0..8).map(|index| Program::start(tailing.path(&format!("{index}.log")), 0)).collect();
     tailing.until_sources(8).await;
@@ -237,7 +237,7 @@ async fn a_new_replication_id_under_eight_writers_is_one_epoch_and_nothing_to_re
 async fn kill_ten_times(appendfsync: &str) -> Reader {
     let mut redis = TestRedis::with_args(&["--appendfsync", appendfsync]).await;
     let relay = TestRelay::start(&redis).await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     let program = Program::start(tailing.path("busy.log"), 0);
     let live = Reader::start(&relay, tailing.topic());
     let mirror = Mirror::start(&relay, tailing.topic()).await;
@@ -273,7 +273,7 @@ async fn a_redis_that_is_killed_loses_no_line() {
 async fn a_reader_may_change_relays_all_the_time_while_redis_forgets() {
     let mut redis = TestRedis::start().await;
     let relays = [TestRelay::start(&redis).await, TestRelay::start(&redis).await];
-    let mut host = Host::start(&redis).await;
+    let mut host = Host::start(&redis);
     let topic = host.tailing.topic().clone();
     host.write_to_both();
     let mut reader = Reader::start(&relays[0], &topic);
@@ -302,7 +302,7 @@ async fn whatever_becomes_of_redis_each_line_is_read_once_and_in_order() {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut redis = TestRedis::start().await;
     let relays = [TestRelay::start(&redis).await, TestRelay::start(&redis).await];
-    let mut host = Host::start(&redis).await;
+    let mut host = Host::start(&redis);
     let topic = host.tailing.topic().clone();
     host.write_to_both();
     let live = Reader::start(&relays[0], &topic);

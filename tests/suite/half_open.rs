@@ -35,8 +35,8 @@ impl Ways {
         let store = Store::new(store::Options { connect, ..store::Options::new(to_relay.url()) }).unwrap();
         let relay = TestRelay::over(store, |_, _| ()).await;
         let connect = change(ConnectOptions::new(to_tailer.url()));
-        let mut tailing = Tailing::prepare(&redis, "*.log", |options| options).await.over(connect);
-        tailing.resume().await;
+        let mut tailing = Tailing::prepare(&redis, "*.log", |options| options).over(connect);
+        tailing.resume();
         Self { _redis: redis, to_relay, to_tailer, relay, tailing }
     }
 
@@ -71,7 +71,11 @@ async fn a_silent_way_of_a_relay_is_replaced_within_its_bound_and_health_says_so
 async fn a_silent_way_of_a_tailer_costs_one_time_out_however_many_connections_it_had() {
     let ways = Ways::start(|connect| ConnectOptions { response_timeout_ms: 1000, ..connect }).await;
     let logs: Vec<_> = (0..10).map(|index| ways.tailing.path(&format!("{index}.log"))).collect();
-    let write = |first| logs.iter().for_each(|log| append(log, &lines(first, 1000)));
+    let write = |first| {
+        for log in &logs {
+            append(log, &lines(first, 1000));
+        }
+    };
     write(0);
     let reader = Reader::start(&ways.relay, ways.tailing.topic());
     reader.until(10_000).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use logrelay::store::ConnectOptions;
 
 use crate::{
-    proxy::{Fate, Proxy, some_appends},
+    proxy::{Fate, Proxy, each_nth_append, some_appends},
     support::TestRedis,
     tailing::{Tailing, append, lines},
 };
@@ -32,7 +32,7 @@ impl Lossy {
             connect_timeout_ms: 1000,
             ..ConnectOptions::new(proxy.url())
         };
-        let tailing = Tailing::prepare(&redis, glob, |options| options).await.over(connect);
+        let tailing = Tailing::prepare(&redis, glob, |options| options).over(connect);
         Self { _redis: redis, proxy, tailing }
     }
 
@@ -50,7 +50,7 @@ impl Lossy {
 async fn each_line_is_stored_once_when_replies_are_lost() {
     let mut lossy = Lossy::start("app.log").await;
     lossy.proxy.judge(some_appends(fastrand::u64(..), 0.4, &[Fate::CutAfter, Fate::CutBefore]));
-    lossy.tailing.resume().await;
+    lossy.tailing.resume();
     lossy.write(51_000, 500).await;
     lossy.tailing.until_lines(51_000).await;
     assert!(lossy.proxy.faults() > 25, "only {} faults", lossy.proxy.faults());
@@ -64,12 +64,12 @@ async fn each_line_is_stored_once_when_every_other_reply_is_lost_and_the_tailer_
     let mut lossy = Lossy::start("app.log").await;
     lossy.proxy.judge(some_appends(fastrand::u64(..), 0.5, &[Fate::CutAfter]));
     for round in 0..20 {
-        lossy.tailing.resume().await;
+        lossy.tailing.resume();
         append(&lossy.tailing.path("app.log"), &lines(round * 1000, 1000));
         lossy.tailing.until_lines(round * 1000 + 1).await;
         lossy.tailing.kill().await;
     }
-    lossy.tailing.resume().await;
+    lossy.tailing.resume();
     lossy.tailing.until_lines(20_000).await;
     lossy.tailing.assert_numbered(20_000).await;
     assert_eq!(lossy.tailing.sources().await.len(), 1);
@@ -78,8 +78,8 @@ async fn each_line_is_stored_once_when_every_other_reply_is_lost_and_the_tailer_
 #[tokio::test]
 async fn appends_that_arrive_after_their_own_retry_change_nothing() {
     let mut lossy = Lossy::start("app.log").await;
-    lossy.proxy.judge(some_appends(fastrand::u64(..), 0.1, &[LATE]));
-    lossy.tailing.resume().await;
+    lossy.proxy.judge(each_nth_append(8, LATE));
+    lossy.tailing.resume();
     lossy.write(10_000, 200).await;
     lossy.tailing.until_lines(10_000).await;
     // The last late ones are still to come.
@@ -93,8 +93,8 @@ async fn appends_that_arrive_after_their_own_retry_change_nothing() {
 #[tokio::test]
 async fn a_connection_that_falls_silent_after_an_append_is_given_up() {
     let mut lossy = Lossy::start("app.log").await;
-    lossy.proxy.judge(some_appends(fastrand::u64(..), 0.05, &[Fate::Silence]));
-    lossy.tailing.resume().await;
+    lossy.proxy.judge(each_nth_append(15, Fate::Silence));
+    lossy.tailing.resume();
     lossy.write(20_000, 200).await;
     lossy.tailing.until_lines(20_000).await;
     assert!(lossy.proxy.faults() > 1, "only {} faults", lossy.proxy.faults());
@@ -108,7 +108,7 @@ async fn files_are_registered_once_when_the_replies_of_that_are_lost_or_late() {
         append(&lossy.tailing.path(&format!("{index}.log")), &format!("of {index}\n"));
     }
     lossy.proxy.judge(some_appends(fastrand::u64(..), 0.2, &[Fate::CutAfter, Fate::CutBefore, LATE]));
-    lossy.tailing.resume().await;
+    lossy.tailing.resume();
     lossy.tailing.until_lines(COUNT as u64).await;
     lossy.proxy.pass();
     tokio::time::sleep(Duration::from_millis(RESPONSE_TIMEOUT_MS * 3)).await;

@@ -11,6 +11,7 @@ mod hub;
 mod lost_replies;
 mod mirror;
 mod outage;
+mod packing;
 mod paging;
 mod pool;
 mod promoted_writers;

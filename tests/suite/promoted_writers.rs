@@ -89,7 +89,7 @@ async fn a_tailer_waits_for_the_promotion_of_its_replica() {
     let master = TestRedis::with_port(&[]).await;
     let port = master.port().to_string();
     let replica = TestRedis::with_args(&["--replicaof", "127.0.0.1", &port]).await;
-    let tailing = Tailing::start(&replica, "*.log").await;
+    let tailing = Tailing::start(&replica, "*.log");
     append(&tailing.path("busy.log"), &lines(0, 1000));
     append(&tailing.path("quiet.log"), "quiet\n");
     let mut control = replica.control().await;
@@ -106,8 +106,8 @@ async fn connections_to_a_demoted_master_are_left_for_where_its_name_leads_now()
     let new = TestRedis::with_port(&["--replicaof", "127.0.0.1", &old.port().to_string()]).await;
     let proxy = Proxy::to(old.port()).await;
     let connect = ConnectOptions::new(proxy.url());
-    let mut tailing = Tailing::prepare(&new, "*.log", |options| options).await.over(connect);
-    tailing.resume().await;
+    let mut tailing = Tailing::prepare(&new, "*.log", |options| options).over(connect);
+    tailing.resume();
     append(&tailing.path("busy.log"), &lines(0, 1000));
     append(&tailing.path("quiet.log"), "quiet\n");
     let (mut on_old, mut on_new) = (old.control().await, new.control().await);

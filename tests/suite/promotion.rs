@@ -37,14 +37,14 @@ async fn until_in_sync(master: &TestRedis, replica: &TestRedis) {
 async fn tailers_and_readers_of_a_replica_wait_for_its_promotion_and_miss_no_line() {
     let master = TestRedis::with_port(&AT_ONCE).await;
     let replica = replica_of(&master).await;
-    let mut tailing = Tailing::start(&master, "*.log").await;
+    let mut tailing = Tailing::start(&master, "*.log");
     let log = tailing.path("app.log");
     append(&log, &lines(0, 500));
     tailing.until_lines(500).await;
     until_in_sync(&master, &replica).await;
     tailing.stop().await;
 
-    let there = Tailing::beside(&replica, &tailing).await;
+    let there = Tailing::beside(&replica, &tailing);
     let relay = TestRelay::start(&replica).await;
     let live = Reader::start(&relay, tailing.topic());
     let program = Program::start(log.clone(), 500);
@@ -65,7 +65,7 @@ async fn tailers_and_readers_of_a_replica_wait_for_its_promotion_and_miss_no_lin
 async fn a_master_that_was_a_replica_for_a_while_skips_no_line() {
     let redis = TestRedis::with_port(&AT_ONCE).await;
     let relay = TestRelay::start(&redis).await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     let program = Program::start(tailing.path("app.log"), 0);
     let live = Reader::start(&relay, tailing.topic());
     eventually("lines", async || live.count() > 500).await;
@@ -106,8 +106,8 @@ async fn a_replica_that_missed_the_last_lines_takes_the_name_of_its_killed_maste
     let relay = TestRelay::over(store, |_, _| ()).await;
     let connect = ConnectOptions::new(name.url());
     // What is asserted goes to the server that is there in the end.
-    let mut tailing = Tailing::prepare(&replica, "*.log", |options| options).await.over(connect);
-    tailing.resume().await;
+    let mut tailing = Tailing::prepare(&replica, "*.log", |options| options).over(connect);
+    tailing.resume();
     let (busy, quiet) = (tailing.path("busy.log"), tailing.path("quiet.log"));
     append(&quiet, &lines(0, 1));
     append(&busy, &lines(0, 300));

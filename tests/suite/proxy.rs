@@ -133,11 +133,20 @@ pub(crate) fn some_appends(seed: u64, probability: f64, fates: &'static [Fate]) 
     }
 }
 
+/// A judge that gives each `nth` append this fate, and lets all else pass.
+pub(crate) fn each_nth_append(nth: u64, fate: Fate) -> impl FnMut(&[u8]) -> Fate {
+    let mut appends = 0;
+    move |request| {
+        appends += u64::from(is_append(request));
+        if is_append(request) && appends % nth == 0 { fate } else { Fate::Pass }
+    }
+}
+
 /// Whether a request runs the append script: alone among the scripts it has arguments
 /// of which one is the name of the payload's field.
 pub(crate) fn is_append(request: &[u8]) -> bool {
     let has = |needle: &[u8]| memchr::memmem::find(request, needle).is_some();
-    has(b"EVALSHA") && has(b"\r\n$1\r\nb\r\n")
+    has(b"EVALSHA") && (has(b"\r\n$1\r\nb\r\n") || has(b"\r\n$1\r\nz\r\n"))
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

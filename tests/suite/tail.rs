@@ -9,14 +9,14 @@ use crate::{
     tailing::{Tailing, append, lines},
 };
 
-async fn follow(redis: &TestRedis) -> Tailing {
-    Tailing::start(redis, "app.log").await
+fn follow(redis: &TestRedis) -> Tailing {
+    Tailing::start(redis, "app.log")
 }
 
 #[tokio::test]
 async fn lines_of_a_growing_file_arrive_and_an_unfinished_one_waits() {
     let redis = TestRedis::start().await;
-    let mut tailing = follow(&redis).await;
+    let mut tailing = follow(&redis);
     let log = tailing.path("app.log");
     append(&log, "one\ntwo\r\nthr");
     tailing.until_lines(2).await;
@@ -29,13 +29,13 @@ async fn lines_of_a_growing_file_arrive_and_an_unfinished_one_waits() {
 #[tokio::test]
 async fn a_killed_tailer_goes_on_where_redis_has_the_source() {
     let redis = TestRedis::start().await;
-    let mut tailing = follow(&redis).await;
+    let mut tailing = follow(&redis);
     let log = tailing.path("app.log");
     for round in 0..10 {
         append(&log, &lines(round * 5000, 5000));
         tailing.until_lines(round * 5000 + 1).await;
         tailing.kill().await;
-        tailing.resume().await;
+        tailing.resume();
     }
     tailing.until_lines(50_000).await;
     tailing.assert_numbered(50_000).await;
@@ -44,7 +44,7 @@ async fn a_killed_tailer_goes_on_where_redis_has_the_source() {
 #[tokio::test]
 async fn a_renamed_file_is_drained_before_its_successor() {
     let redis = TestRedis::start().await;
-    let tailing = follow(&redis).await;
+    let tailing = follow(&redis);
     let log = tailing.path("app.log");
     append(&log, &lines(0, 1000));
     tailing.until_lines(500).await;
@@ -59,7 +59,7 @@ async fn a_renamed_file_is_drained_before_its_successor() {
 #[tokio::test]
 async fn rotations_while_the_tailer_is_stopped_are_read_oldest_first() {
     let redis = TestRedis::start().await;
-    let mut tailing = follow(&redis).await;
+    let mut tailing = follow(&redis);
     let log = tailing.path("app.log");
     append(&log, &lines(0, 100));
     tailing.until_lines(100).await;
@@ -69,7 +69,7 @@ async fn rotations_while_the_tailer_is_stopped_are_read_oldest_first() {
     append(&log, &lines(200, 100));
     rotate(&log, 3);
     append(&log, &lines(300, 100));
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(400).await;
     tailing.assert_numbered(400).await;
 }
@@ -77,14 +77,14 @@ async fn rotations_while_the_tailer_is_stopped_are_read_oldest_first() {
 #[tokio::test]
 async fn a_file_renamed_while_stopped_is_found_when_its_successor_comes_late() {
     let redis = TestRedis::start().await;
-    let mut tailing = follow(&redis).await;
+    let mut tailing = follow(&redis);
     let log = tailing.path("app.log");
     append(&log, &lines(0, 100));
     tailing.until_lines(100).await;
     tailing.stop().await;
     append(&log, &lines(100, 100));
     rotate(&log, 1);
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(200).await;
     append(&log, &lines(200, 100));
     tailing.until_lines(300).await;
@@ -95,7 +95,7 @@ async fn a_file_renamed_while_stopped_is_found_when_its_successor_comes_late() {
 async fn what_copytruncate_copied_is_read_from_the_copy() {
     let redis = TestRedis::start().await;
     for stopped in [false, true] {
-        let mut tailing = follow(&redis).await;
+        let mut tailing = follow(&redis);
         let log = tailing.path("app.log");
         append(&log, &lines(0, 500));
         tailing.until_lines(500).await;
@@ -110,7 +110,7 @@ async fn what_copytruncate_copied_is_read_from_the_copy() {
         fs::File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
         append(&log, &lines(1000, 2000));
         if stopped {
-            tailing.resume().await;
+            tailing.resume();
         } else {
             redis.thaw();
         }
@@ -122,7 +122,7 @@ async fn what_copytruncate_copied_is_read_from_the_copy() {
 #[tokio::test]
 async fn a_deleted_file_and_another_one_of_its_name_are_two() {
     let redis = TestRedis::start().await;
-    let mut tailing = follow(&redis).await;
+    let mut tailing = follow(&redis);
     let log = tailing.path("app.log");
     append(&log, &lines(0, 10));
     tailing.until_lines(10).await;
@@ -132,7 +132,7 @@ async fn a_deleted_file_and_another_one_of_its_name_are_two() {
     tailing.stop().await;
     fs::remove_file(&log).unwrap();
     append(&log, &lines(30, 40));
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(70).await;
     tailing.assert_numbered(70).await;
 }
@@ -141,9 +141,9 @@ async fn a_deleted_file_and_another_one_of_its_name_are_two() {
 async fn start_at_end_skips_what_was_there_but_not_files_that_come_later() {
     let redis = TestRedis::start().await;
     let at_end = |options: Options| Options { start: StartAt::End, ..options };
-    let mut tailing = Tailing::prepare(&redis, "*.log", at_end).await;
+    let mut tailing = Tailing::prepare(&redis, "*.log", at_end);
     append(&tailing.path("old.log"), "skipped\nunfinis");
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_sources(1).await;
     append(&tailing.path("old.log"), "hed\nseen\n");
     tailing.until_lines(2).await;
@@ -156,9 +156,9 @@ async fn start_at_end_skips_what_was_there_but_not_files_that_come_later() {
 async fn long_lines_are_cut_and_say_by_how_much() {
     let redis = TestRedis::start().await;
     let short = |options: Options| Options { max_line_bytes: 10, ..options };
-    let mut tailing = Tailing::prepare(&redis, "app.log", short).await;
+    let mut tailing = Tailing::prepare(&redis, "app.log", short);
     append(&tailing.path("app.log"), "0123456789abc\r\nnot UTF-8: \nok\n");
-    tailing.resume().await;
+    tailing.resume();
     tailing.until_lines(3).await;
     assert_eq!(tailing.contents().await, ["0123456789", "not UTF-8:", "ok"]);
     assert_eq!(tailing.truncated_bytes().await, [3, 1, 0]);
@@ -167,7 +167,7 @@ async fn long_lines_are_cut_and_say_by_how_much() {
 #[tokio::test]
 async fn what_a_failover_forgot_is_sent_again_also_by_a_quiet_file() {
     let mut redis = TestRedis::start().await;
-    let tailing = Tailing::start(&redis, "*.log").await;
+    let tailing = Tailing::start(&redis, "*.log");
     append(&tailing.path("busy.log"), &lines(0, 100));
     tailing.until_lines(100).await;
     let copy = redis.copy();
@@ -183,7 +183,7 @@ async fn what_a_failover_forgot_is_sent_again_also_by_a_quiet_file() {
 #[tokio::test]
 async fn a_wiped_redis_gets_everything_that_is_still_in_the_files() {
     let redis = TestRedis::start().await;
-    let tailing = follow(&redis).await;
+    let tailing = follow(&redis);
     append(&tailing.path("app.log"), &lines(0, 1000));
     tailing.until_lines(1000).await;
     let keys = tailing.sources().await;
@@ -196,11 +196,11 @@ async fn a_wiped_redis_gets_everything_that_is_still_in_the_files() {
 #[tokio::test]
 async fn two_tailers_of_one_file_append_each_line_once() {
     let redis = TestRedis::start().await;
-    let first = follow(&redis).await;
+    let first = follow(&redis);
     let log = first.path("app.log");
     append(&log, &lines(0, 10));
     first.until_lines(10).await;
-    let second = Tailing::beside(&redis, &first).await;
+    let second = Tailing::beside(&redis, &first);
     for round in 0..50 {
         append(&log, &lines(10 + round * 200, 200));
         tokio::task::yield_now().await;

@@ -33,14 +33,14 @@ pub(crate) struct Tailing {
 
 impl Tailing {
     /// A tailer of the files that match `glob` in a new folder, running.
-    pub(crate) async fn start(redis: &TestRedis, glob: &str) -> Self {
-        let mut tailing = Self::prepare(redis, glob, |options| options).await;
-        tailing.resume().await;
+    pub(crate) fn start(redis: &TestRedis, glob: &str) -> Self {
+        let mut tailing = Self::prepare(redis, glob, |options| options);
+        tailing.resume();
         tailing
     }
 
     /// The same with other options, not running yet.
-    pub(crate) async fn prepare(redis: &TestRedis, glob: &str, change: impl Fn(Options) -> Options) -> Self {
+    pub(crate) fn prepare(redis: &TestRedis, glob: &str, change: impl Fn(Options) -> Options) -> Self {
         let folder = TempDir::new().unwrap();
         let topic: Topic = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap();
         let patterns = Patterns::parse(&[folder.path().join(glob).display().to_string()]).unwrap();
@@ -63,7 +63,7 @@ impl Tailing {
     }
 
     /// A second tailer that does the same as `other`.
-    pub(crate) async fn beside(redis: &TestRedis, other: &Self) -> Self {
+    pub(crate) fn beside(redis: &TestRedis, other: &Self) -> Self {
         let mut tailing = Self {
             folder: std::sync::Arc::clone(&other.folder),
             options: other.options.clone(),
@@ -72,7 +72,7 @@ impl Tailing {
             store: other.store.clone(),
             running: None,
         };
-        tailing.resume().await;
+        tailing.resume();
         tailing
     }
 
@@ -84,7 +84,7 @@ impl Tailing {
         &self.topic
     }
 
-    pub(crate) async fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         assert!(self.running.is_none(), "it runs");
         let connect = self.connect.clone();
         let store =
@@ -114,7 +114,7 @@ impl Tailing {
 
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        self.resume().await;
+        self.resume();
     }
 
     /// Waits until the topic has exactly `count` lines; fails when it has more.

@@ -10,6 +10,7 @@ mod audit;
 mod gate;
 mod group;
 mod metrics;
+mod packer;
 mod roster;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
     gate::{Gate, Worked},
+    packer::Packer,
     roster::Roster,
 };
 pub use self::{
@@ -70,6 +72,7 @@ pub struct Publisher {
     gate: Arc<Gate>,
     roster: Arc<Roster>,
     budget: Arc<Semaphore>,
+    packer: Arc<Packer>,
     metrics: Metrics,
 }
 
@@ -91,6 +94,7 @@ impl Publisher {
             gate: Arc::new(Gate::new(store.address(), options.retry_cap_ms, metrics.clone())),
             roster: Arc::default(),
             budget: Arc::new(Semaphore::new(options.budget_bytes as usize)),
+            packer: Arc::new(Packer::new(options.compress_min_bytes)),
             options: Arc::new(options),
             store,
             metrics,
@@ -139,8 +143,16 @@ impl Publisher {
     /// Appends a batch of a source, or only its record, after the one that
     /// `standing` has confirmed; on success that becomes `record`. Tries as long as
     /// Redis is away. A source has one append under way at a time.
-    pub async fn append(&self, standing: &Standing, record: Record, batch: Option<&SealedBatch>) -> Outcome {
-        self.append_after(standing, Some(standing.confirmed()), record, batch).await
+    pub async fn append(
+        &self,
+        standing: &Standing,
+        record: Record,
+        mut batch: Option<SealedBatch>,
+    ) -> Outcome {
+        if let Some(batch) = &mut batch {
+            self.packer.pack(batch).await;
+        }
+        self.append_after(standing, Some(standing.confirmed()), record, batch.as_ref()).await
     }
 
     /// Stores the record of a source that Redis has forgotten, under its old key.

@@ -9,7 +9,6 @@ mod epoch;
 mod identity;
 mod kept;
 mod offset;
-mod packing;
 mod source;
 mod timeline;
 mod topic;

@@ -13,7 +13,7 @@ use crate::{
     table::{Figure, Goal, Round, Unit, rate},
 };
 
-const LINES: u64 = 1_000_000;
+const LINES: u64 = 2_000_000;
 /// Whole rounds of its 50 connections with 128 commands each.
 const PEER_LINES: u64 = 50 * 128 * 32;
 const FILES: u64 = 200;

@@ -12,7 +12,7 @@ use crate::{
     table::{Figure, Goal, Round, Unit, rate},
 };
 
-const LINES: u64 = 1_000_000;
+const LINES: u64 = 2_000_000;
 const PEER_LINES: u64 = 200_000;
 const PIPELINE: u64 = 1000;
 const ROUNDS: usize = 5;

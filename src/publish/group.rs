@@ -15,7 +15,6 @@ pub struct Group {
     builder: BatchBuilder,
     max_bytes: usize,
     max_lines: u32,
-    compress_min_bytes: usize,
     /// Pays for the bytes that were read; goes with the lines until they are stored.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -28,7 +27,6 @@ impl Group {
             builder: BatchBuilder::new(source, position, next_line),
             max_bytes: options.max_batch_bytes,
             max_lines: options.max_batch_lines,
-            compress_min_bytes: options.compress_min_bytes,
             room: None,
         }
     }
@@ -64,10 +62,9 @@ impl Group {
         }
     }
 
-    /// Takes the batch out, packed, with its room; the source stands at `position` after it.
+    /// Takes the batch out, with its room; the source stands at `position` after it.
     pub fn seal(&mut self, position: u64) -> Option<(SealedBatch, Option<OwnedSemaphorePermit>)> {
-        let mut batch = self.builder.seal(position)?;
-        batch.pack(self.compress_min_bytes);
+        let batch = self.builder.seal(position)?;
         Some((batch, self.room.take()))
     }
 }
@@ -90,16 +87,5 @@ mod tests {
         assert!(group.is_empty() && group.seal(6).is_none());
         group.push(&[b'x'; 100], 0);
         assert!(group.is_full());
-    }
-
-    #[test]
-    fn a_batch_is_packed_from_a_size_on() {
-        for (lines, is_packed) in [(1, false), (100, true)] {
-            let options = Options { compress_min_bytes: 1000, ..Options::default() };
-            let mut group = Group::new(&options, &proto::Source::default(), 0, 0);
-            (0..lines).for_each(|_| group.push(b"always the same", 0));
-            let (batch, _) = group.seal(9).unwrap();
-            assert_eq!(batch.packed.is_some(), is_packed);
-        }
     }
 }

@@ -10,7 +10,6 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 
-use super::packing::pack;
 use crate::proto;
 
 /// Key of field 15 (`lines`), length-delimited, as one byte.
@@ -56,15 +55,6 @@ pub struct SealedBatch {
     pub end_position: u64,
 }
 
-impl SealedBatch {
-    /// Packs it, where it has at least `min_bytes` and becomes smaller by it.
-    pub fn pack(&mut self, min_bytes: usize) {
-        if self.stored.len() >= min_bytes {
-            self.packed = pack(&self.stored);
-        }
-    }
-}
-
 impl BatchBuilder {
     /// An empty batch of `source`, whose first line has the number `first_line`
     /// and begins at `start_position` (in bytes of the file).
@@ -95,13 +85,18 @@ impl BatchBuilder {
         // All at once, but not before there is a line: idle sources hold nothing.
         let expected = if self.is_empty() { self.expected_bytes } else { 0 };
         self.buffer.reserve(expected.max(content_len + truncated_len + 11));
-        self.buffer.put_u8(LINES_KEY);
-        put_varint(&mut self.buffer, (content_len + truncated_len) as u64);
+        // The keys and lengths before the content go in by one copy.
+        let mut head = [0; 2 * 11];
+        let mut rest = &mut head[..];
+        rest.put_u8(LINES_KEY);
+        put_varint(&mut rest, (content_len + truncated_len) as u64);
         if content_len > 0 {
-            self.buffer.put_u8(CONTENT_KEY);
-            put_varint(&mut self.buffer, content.len() as u64);
-            self.buffer.put_slice(content);
+            rest.put_u8(CONTENT_KEY);
+            put_varint(&mut rest, content.len() as u64);
         }
+        let head_len = 2 * 11 - rest.len();
+        self.buffer.put_slice(&head[..head_len]);
+        self.buffer.put_slice(content);
         if truncated_len > 0 {
             self.buffer.put_u8(TRUNCATED_KEY);
             put_varint(&mut self.buffer, truncated_bytes);

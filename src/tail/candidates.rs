@@ -74,7 +74,7 @@ impl Candidates {
     /// Where the file is that once was the source of a record; it may have other content.
     pub(super) fn place_of(&self, record: &Record) -> Option<&Path> {
         let identity = &record.details.identity;
-        let candidate = self.files.get(&(identity.device, identity.inode))?;
+        let candidate = self.files.get(&identity.file())?;
         Some(candidate.found.path.as_path())
     }
 

@@ -28,7 +28,7 @@ pub(super) fn original_of(file: &File, original: &Record, place: Option<&Path>) 
     let identity = &original.details.identity;
     let place = place.unwrap_or(Path::new(&original.details.path));
     let there = Reader::open(place).ok();
-    let there = there.filter(|there| (there.device, there.inode) == (identity.device, identity.inode));
+    let there = there.filter(|there| (there.device, there.inode) == identity.file());
     let Some(there) = there else { return agrees(file, original).then_some(Original::Truncated) };
     // In this order, as the original may be truncated any time.
     if agrees(there.file(), original) && agrees(file, original) || begins_like(file, there.file()) {

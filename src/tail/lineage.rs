@@ -113,44 +113,61 @@ fn at<'a>(known: &'a Known, path: &Path) -> Option<&'a Found> {
     known.newcomers.iter().find(|found| found.path == path)
 }
 
+/// How a file beside a path is tied to that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    /// It is known, and something was read from it: files older than it were seen.
+    Read,
+    /// It is not older than what is known: nothing was read from it, or it has the device
+    /// and inode of a known file, and so is that, emptied, or was made when that was gone.
+    Later,
+    None,
+}
+
+fn tie_of(known: &Known, candidates: &Candidates, found: &Found, path: &Path) -> Tie {
+    let text = displayed(path);
+    let Some(candidate) = candidates.get(found) else {
+        let is_followed = known.followed.iter().any(|it| it.id == id_of(found) && it.path == path);
+        return if is_followed { Tie::Read } else { Tie::None };
+    };
+    let mut records = known.records.iter().map(|(_, record)| &record.details);
+    match candidate.record.map(|index| &known.records[index].1) {
+        Some(record) if record.details.path != text => Tie::None,
+        Some(record) if record.position > 0 => Tie::Read,
+        Some(_) => Tie::Later,
+        None if copy_of(known, candidates, candidate) == Some(Original::Truncated) => Tie::Read,
+        None if records.any(|it| it.path == text && it.identity.file() == id_of(found)) => Tie::Later,
+        None => Tie::None,
+    }
+}
+
 /// Reads what was rotated away from `path` before what is there now.
 fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Found]) -> Plan {
-    let text = displayed(path);
     let at_path = at(known, path).and_then(|found| candidates.get(found));
-    let is_followed = |id: FileId| known.followed.iter().any(|source| source.id == id && source.path == path);
-    let of_this_path = |found: &Found| match candidates.get(found) {
-        Some(candidate) => match candidate.record {
-            Some(index) => known.records[index].1.details.path == text,
-            None => copy_of(known, candidates, candidate) == Some(Original::Truncated),
-        },
-        None => is_followed(id_of(found)),
-    };
-    // Whose device and inode were those of a known source is that file, emptied, or a later one.
-    let is_later = |found: &Found| {
-        let mut records = known.records.iter().map(|(_, record)| &record.details);
-        candidates.get(found).is_some_and(|candidate| candidate.record.is_none())
-            && records.any(|it| it.path == text && (it.identity.device, it.identity.inode) == id_of(found))
-    };
     // Newest first: what comes before the first known one was never seen. Where something
     // was read from the file at the path, there can be none.
     let was_read =
         at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
-    let newest = beside.iter().position(|found| of_this_path(found) || is_later(found));
-    let unseen = newest.filter(|_| !was_read).unwrap_or(0);
+    let ties: Vec<Tie> = beside.iter().map(|found| tie_of(known, candidates, found, path)).collect();
+    let newest_read = ties.iter().position(|tie| *tie == Tie::Read);
+    let unseen = newest_read.or_else(|| ties.iter().rposition(|tie| *tie == Tie::Later));
+    let unseen = unseen.filter(|_| !was_read).unwrap_or(0);
     let mut plan = Plan::default();
-    for (age, found) in beside.iter().enumerate().rev() {
+    for (age, (found, tie)) in beside.iter().zip(&ties).enumerate().rev() {
         let Some(candidate) = candidates.get(found) else { continue };
-        if of_this_path(found) || is_later(found) || (age < unseen && candidate.record.is_none()) {
+        if *tie != Tie::None || (age < unseen && candidate.record.is_none()) {
             plan.launches.extend(launch(known, candidates, candidate, path));
         }
     }
     plan.launches.extend(at_path.and_then(|candidate| launch(known, candidates, candidate, path)));
-    let lost = known.records.iter().enumerate().filter(|(index, (_, record))| {
-        is_active(record) && record.details.path == text && !candidates.hold(*index)
-    });
     // What cannot be read may be the one that is looked for.
-    if beside.iter().all(|found| is_followed(id_of(found)) || candidates.get(found).is_some()) {
-        plan.lost.extend(lost.map(|(_, lost)| lost.clone()));
+    let is_followed = |found: &Found| known.followed.iter().any(|source| source.id == id_of(found));
+    if beside.iter().all(|found| is_followed(found) || candidates.get(found).is_some()) {
+        let text = displayed(path);
+        let records = known.records.iter().enumerate().filter(|(index, _)| !candidates.hold(*index));
+        let records = records.map(|(_, (key, record))| (key, record));
+        let lost = records.filter(|(_, record)| is_active(record) && record.details.path == text);
+        plan.lost.extend(lost.map(|(key, record)| (key.clone(), record.clone())));
     }
     plan
 }
@@ -192,9 +209,7 @@ fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Opt
     }
     let bases: HashSet<String> = bases.iter().map(|path| displayed(path)).collect();
     let records = known.records.iter().map(|(_, record)| record);
-    let is_itself = |record: &Record| {
-        id_of(&candidate.found) == (record.details.identity.device, record.details.identity.inode)
-    };
+    let is_itself = |record: &Record| id_of(&candidate.found) == record.details.identity.file();
     let mut originals = records.filter(|record| bases.contains(&record.details.path) && !is_itself(record));
     originals.find_map(|original| original_of(file, original, candidates.place_of(original)))
 }

@@ -229,7 +229,7 @@ impl Source {
         let record = Record { token: Token::random(), position, details };
         let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
         let append = async move {
-            let outcome = publisher.append(&standing, record, Some(&batch)).await;
+            let outcome = publisher.append(&standing, record, Some(batch)).await;
             drop(room);
             outcome
         };

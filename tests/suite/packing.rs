@@ -15,7 +15,7 @@ async fn a_packed_batch_is_small_in_redis_and_the_same_to_readers() {
     writer.append(2000).await;
 
     let mut batch = writer.batch(2000);
-    batch.pack(1);
+    batch.packed = Some(zstd::bulk::compress(&batch.stored, 1).unwrap().into());
     let record = writer.record_after(&batch);
     let (source, believed) = (&writer.key, Some(&writer.record));
     let append = Append { source, believed, record: &record, batch: Some(&batch) };

@@ -80,8 +80,13 @@ pub(super) fn plan(known: &Known) -> Plan {
     let candidates = Candidates::open(known, &pasts);
     let mut plan = Plan::default();
     let mut done: HashSet<FileId> = HashSet::new();
-    for (path, beside) in &pasts {
-        let past = plan_past(known, &candidates, path, beside);
+    // A rotated file can have a path that is known too: it belongs to that which it was
+    // rotated from, and that is the shorter one.
+    let mut in_order: Vec<_> = pasts.iter().collect();
+    in_order.sort_by_key(|(path, _)| path.as_os_str().len());
+    for (path, beside) in in_order {
+        let mut past = plan_past(known, &candidates, path, beside);
+        past.launches.retain(|launch| !done.contains(&id_of(&launch.found)));
         // Looked at last: what was seen before is what led to the plan.
         if candidates.are_settled(known, path, beside) {
             done.extend(past.launches.iter().map(|launch| id_of(&launch.found)));
@@ -202,7 +207,10 @@ fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Opt
     let is_newcomer = known.newcomers.iter().any(|found| id_of(found) == id_of(&candidate.found));
     let is_copied = |source: &Followed| {
         let is_enough = !is_newcomer || is_weighty(&source.confirmed);
-        is_enough && bases.contains(&source.path) && begins_like(file, source.reader.file())
+        is_enough
+            && source.in_place
+            && bases.contains(&source.path)
+            && begins_like(file, source.reader.file())
     };
     if known.followed.iter().any(is_copied) {
         return Some(Original::InPlace);

@@ -43,7 +43,9 @@ fn cut(criterion: &mut Criterion) {
 }
 
 fn build(builder: &mut BatchBuilder, text: &str) -> Option<SealedBatch> {
-    text.lines().for_each(|line| builder.push(line.as_bytes(), 0));
+    for line in text.lines() {
+        builder.push(line.as_bytes(), 0);
+    }
     builder.seal(0)
 }
 

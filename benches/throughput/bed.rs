@@ -155,9 +155,14 @@ impl Process {
         Ok(self.child.kill().await?)
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
     /// Its resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
-        let pid = self.child.id().context("it has ended")?;
+        let pid = self.id()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         Ok(kib.context("no VmRSS")?.trim().parse::<f64>()? * 1024.0)

@@ -186,7 +186,7 @@ fn stamp(began: Instant) -> Vec<u8> {
 /// How old a line is, in seconds.
 fn delay(began: Instant, line: &[u8]) -> anyhow::Result<f64> {
     let nanos: u64 = std::str::from_utf8(&line[..20])?.parse()?;
-    Ok((began.elapsed() - Duration::from_nanos(nanos)).as_secs_f64())
+    Ok(began.elapsed().saturating_sub(Duration::from_nanos(nanos)).as_secs_f64())
 }
 
 fn percentiles(delays: Vec<f64>, lines: u64) -> anyhow::Result<Percentiles> {

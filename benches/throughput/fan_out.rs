@@ -221,7 +221,9 @@ impl Writer {
     pub(crate) async fn append_lines(&mut self, bed: &Bed, lines: &[Vec<u8>]) -> anyhow::Result<()> {
         let source = proto::Source { key: self.source.to_string(), ..Default::default() };
         let mut builder = BatchBuilder::new(&source, self.record.position, self.record.details.next_line);
-        lines.iter().for_each(|line| builder.push(line, 0));
+        for line in lines {
+            builder.push(line, 0);
+        }
         let batch = builder.seal(self.record.position + 1).context("no lines")?;
         let details = Details { next_line: batch.next_line, ..self.record.details.clone() };
         let record = Record { token: Token::random(), position: batch.end_position, details };

@@ -5,6 +5,7 @@
 //! Not here: the pure leaves, in `leaves.rs`.
 
 mod bed;
+mod cpu;
 mod delay;
 mod fan_out;
 mod ingest;
@@ -31,6 +32,11 @@ async fn main() -> anyhow::Result<()> {
     if wanted("ingest") {
         table.add(ingest::one_file(&mut bed).await.context("ingest of one file")?);
         table.add(ingest::many_files(&mut bed).await.context("ingest of many files")?);
+    }
+    if wanted("cpu")
+        && let Some(figure) = cpu::of_the_tailer(&mut bed).await.context("processor time")?
+    {
+        table.add(figure);
     }
     if wanted("memory") {
         table.add(memory::of_a_line(&mut bed).await.context("memory of a line")?);

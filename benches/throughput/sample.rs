@@ -16,9 +16,9 @@ pub(crate) fn real(number: u64) -> String {
     let (level, verb) = (["INFO", "INFO", "INFO", "WARN", "DEBUG"], ["GET", "GET", "POST", "PUT"]);
     let paths = ["/api/v1/orders", "/api/v1/orders/items", "/health", "/static/app.js", "/api/v1/users/me"];
     let (ms, s) = (number % 1000, number / 1000 % 60);
-    let mut line = format!("2026-11-21T04:12:{s:02}.{ms:03}Z {:<5} ", level[random.usize(..level.len())]);
-    line += &format!(
-        "n={number} http: {} {}/{} status={} bytes={} took_ms={}",
+    let line = format!(
+        "2026-11-21T04:12:{s:02}.{ms:03}Z {:<5} n={number} http: {} {}/{} status={} bytes={} took_ms={}",
+        level[random.usize(..level.len())],
         verb[random.usize(..verb.len())],
         paths[random.usize(..paths.len())],
         random.u32(..100_000),
@@ -26,12 +26,13 @@ pub(crate) fn real(number: u64) -> String {
         random.u32(..50_000),
         random.u32(..900),
     );
-    if random.u8(..3) == 0 {
-        line += &format!(" client=10.{}.{}.{}", random.u8(..), random.u8(..), random.u8(..));
-        line += &format!(" trace={:016x}{:016x}", random.u64(..), random.u64(..));
-        line.push_str(" agent=\"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\"");
+    if random.u8(..3) > 0 {
+        return line;
     }
-    line
+    let client = [(); 3].map(|()| random.u8(..).to_string()).join(".");
+    let trace = random.u128(..);
+    let agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)";
+    format!("{line} client=10.{client} trace={trace:032x} agent=\"{agent}\"")
 }
 
 /// Lines of a range as the content of a file.

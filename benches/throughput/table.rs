@@ -78,6 +78,7 @@ impl Unit {
             Self::LinesPerSecond => with_prefix(" lines/s").replace("  ", " "),
             Self::BytesPerSecond => with_prefix("B/s"),
             Self::Bytes => with_prefix("B"),
+            Self::Seconds if value >= 1.0 => format!("{value:.2} s"),
             Self::Seconds => format!("{:.2} ms", value * 1e3),
         }
     }

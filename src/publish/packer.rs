@@ -74,9 +74,9 @@ mod tests {
         for lines in [100, 10_000] {
             let mut batch = batch("GET /index.html 200", lines);
             packer.pack(&mut batch).await;
-            let packed = batch.packed.unwrap();
-            assert!(packed.len() < batch.stored.len() / 5);
-            assert_eq!(zstd::decode_all(&packed[..]).unwrap(), batch.stored);
+            let small = batch.packed.unwrap();
+            assert!(small.len() < batch.stored.len() / 5);
+            assert_eq!(zstd::decode_all(&small[..]).unwrap(), batch.stored);
         }
         assert_eq!(packer.idle.lock().unwrap().len(), 1);
     }

@@ -77,7 +77,8 @@ pub(super) fn plan(known: &Known) -> Plan {
     let pasts: BTreeMap<PathBuf, Vec<Found>> =
         paths.into_iter().map(|path| (path.clone(), beside(&path))).collect();
 
-    let candidates = Candidates::open(known, &pasts);
+    let mut candidates = Candidates::open(known, &pasts);
+    candidates.find_copies(|candidates, candidate| copy_of(known, candidates, candidate));
     let mut plan = Plan::default();
     let mut done: HashSet<FileId> = HashSet::new();
     // A rotated file can have a path that is known too: it belongs to that which it was
@@ -99,7 +100,7 @@ pub(super) fn plan(known: &Known) -> Plan {
     }
     for found in &known.newcomers {
         if let Some(candidate) = candidates.get(found).filter(|_| !done.contains(&id_of(found))) {
-            plan.launches.extend(launch(known, &candidates, candidate, &found.path));
+            plan.launches.extend(launch(known, candidate, &found.path));
         }
     }
     plan.searched = pasts.into_keys().collect();
@@ -140,7 +141,7 @@ fn tie_of(known: &Known, candidates: &Candidates, found: &Found, path: &Path) ->
         Some(record) if record.details.path != text => Tie::None,
         Some(record) if record.position > 0 => Tie::Read,
         Some(_) => Tie::Later,
-        None if copy_of(known, candidates, candidate) == Some(Original::Truncated) => Tie::Read,
+        None if candidate.copy_of == Some(Original::Truncated) => Tie::Read,
         None if records.any(|it| it.path == text && it.identity.file() == id_of(found)) => Tie::Later,
         None => Tie::None,
     }
@@ -161,10 +162,10 @@ fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Foun
     for (age, (found, tie)) in beside.iter().zip(&ties).enumerate().rev() {
         let Some(candidate) = candidates.get(found) else { continue };
         if *tie != Tie::None || (age < unseen && candidate.record.is_none()) {
-            plan.launches.extend(launch(known, candidates, candidate, path));
+            plan.launches.extend(launch(known, candidate, path));
         }
     }
-    plan.launches.extend(at_path.and_then(|candidate| launch(known, candidates, candidate, path)));
+    plan.launches.extend(at_path.and_then(|candidate| launch(known, candidate, path)));
     // What cannot be read may be the one that is looked for.
     let is_followed = |found: &Found| known.followed.iter().any(|source| source.id == id_of(found));
     if beside.iter().all(|found| is_followed(found) || candidates.get(found).is_some()) {
@@ -177,7 +178,7 @@ fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Foun
     plan
 }
 
-fn launch(known: &Known, candidates: &Candidates, candidate: &Candidate, path: &Path) -> Option<Launch> {
+fn launch(known: &Known, candidate: &Candidate, path: &Path) -> Option<Launch> {
     let found = &candidate.found;
     let origin = match candidate.record.map(|index| known.records[index].clone()) {
         // What was read to its end, and is known to be complete, needs nobody any more.
@@ -187,7 +188,7 @@ fn launch(known: &Known, candidates: &Candidates, candidate: &Candidate, path: &
             return None;
         }
         Some((key, record)) => Origin::Known(key, record),
-        None => match copy_of(known, candidates, candidate) {
+        None => match candidate.copy_of {
             None => Origin::New,
             Some(Original::Truncated) => Origin::Copied,
             // It may be needed, and complete, when the original is truncated.

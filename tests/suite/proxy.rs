@@ -146,7 +146,7 @@ pub(crate) fn each_nth_append(nth: u64, fate: Fate) -> impl FnMut(&[u8]) -> Fate
 /// of which one is the name of the payload's field.
 pub(crate) fn is_append(request: &[u8]) -> bool {
     let has = |needle: &[u8]| memchr::memmem::find(request, needle).is_some();
-    has(b"EVALSHA") && has(b"\r\n$1\r\nb\r\n")
+    has(b"EVALSHA") && (has(b"\r\n$1\r\nb\r\n") || has(b"\r\n$1\r\nz\r\n"))
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

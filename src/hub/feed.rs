@@ -18,7 +18,7 @@ use tokio::{sync::Notify, time::sleep};
 use super::{
     Inner,
     page::{PageCount, bytes_of},
-    topic::{HotTopic, Taken},
+    topic::{HotTopic, Spot, Taken},
 };
 use crate::{
     record::{Offset, Timeline, Topic},
@@ -91,9 +91,8 @@ struct Followed {
     /// When Redis was asked where it stands, or an entry fitted.
     fresh_at: Option<Instant>,
     idle_since: Option<Instant>,
-    /// Something did not fit and the timeline was looked up: what does not fit again
-    /// is lost.
-    settled: bool,
+    /// Something did not fit, and the timeline, looked up then, has this place for it.
+    settled: Option<Spot>,
     /// Its keys cannot be read; it is asked again, and kept from the others.
     broken: bool,
 }
@@ -107,7 +106,7 @@ impl Followed {
             prompt_bound: PROMPT_READS,
             fresh_at: None,
             idle_since: None,
-            settled: false,
+            settled: None,
             broken: false,
         }
     }
@@ -343,8 +342,8 @@ async fn read_page(hub: &Inner, followed: &mut Followed) -> Result<(), store::Er
     let tail = followed.topic.state().timeline.as_ref().map_or(Offset::ZERO, Timeline::next);
     if items.is_empty() && tail > wanted {
         // There should be lines. Trimmed or lost since: the timeline tells.
-        if !followed.settled {
-            return settle(hub, followed).await;
+        if !is_lost(hub, followed).await? {
+            return Ok(());
         }
         let why = format!("no entry in Redis holds the lines before offset {tail}");
         return take(hub, followed, vec![Item::Bad { last: tail.minus(1), why }]).await;
@@ -352,31 +351,44 @@ async fn read_page(hub: &Inner, followed: &mut Followed) -> Result<(), store::Er
     take(hub, followed, items).await
 }
 
-/// Looks up the timeline, because something did not fit.
-async fn settle(hub: &Inner, followed: &mut Followed) -> Result<(), store::Error> {
-    let before = followed.topic.place();
+/// Whether what was read, and does not fit, is lost: it was read between two looks at
+/// the same timeline. If not, it is to be read again.
+async fn is_lost(hub: &Inner, followed: &mut Followed) -> Result<bool, store::Error> {
+    let before = followed.topic.spot();
     refresh(hub, followed).await?;
-    followed.settled = followed.topic.place() == before && followed.topic.state().is_readable();
-    Ok(())
+    let after = followed.topic.spot();
+    let can_be_lost = {
+        let state = followed.topic.state();
+        before == after && state.is_readable() && !state.is_absent
+    };
+    let earlier = std::mem::replace(&mut followed.settled, can_be_lost.then_some(after));
+    Ok(earlier.is_some() && earlier == followed.settled)
 }
 
 /// Puts what was read into the window, as far as it fits.
 async fn take(hub: &Inner, followed: &mut Followed, items: Vec<Item>) -> Result<(), store::Error> {
     for item in items {
-        match followed.topic.take(item, followed.settled, hub.options.window_bytes) {
+        let bound_bytes = hub.options.window_bytes;
+        let again = followed.settled.is_some().then(|| item.clone());
+        let mut taken = followed.topic.take(item, None, bound_bytes);
+        if taken == Taken::Misfit
+            && is_lost(hub, followed).await?
+            && let Some(item) = again
+        {
+            taken = followed.topic.take(item, followed.settled, bound_bytes);
+        }
+        match taken {
             Taken::Yes { lost_lines } => {
                 hub.metrics.entries.inc();
                 hub.metrics.lost_lines.inc_by(lost_lines);
-                followed.settled = false;
+                followed.settled = None;
                 followed.fresh_at = Some(Instant::now());
             }
             Taken::Newer => {
                 tracing::warn!(topic = %followed.topic.name, "an entry of a newer format: upgrade this relay");
                 return Ok(());
             }
-            Taken::Misfit => {
-                return settle(hub, followed).await;
-            }
+            Taken::Misfit => return Ok(()),
         }
     }
     Ok(())

@@ -46,9 +46,8 @@ pub struct Reader {
     page: Option<Page>,
     count: PageCount,
     fetch: Option<Fetch>,
-    /// Something did not fit and the timeline was looked up: what does not fit again
-    /// is lost.
-    settled: bool,
+    /// How often in a row the timeline was looked up because something did not fit.
+    doubts: u8,
     caught_up: bool,
     ahead_since: Option<Instant>,
 }
@@ -78,7 +77,7 @@ impl Reader {
             page: None,
             count: PageCount::new(),
             fetch: None,
-            settled: false,
+            doubts: 0,
             caught_up: false,
             ahead_since: None,
         }
@@ -106,7 +105,7 @@ impl Reader {
         self.page = None;
         self.fetch = None;
         // Nothing was looked up, perhaps: what did not fit is looked at anew.
-        self.settled = false;
+        self.doubts = 0;
     }
 
     /// What comes next. Waits while there is nothing, also while Redis is away;
@@ -125,12 +124,13 @@ impl Reader {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, Error>> {
         loop {
             if let Some(fetch) = &mut self.fetch {
-                self.page = ready!(fetch.as_mut().poll(context));
+                let fetched = ready!(fetch.as_mut().poll(context));
                 self.fetch = None;
                 self.is_dry = false;
-                if let Some(page) = &mut self.page {
+                if let Some(mut page) = fetched {
                     let bytes = bytes_of(page.items.make_contiguous());
                     self.count.learn(page.items.len(), bytes, self.hub.options.page_bytes);
+                    self.page = Some(page);
                 }
             }
             if self.is_dry {
@@ -168,7 +168,7 @@ impl Reader {
         }
         let place = state.window.find(offset);
         if !matches!(place, Place::Behind) {
-            self.page = None;
+            (self.page, self.doubts) = (None, 0);
         }
         match place {
             Place::At(slot) => self.step(timeline, offset, slot),
@@ -195,13 +195,13 @@ impl Reader {
         if let Some(item) = page.items.pop_front() {
             return self.take(timeline, offset, item);
         }
-        let found_nothing = page.was_empty;
-        self.page = None;
-        if !found_nothing {
+        if !page.was_empty {
+            // Given back first: the next one may wait for its room.
+            self.page = None;
             return Look::Read(offset);
         }
-        if !std::mem::replace(&mut self.settled, true) {
-            return Look::Refresh(Duration::ZERO);
+        if self.doubts < 2 {
+            return self.doubt();
         }
         let why = format!("no entry in Redis holds the lines before offset {begin}");
         self.gap(timeline, offset, begin, why.into())
@@ -209,17 +209,30 @@ impl Reader {
 
     /// Takes what the page has next, when it fits.
     fn take(&mut self, timeline: &Timeline, offset: Offset, item: Item) -> Look {
+        let again = (self.doubts == 1).then(|| item.clone());
         let slot = match Found::at(offset, item, timeline) {
             Found::Slot(slot) => slot,
-            Found::Misfit(slot) if self.settled => slot,
+            Found::Misfit(slot) if self.doubts == 2 => slot,
             Found::Misfit(_) => {
-                self.page = None;
-                self.settled = true;
-                return Look::Refresh(Duration::ZERO);
+                if let (Some(page), Some(item)) = (&mut self.page, again) {
+                    page.items.push_front(item);
+                }
+                return self.doubt();
             }
             Found::Newer(format) => return Look::Fail(self.newer(format)),
         };
         self.step(timeline, offset, slot)
+    }
+
+    /// What was read does not fit: it is read again after a look at the timeline, and then
+    /// kept for another look. What was read between two looks at the same timeline, and does
+    /// not fit, is lost.
+    fn doubt(&mut self) -> Look {
+        if self.doubts == 0 {
+            self.page = None;
+        }
+        self.doubts += 1;
+        Look::Refresh(Duration::ZERO)
     }
 
     fn newer(&self, format: String) -> Error {
@@ -242,8 +255,7 @@ impl Reader {
             return self.is_ahead(timeline, epoch, offset);
         }
         self.ahead_since = None;
-        self.page = None;
-        self.settled = false;
+        (self.page, self.doubts) = (None, 0);
         self.view = Some((state.generation, timeline.clone()));
         self.caught_up &= resume == Resume::Continue;
         match resume {
@@ -268,7 +280,6 @@ impl Reader {
     }
 
     fn step(&mut self, timeline: &Timeline, offset: Offset, slot: Slot) -> Look {
-        self.settled = false;
         self.move_to(timeline, slot.next(), |to| match slot {
             Slot::Lines(entry) => Step::Lines { entry, from: offset },
             Slot::Lost { why, .. } => Step::Gap { from: offset, to, why },
@@ -277,6 +288,7 @@ impl Reader {
 
     fn move_to(&mut self, timeline: &Timeline, to: Offset, step: impl FnOnce(Offset) -> Step) -> Look {
         self.place = Some((timeline.epoch_of(to.minus(1)), to));
+        self.doubts = 0;
         Look::Step(step(to))
     }
 }

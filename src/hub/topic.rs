@@ -39,6 +39,13 @@ pub(super) struct HotTopic {
     windows_bytes: Arc<AtomicUsize>,
 }
 
+/// The end of a window in one timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    generation: u64,
+    next: Offset,
+}
+
 /// What is known of a topic now.
 #[derive(Debug)]
 pub(super) struct TopicState {
@@ -117,10 +124,9 @@ impl HotTopic {
         result
     }
 
-    /// What changes when a new timeline moved the window.
-    pub(super) fn place(&self) -> (u64, Offset) {
-        let state = self.state();
-        (state.generation, state.window.next())
+    /// Where the window ends now.
+    pub(super) fn spot(&self) -> Spot {
+        self.state().spot()
     }
 
     /// Drops the older half of the window.
@@ -153,10 +159,10 @@ impl HotTopic {
         answer
     }
 
-    /// Takes what the feed read at the window's end. With `settled`, the timeline was
-    /// just looked up: what does not fit is lost.
-    pub(super) fn take(&self, item: Item, settled: bool, bound_bytes: usize) -> Taken {
-        let taken = self.change(|state| state.take(item, settled, bound_bytes));
+    /// Takes what the feed read at the window's end. What does not fit is lost where
+    /// that is at the spot `lost_at`.
+    pub(super) fn take(&self, item: Item, lost_at: Option<Spot>, bound_bytes: usize) -> Taken {
+        let taken = self.change(|state| state.take(item, lost_at, bound_bytes));
         if taken != Taken::Misfit {
             self.changed.send_replace(());
         }
@@ -252,12 +258,17 @@ impl TopicState {
         self.generation += 1;
     }
 
-    fn take(&mut self, item: Item, settled: bool, bound_bytes: usize) -> Taken {
+    fn spot(&self) -> Spot {
+        Spot { generation: self.generation, next: self.window.next() }
+    }
+
+    fn take(&mut self, item: Item, lost_at: Option<Spot>, bound_bytes: usize) -> Taken {
+        let is_lost = lost_at == Some(self.spot());
         let Some(timeline) = &mut self.timeline else { return Taken::Misfit };
         let next = self.window.next();
         let slot = match Found::at(next, item, timeline) {
             Found::Slot(slot) => slot,
-            Found::Misfit(slot) if settled => slot,
+            Found::Misfit(slot) if is_lost => slot,
             Found::Misfit(_) => return Taken::Misfit,
             Found::Newer(format) => {
                 self.newer = Some(format);

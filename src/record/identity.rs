@@ -48,3 +48,10 @@ pub struct Identity {
     /// The last bytes before the position, up to 1024.
     pub tail: PrintHash,
 }
+
+impl Identity {
+    /// Device and inode.
+    pub fn file(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    copies::is_intact,
+    copies::{Original, is_intact},
     discover::{Found, siblings},
     identity::{Suspect, agrees, assign},
     lineage::{FileId, Followed, Known, displayed, id_of},
@@ -22,6 +22,8 @@ pub(super) struct Candidate {
     pub(super) reader: Reader,
     /// An index into the known records.
     pub(super) record: Option<usize>,
+    /// What became of the file that it is a copy of; none: it is no copy.
+    pub(super) copy_of: Option<Original>,
 }
 
 /// All of them, by device and inode.
@@ -54,7 +56,7 @@ impl Candidates {
             }
             match Reader::open(&found.path) {
                 Ok(reader) if (reader.device, reader.inode) == id => {
-                    candidates.push(Candidate { found: found.clone(), reader, record: None });
+                    candidates.push(Candidate { found: found.clone(), reader, record: None, copy_of: None });
                 }
                 Ok(_) => drop(moving.insert(id)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => drop(moving.insert(id)),
@@ -67,6 +69,18 @@ impl Candidates {
         Self { files, held, moving, unreadable }
     }
 
+    /// Finds out which of the files that are no known source are copies of such. Once: what
+    /// follows from it holds when the originals are [settled](Self::are_settled) after it.
+    pub(super) fn find_copies(&mut self, copy_of: impl Fn(&Self, &Candidate) -> Option<Original>) {
+        let unknown = self.files.iter().filter(|(_, candidate)| candidate.record.is_none());
+        let copies: Vec<_> = unknown.map(|(id, candidate)| (*id, copy_of(self, candidate))).collect();
+        for (id, original) in copies {
+            if let Some(candidate) = self.files.get_mut(&id) {
+                candidate.copy_of = original;
+            }
+        }
+    }
+
     pub(super) fn get(&self, found: &Found) -> Option<&Candidate> {
         self.files.get(&id_of(found))
     }
@@ -74,7 +88,7 @@ impl Candidates {
     /// Where the file is that once was the source of a record; it may have other content.
     pub(super) fn place_of(&self, record: &Record) -> Option<&Path> {
         let identity = &record.details.identity;
-        let candidate = self.files.get(&(identity.device, identity.inode))?;
+        let candidate = self.files.get(&identity.file())?;
         Some(candidate.found.path.as_path())
     }
 

@@ -26,12 +26,15 @@ pub(super) fn original_of(file: &File, original: &Record, place: Option<&Path>) 
         return None;
     }
     let identity = &original.details.identity;
-    let place = place.unwrap_or(Path::new(&original.details.path));
-    let there = Reader::open(place).ok();
-    let there = there.filter(|there| (there.device, there.inode) == (identity.device, identity.inode));
+    let path = Path::new(&original.details.path);
+    let there = Reader::open(place.unwrap_or(path)).ok();
+    let there = there.filter(|there| (there.device, there.inode) == identity.file());
     let Some(there) = there else { return agrees(file, original).then_some(Original::Truncated) };
-    // In this order, as the original may be truncated any time.
-    if agrees(there.file(), original) && agrees(file, original) || begins_like(file, there.file()) {
+    // In this order, as the original may be truncated any time. What was renamed is not copied.
+    let is_in_place = place.is_none_or(|place| place == path);
+    let is_alike =
+        agrees(there.file(), original) && agrees(file, original) || begins_like(file, there.file());
+    if is_in_place && is_alike {
         return Some(Original::InPlace);
     }
     // Lines may have been read from the original that came too late for the copy.

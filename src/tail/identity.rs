@@ -70,9 +70,8 @@ pub(super) fn assign(
 ) -> Vec<Option<usize>> {
     let mut held: Vec<Option<usize>> = vec![None; files.len()];
     let mut taken = HashSet::new();
-    let same_inode = |file: &Suspect<'_>, record: &Record| {
-        (file.device, file.inode) == (record.details.identity.device, record.details.identity.inode)
-    };
+    let same_inode =
+        |file: &Suspect<'_>, record: &Record| (file.device, file.inode) == record.details.identity.file();
     let same_path = |file: &Suspect<'_>, record: &Record| record.details.path == file.path;
     let has_content = |_: &Suspect<'_>, record: &Record| record.position > 0;
     let unread = |file: &Suspect<'_>, record: &Record| record.position == 0 && same_path(file, record);

@@ -77,11 +77,17 @@ pub(super) fn plan(known: &Known) -> Plan {
     let pasts: BTreeMap<PathBuf, Vec<Found>> =
         paths.into_iter().map(|path| (path.clone(), beside(&path))).collect();
 
-    let candidates = Candidates::open(known, &pasts);
+    let mut candidates = Candidates::open(known, &pasts);
+    candidates.find_copies(|candidates, candidate| copy_of(known, candidates, candidate));
     let mut plan = Plan::default();
     let mut done: HashSet<FileId> = HashSet::new();
-    for (path, beside) in &pasts {
-        let past = plan_past(known, &candidates, path, beside);
+    // A rotated file can have a path that is known too: it belongs to that which it was
+    // rotated from, and that is the shorter one.
+    let mut in_order: Vec<_> = pasts.iter().collect();
+    in_order.sort_by_key(|(path, _)| path.as_os_str().len());
+    for (path, beside) in in_order {
+        let mut past = plan_past(known, &candidates, path, beside);
+        past.launches.retain(|launch| !done.contains(&id_of(&launch.found)));
         // Looked at last: what was seen before is what led to the plan.
         if candidates.are_settled(known, path, beside) {
             done.extend(past.launches.iter().map(|launch| id_of(&launch.found)));
@@ -94,7 +100,7 @@ pub(super) fn plan(known: &Known) -> Plan {
     }
     for found in &known.newcomers {
         if let Some(candidate) = candidates.get(found).filter(|_| !done.contains(&id_of(found))) {
-            plan.launches.extend(launch(known, &candidates, candidate, &found.path));
+            plan.launches.extend(launch(known, candidate, &found.path));
         }
     }
     plan.searched = pasts.into_keys().collect();
@@ -113,49 +119,66 @@ fn at<'a>(known: &'a Known, path: &Path) -> Option<&'a Found> {
     known.newcomers.iter().find(|found| found.path == path)
 }
 
+/// How a file beside a path is tied to that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    /// It is known, and something was read from it: files older than it were seen.
+    Read,
+    /// It is not older than what is known: nothing was read from it, or it has the device
+    /// and inode of a known file, and so is that, emptied, or was made when that was gone.
+    Later,
+    None,
+}
+
+fn tie_of(known: &Known, candidates: &Candidates, found: &Found, path: &Path) -> Tie {
+    let text = displayed(path);
+    let Some(candidate) = candidates.get(found) else {
+        let is_followed = known.followed.iter().any(|it| it.id == id_of(found) && it.path == path);
+        return if is_followed { Tie::Read } else { Tie::None };
+    };
+    let mut records = known.records.iter().map(|(_, record)| &record.details);
+    match candidate.record.map(|index| &known.records[index].1) {
+        Some(record) if record.details.path != text => Tie::None,
+        Some(record) if record.position > 0 => Tie::Read,
+        Some(_) => Tie::Later,
+        None if candidate.copy_of == Some(Original::Truncated) => Tie::Read,
+        None if records.any(|it| it.path == text && it.identity.file() == id_of(found)) => Tie::Later,
+        None => Tie::None,
+    }
+}
+
 /// Reads what was rotated away from `path` before what is there now.
 fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Found]) -> Plan {
-    let text = displayed(path);
     let at_path = at(known, path).and_then(|found| candidates.get(found));
-    let is_followed = |id: FileId| known.followed.iter().any(|source| source.id == id && source.path == path);
-    let of_this_path = |found: &Found| match candidates.get(found) {
-        Some(candidate) => match candidate.record {
-            Some(index) => known.records[index].1.details.path == text,
-            None => copy_of(known, candidates, candidate) == Some(Original::Truncated),
-        },
-        None => is_followed(id_of(found)),
-    };
-    // Whose device and inode were those of a known source is that file, emptied, or a later one.
-    let is_later = |found: &Found| {
-        let mut records = known.records.iter().map(|(_, record)| &record.details);
-        candidates.get(found).is_some_and(|candidate| candidate.record.is_none())
-            && records.any(|it| it.path == text && (it.identity.device, it.identity.inode) == id_of(found))
-    };
     // Newest first: what comes before the first known one was never seen. Where something
     // was read from the file at the path, there can be none.
     let was_read =
         at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
-    let newest = beside.iter().position(|found| of_this_path(found) || is_later(found));
-    let unseen = newest.filter(|_| !was_read).unwrap_or(0);
+    let ties: Vec<Tie> = beside.iter().map(|found| tie_of(known, candidates, found, path)).collect();
+    let newest_read = ties.iter().position(|tie| *tie == Tie::Read);
+    let unseen = newest_read.or_else(|| ties.iter().rposition(|tie| *tie == Tie::Later));
+    let unseen = unseen.filter(|_| !was_read).unwrap_or(0);
     let mut plan = Plan::default();
-    for (age, found) in beside.iter().enumerate().rev() {
+    for (age, (found, tie)) in beside.iter().zip(&ties).enumerate().rev() {
         let Some(candidate) = candidates.get(found) else { continue };
-        if of_this_path(found) || is_later(found) || (age < unseen && candidate.record.is_none()) {
-            plan.launches.extend(launch(known, candidates, candidate, path));
+        if *tie != Tie::None || (age < unseen && candidate.record.is_none()) {
+            plan.launches.extend(launch(known, candidate, path));
         }
     }
-    plan.launches.extend(at_path.and_then(|candidate| launch(known, candidates, candidate, path)));
-    let lost = known.records.iter().enumerate().filter(|(index, (_, record))| {
-        is_active(record) && record.details.path == text && !candidates.hold(*index)
-    });
+    plan.launches.extend(at_path.and_then(|candidate| launch(known, candidate, path)));
     // What cannot be read may be the one that is looked for.
-    if beside.iter().all(|found| is_followed(id_of(found)) || candidates.get(found).is_some()) {
-        plan.lost.extend(lost.map(|(_, lost)| lost.clone()));
+    let is_followed = |found: &Found| known.followed.iter().any(|source| source.id == id_of(found));
+    if beside.iter().all(|found| is_followed(found) || candidates.get(found).is_some()) {
+        let text = displayed(path);
+        let records = known.records.iter().enumerate().filter(|(index, _)| !candidates.hold(*index));
+        let records = records.map(|(_, (key, record))| (key, record));
+        let lost = records.filter(|(_, record)| is_active(record) && record.details.path == text);
+        plan.lost.extend(lost.map(|(key, record)| (key.clone(), record.clone())));
     }
     plan
 }
 
-fn launch(known: &Known, candidates: &Candidates, candidate: &Candidate, path: &Path) -> Option<Launch> {
+fn launch(known: &Known, candidate: &Candidate, path: &Path) -> Option<Launch> {
     let found = &candidate.found;
     let origin = match candidate.record.map(|index| known.records[index].clone()) {
         // What was read to its end, and is known to be complete, needs nobody any more.
@@ -165,7 +188,7 @@ fn launch(known: &Known, candidates: &Candidates, candidate: &Candidate, path: &
             return None;
         }
         Some((key, record)) => Origin::Known(key, record),
-        None => match copy_of(known, candidates, candidate) {
+        None => match candidate.copy_of {
             None => Origin::New,
             Some(Original::Truncated) => Origin::Copied,
             // It may be needed, and complete, when the original is truncated.
@@ -185,16 +208,17 @@ fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Opt
     let is_newcomer = known.newcomers.iter().any(|found| id_of(found) == id_of(&candidate.found));
     let is_copied = |source: &Followed| {
         let is_enough = !is_newcomer || is_weighty(&source.confirmed);
-        is_enough && bases.contains(&source.path) && begins_like(file, source.reader.file())
+        is_enough
+            && source.in_place
+            && bases.contains(&source.path)
+            && begins_like(file, source.reader.file())
     };
     if known.followed.iter().any(is_copied) {
         return Some(Original::InPlace);
     }
     let bases: HashSet<String> = bases.iter().map(|path| displayed(path)).collect();
     let records = known.records.iter().map(|(_, record)| record);
-    let is_itself = |record: &Record| {
-        id_of(&candidate.found) == (record.details.identity.device, record.details.identity.inode)
-    };
+    let is_itself = |record: &Record| id_of(&candidate.found) == record.details.identity.file();
     let mut originals = records.filter(|record| bases.contains(&record.details.path) && !is_itself(record));
     originals.find_map(|original| original_of(file, original, candidates.place_of(original)))
 }

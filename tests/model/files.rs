@@ -16,6 +16,8 @@ pub(crate) struct Log {
     pub(crate) current: Option<Writer>,
     /// The file that was rotated last, as its writer still has it open.
     renamed: Option<Writer>,
+    /// Lines were lost when the file was emptied: its copy has less than was read.
+    pub(crate) has_short_copy: bool,
     /// The incarnations that were rotated, newest first: `.1`, `.2`, …
     pub(crate) rotated: VecDeque<usize>,
 }
@@ -31,7 +33,8 @@ pub(crate) struct Writer {
 impl Log {
     pub(crate) fn new(folder: &Path, index: usize) -> Self {
         let path = folder.join(["app.log", "web.log"][index]);
-        Self { index, path, current: None, renamed: None, rotated: VecDeque::new() }
+        let rotated = VecDeque::new();
+        Self { index, path, current: None, renamed: None, has_short_copy: false, rotated }
     }
 
     /// The file at the path, made where there is none.
@@ -42,6 +45,11 @@ impl Log {
             incarnation: history.begin(index),
             unfinished: None,
         })
+    }
+
+    /// Whether any file was ever made.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.current.is_some() || !self.rotated.is_empty()
     }
 
     pub(crate) fn append(&mut self, history: &mut History, lines: u32, bytes: usize) {
@@ -109,6 +117,7 @@ impl Log {
         writer.incarnation = history.begin(index);
         self.current = Some(writer);
         self.renamed = None;
+        self.has_short_copy = between > 0;
     }
 
     /// Deletes the file; its writer closes it.

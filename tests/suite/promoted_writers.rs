@@ -54,13 +54,19 @@ async fn writers_of_a_promoted_replica_wait_and_then_go_on_with_no_line_skipped(
     })
     .await;
 
+    let tried_before = control.calls("evalsha").await + control.calls("eval").await;
     let (stop, on_replica) = (CancellationToken::new(), store_of(&replica));
     let mut tasks = JoinSet::new();
     for mut writer in writers {
         writer.store = on_replica.clone();
         tasks.spawn(write_on(writer, stop.clone()));
     }
-    sleep(Duration::from_millis(100)).await;
+    eventually("every writer has tried the replica", async || {
+        let tried = control.calls("evalsha").await + control.calls("eval").await;
+        // Eight writers that wait 5 ms after each try: ten rounds leave none out.
+        tried - tried_before > 80
+    })
+    .await;
     assert_eq!(control.run::<i64>("XLEN logrelay:{t}:lines").await, 8, "a replica was written to");
     // Lines that the replica never gets: they are lost, and nobody counts on them.
     control.run::<()>("REPLICAOF NO ONE").await;

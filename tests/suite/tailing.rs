@@ -9,7 +9,7 @@ use std::{
 
 use logrelay::{
     publish::{self, Publisher},
-    record::{Offset, Topic},
+    record::{Offset, SourceState, Topic},
     store::{self, ConnectOptions, Entry, Item, Store},
     tail::{Input, Options, Service, TopicRule, discover::Patterns},
 };
@@ -130,6 +130,16 @@ impl Tailing {
     /// Waits until so many sources are registered.
     pub(crate) async fn until_sources(&self, count: usize) {
         eventually("sources", async || self.sources().await.len() >= count).await;
+    }
+
+    /// Waits until so many sources are marked as gone and drained.
+    pub(crate) async fn until_gone(&self, count: usize) {
+        eventually("sources are gone", async || {
+            let records = self.store.records(&self.topic, &self.options.host).await.unwrap_or_default();
+            let gone = records.iter().filter(|(_, record)| record.details.state == SourceState::Gone);
+            gone.count() == count
+        })
+        .await;
     }
 
     pub(crate) async fn sources(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     copies::{Original, is_intact},
-    discover::{Found, siblings},
+    discover::Found,
     identity::{Suspect, agrees, assign},
     lineage::{FileId, Followed, Known, displayed, id_of},
     reader::Reader,
@@ -31,6 +31,9 @@ pub(super) struct Candidate {
 pub(super) struct Candidates {
     files: HashMap<FileId, Candidate>,
     held: HashSet<usize>,
+    newcomers: HashMap<PathBuf, Found>,
+    /// Indices into the known records.
+    by_path: HashMap<String, Vec<usize>>,
     /// Files that were renamed or removed since they were found.
     moving: HashSet<FileId>,
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
@@ -66,7 +69,12 @@ impl Candidates {
         assign_records(known, &mut candidates);
         let held = candidates.iter().filter_map(|candidate| candidate.record).collect();
         let files = candidates.into_iter().map(|candidate| (id_of(&candidate.found), candidate)).collect();
-        Self { files, held, moving, unreadable }
+        let newcomers = known.newcomers.iter().map(|found| (found.path.clone(), found.clone())).collect();
+        let mut by_path: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, (_, record)) in known.records.iter().enumerate() {
+            by_path.entry(record.details.path.clone()).or_default().push(index);
+        }
+        Self { files, held, newcomers, by_path, moving, unreadable }
     }
 
     /// Finds out which of the files that are no known source are copies of such. Once: what
@@ -85,6 +93,16 @@ impl Candidates {
         self.files.get(&id_of(found))
     }
 
+    /// The newcomer at a path.
+    pub(super) fn at(&self, path: &Path) -> Option<&Found> {
+        self.newcomers.get(path)
+    }
+
+    /// The records of a path, as records write it.
+    pub(super) fn records_of(&self, path: &str) -> &[usize] {
+        self.by_path.get(path).map_or(&[], Vec::as_slice)
+    }
+
     /// Where the file is that once was the source of a record; it may have other content.
     pub(super) fn place_of(&self, record: &Record) -> Option<&Path> {
         let identity = &record.details.identity;
@@ -100,18 +118,14 @@ impl Candidates {
     /// Whether the files of a path are what they were when they were looked at: they bear
     /// the same names, none that is followed was truncated unnoticed, and what is at the
     /// path can be read. Else they cannot be told apart. Blocks.
-    pub(super) fn are_settled(&self, known: &Known, path: &Path, beside: &[Found]) -> bool {
-        let newcomer = known.newcomers.iter().find(|found| found.path == path);
-        let stays = |found: &Found| !self.moving.contains(&id_of(found));
+    pub(super) fn are_settled(&self, known: &Known, path: &Path, beside: &[Found], now: &[Found]) -> bool {
         let names = |found: &[Found]| -> HashSet<(PathBuf, FileId)> {
             found.iter().map(|found| (found.path.clone(), id_of(found))).collect()
         };
-        let mut now = siblings(path).unwrap_or_default();
-        now.retain(|sibling| !sibling.is_compressed());
-        beside.iter().all(stays)
-            && names(beside) == names(&now)
+        beside.iter().all(|found| !self.moving.contains(&id_of(found)))
+            && names(beside) == names(now)
             && known.followed.iter().filter(|source| source.path == path).all(is_as_read)
-            && newcomer.is_none_or(|found| self.get(found).is_some())
+            && self.at(path).is_none_or(|found| self.get(found).is_some())
     }
 }
 

@@ -256,10 +256,13 @@ impl Fleet {
 
     /// Where a new file of a path begins.
     fn start_of(&self, topic: &Topic, path: &Path) -> StartAt {
+        if !self.is_first || self.options.start == StartAt::Beginning {
+            return StartAt::Beginning;
+        }
         let text = displayed(path);
         let mut records = self.ledgers.get(topic).into_iter().flatten();
         let was_seen = records.any(|(_, record)| record.details.path == text);
-        if self.is_first && !was_seen { self.options.start } else { StartAt::Beginning }
+        if was_seen { StartAt::Beginning } else { self.options.start }
     }
 
     fn input_of(&self, path: &Path) -> usize {

@@ -1,6 +1,11 @@
 //! Which stored source a file is: told by content, with device and inode as hints.
 
-use std::{collections::HashSet, fs::File, io, os::unix::fs::FileExt};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+};
 
 use super::trail::PRINT_BYTES;
 use crate::record::{Identity, PrintHash, Record, SourceKey};
@@ -70,21 +75,25 @@ pub(super) fn assign(
 ) -> Vec<Option<usize>> {
     let mut held: Vec<Option<usize>> = vec![None; files.len()];
     let mut taken = HashSet::new();
-    let same_inode =
-        |file: &Suspect<'_>, record: &Record| (file.device, file.inode) == record.details.identity.file();
+    let mut by_file: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+    for (index, (_, record)) in records.iter().enumerate() {
+        by_file.entry(record.details.identity.file()).or_default().push(index);
+    }
+    let all: Vec<usize> = (0..records.len()).collect();
     let same_path = |file: &Suspect<'_>, record: &Record| record.details.path == file.path;
+    let any = |_: &Suspect<'_>, _: &Record| true;
     let has_content = |_: &Suspect<'_>, record: &Record| record.position > 0;
     let unread = |file: &Suspect<'_>, record: &Record| record.position == 0 && same_path(file, record);
-    let rules: [Rule<'_>; 3] = [&same_inode, &has_content, &unread];
+    let rules: [(bool, Rule<'_>); 3] = [(true, &any), (false, &has_content), (false, &unread)];
 
-    for rule in rules {
+    for (same_file, rule) in rules {
         for (at, file) in files.iter().enumerate() {
             if held[at].is_some() {
                 continue;
             }
-            let mut fitting: Vec<usize> = (0..records.len())
-                .filter(|index| !taken.contains(index) && rule(file, &records[*index].1))
-                .collect();
+            let of_file = by_file.get(&(file.device, file.inode)).map_or(&[][..], Vec::as_slice);
+            let mut fitting = if same_file { of_file } else { &all }.to_vec();
+            fitting.retain(|index| !taken.contains(index) && rule(file, &records[*index].1));
             fitting.sort_by_key(|&index| {
                 let record = &records[index].1;
                 std::cmp::Reverse((same_path(file, record), record.position))

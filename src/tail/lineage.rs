@@ -5,7 +5,7 @@
 //! that are newer are read, oldest first, before the one at the path.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeSet, HashSet},
     io,
     path::{Path, PathBuf},
 };
@@ -74,28 +74,31 @@ pub(super) fn plan(known: &Known) -> Plan {
         .filter(|path| known_paths.contains(&displayed(path)))
         .collect();
     paths.extend(known.deserted.iter().cloned());
-    let pasts: BTreeMap<PathBuf, Vec<Found>> =
-        paths.into_iter().map(|path| (path.clone(), beside(&path))).collect();
+    let pasts = siblings(&paths);
 
     let mut candidates = Candidates::open(known, &pasts);
     candidates.find_copies(|candidates, candidate| copy_of(known, candidates, candidate));
-    let mut plan = Plan::default();
-    let mut done: HashSet<FileId> = HashSet::new();
     // A rotated file can have a path that is known too: it belongs to that which it was
     // rotated from, and that is the shorter one.
     let mut in_order: Vec<_> = pasts.iter().collect();
     in_order.sort_by_key(|(path, _)| path.as_os_str().len());
-    for (path, beside) in in_order {
-        let mut past = plan_past(known, &candidates, path, beside);
+    let planned: Vec<_> = in_order
+        .into_iter()
+        .map(|(path, beside)| (path, beside, plan_past(known, &candidates, path, beside)))
+        .collect();
+    // Looked at last: what was seen before is what led to the plan.
+    let pasts_now = siblings(&paths);
+    let mut plan = Plan::default();
+    let mut done: HashSet<FileId> = HashSet::new();
+    for (path, beside, mut past) in planned {
         past.launches.retain(|launch| !done.contains(&id_of(&launch.found)));
-        // Looked at last: what was seen before is what led to the plan.
-        if candidates.are_settled(known, path, beside) {
+        if candidates.are_settled(known, path, beside, &pasts_now[path]) {
             done.extend(past.launches.iter().map(|launch| id_of(&launch.found)));
             plan.launches.extend(past.launches);
             plan.lost.extend(past.lost);
         } else {
             plan.unsettled.insert(path.clone());
-            done.extend(beside.iter().chain(at(known, path)).map(id_of));
+            done.extend(beside.iter().chain(candidates.at(path)).map(id_of));
         }
     }
     for found in &known.newcomers {
@@ -103,20 +106,9 @@ pub(super) fn plan(known: &Known) -> Plan {
             plan.launches.extend(launch(known, candidate, &found.path));
         }
     }
-    plan.searched = pasts.into_keys().collect();
+    plan.searched = paths;
     plan.unreadable = candidates.unreadable;
     plan
-}
-
-fn beside(path: &Path) -> Vec<Found> {
-    let mut found = siblings(path).unwrap_or_default();
-    found.retain(|sibling| !sibling.is_compressed());
-    found
-}
-
-/// The newcomer at a path.
-fn at<'a>(known: &'a Known, path: &Path) -> Option<&'a Found> {
-    known.newcomers.iter().find(|found| found.path == path)
 }
 
 /// How a file beside a path is tied to that.
@@ -136,20 +128,21 @@ fn tie_of(known: &Known, candidates: &Candidates, found: &Found, path: &Path) ->
         let is_followed = known.followed.iter().any(|it| it.id == id_of(found) && it.path == path);
         return if is_followed { Tie::Read } else { Tie::None };
     };
-    let mut records = known.records.iter().map(|(_, record)| &record.details);
+    let records = candidates.records_of(&text);
+    let was_its = |index: &usize| known.records[*index].1.details.identity.file() == id_of(found);
     match candidate.record.map(|index| &known.records[index].1) {
         Some(record) if record.details.path != text => Tie::None,
         Some(record) if record.position > 0 => Tie::Read,
         Some(_) => Tie::Later,
         None if candidate.copy_of == Some(Original::Truncated) => Tie::Read,
-        None if records.any(|it| it.path == text && it.identity.file() == id_of(found)) => Tie::Later,
+        None if records.iter().any(was_its) => Tie::Later,
         None => Tie::None,
     }
 }
 
 /// Reads what was rotated away from `path` before what is there now.
 fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Found]) -> Plan {
-    let at_path = at(known, path).and_then(|found| candidates.get(found));
+    let at_path = candidates.at(path).and_then(|found| candidates.get(found));
     // Newest first: what comes before the first known one was never seen. Where something
     // was read from the file at the path, there can be none.
     let was_read =
@@ -169,11 +162,9 @@ fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Foun
     // What cannot be read may be the one that is looked for.
     let is_followed = |found: &Found| known.followed.iter().any(|source| source.id == id_of(found));
     if beside.iter().all(|found| is_followed(found) || candidates.get(found).is_some()) {
-        let text = displayed(path);
-        let records = known.records.iter().enumerate().filter(|(index, _)| !candidates.hold(*index));
-        let records = records.map(|(_, (key, record))| (key, record));
-        let lost = records.filter(|(_, record)| is_active(record) && record.details.path == text);
-        plan.lost.extend(lost.map(|(key, record)| (key.clone(), record.clone())));
+        let of_path = candidates.records_of(&displayed(path)).iter();
+        let missing = of_path.filter(|index| !candidates.hold(**index)).map(|&index| &known.records[index]);
+        plan.lost.extend(missing.filter(|(_, record)| is_active(record)).cloned());
     }
     plan
 }
@@ -202,10 +193,13 @@ fn launch(known: &Known, candidate: &Candidate, path: &Path) -> Option<Launch> {
 /// Whether a file is the copy that copytruncate has made, or is making, of one that
 /// is known.
 fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Option<Original> {
-    let file = candidate.reader.file();
     let bases = bases(&candidate.found.path);
+    if bases.is_empty() {
+        return None;
+    }
+    let file = candidate.reader.file();
     // In the glob, what agrees in less than a kilobyte can be a second log that begins alike.
-    let is_newcomer = known.newcomers.iter().any(|found| id_of(found) == id_of(&candidate.found));
+    let is_newcomer = candidates.at(&candidate.found.path).is_some();
     let is_copied = |source: &Followed| {
         let is_enough = !is_newcomer || is_weighty(&source.confirmed);
         is_enough
@@ -216,10 +210,9 @@ fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Opt
     if known.followed.iter().any(is_copied) {
         return Some(Original::InPlace);
     }
-    let bases: HashSet<String> = bases.iter().map(|path| displayed(path)).collect();
-    let records = known.records.iter().map(|(_, record)| record);
-    let is_itself = |record: &Record| id_of(&candidate.found) == record.details.identity.file();
-    let mut originals = records.filter(|record| bases.contains(&record.details.path) && !is_itself(record));
+    let records = bases.iter().flat_map(|path| candidates.records_of(&displayed(path)));
+    let records = records.map(|&index| &known.records[index].1);
+    let mut originals = records.filter(|record| id_of(&candidate.found) != record.details.identity.file());
     originals.find_map(|original| original_of(file, original, candidates.place_of(original)))
 }
 

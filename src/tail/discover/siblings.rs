@@ -5,8 +5,9 @@
 
 use std::{
     cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
-    fs, io,
+    fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -26,33 +27,37 @@ const WORDS: [&str; 8] = ["old", "bak", "backup", "orig", "prev", "previous", "s
 /// Shorter ones are counted up with every rotation: the smaller is newer.
 const DATE_DIGITS: usize = 6;
 
-/// Files beside `path` that look like rotated versions of it, such as `app.log.1`,
-/// `app.log-20261120`, `app.log.old`, `app-2026-11-20.log` and `app.1.log` for
-/// `app.log`; compressed ones are left out. The newest is first: by the time of its
-/// last change, then by its number or date.
-///
-/// # Errors
-/// What the system said when asked for the folder of `path`.
-pub fn siblings(path: &Path) -> io::Result<Vec<Found>> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(Vec::new());
-    };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let itself = Found::at(path).ok().flatten().map(|found| (found.device, found.inode));
-    let mut ranked = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry_name = entry?.file_name();
-        let Some(rank) = Rank::of(name, &entry_name) else { continue };
-        // One that is gone by now, or cannot be looked at, is none.
-        let Ok(Some(found)) = Found::at(&folder.join(&entry_name)) else { continue };
-        if itself != Some((found.device, found.inode)) {
-            ranked.push((rank, found));
+/// For each of these paths the files beside it that look like rotated versions of it,
+/// such as `app.log.1`, `app.log-20261120`, `app.log.old`, `app-2026-11-20.log` and
+/// `app.1.log` for `app.log`; compressed ones are left out. The newest is first: by the
+/// time of its last change, then by its number or date. Folders that cannot be listed
+/// have none.
+pub fn siblings(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Vec<Found>> {
+    let mut ranked: BTreeMap<&Path, Vec<(Rank, Found)>> = BTreeMap::new();
+    // Listed once, however many of the paths are in it.
+    let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    for entry in folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
+        let path = entry.path();
+        for base in bases(&path) {
+            let Some(base) = paths.get(&base) else { continue };
+            // One that is gone by now, or cannot be looked at, is none.
+            let (Some(rank), Ok(Some(found))) = (Rank::of_path(base, &path), Found::at(&path)) else {
+                continue;
+            };
+            ranked.entry(base).or_default().push((rank, found));
         }
     }
-    ranked.sort_by(|(rank, a), (other, b)| {
-        b.modified.cmp(&a.modified).then_with(|| rank.newest_first(other)).then_with(|| a.path.cmp(&b.path))
-    });
-    Ok(ranked.into_iter().map(|(_, found)| found).collect())
+    let newest_first = |path: &PathBuf| {
+        let itself = Found::at(path).ok().flatten().map(|found| (found.device, found.inode));
+        let mut ranked = ranked.remove(path.as_path()).unwrap_or_default();
+        ranked.retain(|(_, found)| itself != Some((found.device, found.inode)));
+        ranked.sort_by(|(rank, a), (other, b)| {
+            let by_rank = || rank.newest_first(other);
+            b.modified.cmp(&a.modified).then_with(by_rank).then_with(|| a.path.cmp(&b.path))
+        });
+        (path.clone(), ranked.into_iter().map(|(_, found)| found).collect())
+    };
+    paths.iter().map(newest_first).collect()
 }
 
 /// The paths beside `path` of which it could be a rotated version, by its name; the other
@@ -92,6 +97,10 @@ struct Rank {
 }
 
 impl Rank {
+    fn of_path(live: &Path, path: &Path) -> Option<Self> {
+        Self::of(live.file_name()?, path.file_name()?)
+    }
+
     /// What makes `name` a rotated version of `live`; `None` if it does not look so.
     fn of(live: &OsStr, name: &OsStr) -> Option<Self> {
         if is_compressed(Path::new(name)) {

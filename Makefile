@@ -2,6 +2,7 @@
 # make test    every test, against real Redis servers
 # make check   format, lints, dependencies, documentation
 # make bench   how fast it is
+# make soak    random sequences against the model, for a quarter of an hour
 #
 # What is missing (redis-server, Python packages, cargo-deny) is installed first.
 
@@ -14,7 +15,7 @@ TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || e
 
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-build check bench python
+.PHONY: demo test test-build check bench soak python
 
 demo:
 	@.ci/need cc redis-server
@@ -41,6 +42,11 @@ bench:
 	@.ci/need cc redis-server
 	cargo bench --bench leaves
 	cargo bench --bench throughput -- --readme README.md
+
+soak:
+	@.ci/need cc redis-server
+	LOGRELAY_MODEL_RANDOM=1 LOGRELAY_MODEL_COPIES=1 LOGRELAY_MODEL_SEQUENCES=15000 \
+		cargo test --test model -- --nocapture
 
 python: $(VENV)/ready
 

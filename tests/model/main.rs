@@ -34,7 +34,7 @@ use self::{
     troubled::{PATIENCE_MS, Troubled},
 };
 
-const SEQUENCES: u64 = 300;
+const SEQUENCES: u64 = 500;
 /// Servers, and how many sequences share one at a time: a server that is killed by one
 /// of them is gone for the others too.
 const SERVERS: usize = 3;

@@ -64,7 +64,7 @@ impl Store {
         let record = append.record.to_text();
         let mut script = self.append_script(topic, append.source.as_str(), &believed, &record);
         match append.batch {
-            None => script.arg(0).arg("").arg(""),
+            None => script.arg(0).arg("b").arg(""),
             Some(SealedBatch { lines, packed: Some(packed), .. }) => {
                 script.arg(lines).arg("z").arg(&packed[..])
             }
@@ -88,7 +88,7 @@ impl Store {
     /// [`Error`].
     pub async fn new_source(&self, topic: &Topic, host: &Host) -> Result<SourceKey, Error> {
         let mut script = self.append_script(topic, &format!("{host}/"), "", "");
-        let answer = self.run_append(topic, script.arg(0).arg("").arg("")).await?;
+        let answer = self.run_append(topic, script.arg(0).arg("b").arg("")).await?;
         self.read_word(&self.keys.state(topic), "source", answer.source)
     }
 

@@ -59,6 +59,7 @@ async fn a_tailer_waits_while_the_disk_of_redis_is_full_and_then_sends_each_line
     let folder = TempDir::new().unwrap();
     let mut log = Log::create(folder.path().join("app.log"));
     let words = format!(
+        // Packed, the lines would not fill the disk.
         "tail --redis {} --host host --topic app --retry-max-ms 200 --compress-min-bytes 1000000000 {}",
         redis.url(),
         log.path().display()

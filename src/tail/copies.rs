@@ -3,7 +3,12 @@
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
-use super::{control::Read, identity::agrees, reader::Reader, trail::PRINT_BYTES};
+use super::{
+    control::Read,
+    identity::{agrees, is_weighty},
+    reader::Reader,
+    trail::PRINT_BYTES,
+};
 use crate::record::{PrintHash, Record};
 
 /// What became of the file that another one is a copy of.
@@ -40,12 +45,6 @@ pub(super) fn original_of(file: &File, original: &Record, place: Option<&Path>) 
     // Lines may have been read from the original that came too late for the copy.
     let is_truncated = !agrees(there.file(), original);
     (is_truncated && (agrees(file, original) || has_head(file, original))).then_some(Original::Truncated)
-}
-
-/// Whether a record's hashes cover whole kilobytes.
-pub(super) fn is_weighty(record: &Record) -> bool {
-    let full = |print: &PrintHash| print.len as usize == PRINT_BYTES;
-    full(&record.details.identity.head) && full(&record.details.identity.tail)
 }
 
 /// Whether a file is as it was read. Blocks.

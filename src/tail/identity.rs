@@ -49,6 +49,12 @@ pub(super) fn agrees(file: &File, record: &Record) -> bool {
         })
 }
 
+/// Whether a record's hashes cover whole kilobytes.
+pub(super) fn is_weighty(record: &Record) -> bool {
+    let full = |print: &PrintHash| print.len as usize == PRINT_BYTES;
+    full(&record.details.identity.head) && full(&record.details.identity.tail)
+}
+
 /// A file that may be a stored source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Suspect<'a> {
@@ -64,8 +70,8 @@ type Rule<'a> = &'a dyn Fn(&Suspect<'_>, &Record) -> bool;
 /// Which record each file holds, as an index into `records`.
 ///
 /// First come files whose device, inode and content agree with a record: what they
-/// hold is not given to another. Then content alone decides, then, for records from
-/// which nothing was read, the path. Where several records are left for a file, the
+/// hold is not given to another. Then content alone decides; records from which nothing
+/// was read go by device and inode, or else by path. Where several records are left for a file, the
 /// one of its path comes first, then the one that was read furthest. `agrees` tells
 /// whether a file's content agrees with a record.
 pub(super) fn assign(
@@ -81,10 +87,21 @@ pub(super) fn assign(
     }
     let all: Vec<usize> = (0..records.len()).collect();
     let same_path = |file: &Suspect<'_>, record: &Record| record.details.path == file.path;
-    let any = |_: &Suspect<'_>, _: &Record| true;
     let has_content = |_: &Suspect<'_>, record: &Record| record.position > 0;
-    let unread = |file: &Suspect<'_>, record: &Record| record.position == 0 && same_path(file, record);
-    let rules: [(bool, Rule<'_>); 3] = [(true, &any), (false, &has_content), (false, &unread)];
+    let is_certain = |file: &Suspect<'_>, record: &Record| {
+        let is_sibling = !same_path(file, record) && file.path.starts_with(&record.details.path);
+        has_content(file, record) && (is_weighty(record) || is_sibling)
+    };
+    let unread = |_: &Suspect<'_>, record: &Record| record.position == 0;
+    let unread_there = |file: &Suspect<'_>, record: &Record| unread(file, record) && same_path(file, record);
+    let rules: [(bool, Rule<'_>); 5] = [
+        (true, &has_content),
+        (false, &is_certain),
+        // Any file has the content of which nothing was read, and an inode can be another's.
+        (true, &unread),
+        (false, &has_content),
+        (false, &unread_there),
+    ];
 
     for (same_file, rule) in rules {
         for (at, file) in files.iter().enumerate() {
@@ -159,6 +176,13 @@ mod tests {
         let files = [file("/app.log", 8), file("/app.log.1", 7)];
         assert_eq!(assign(&files, &records, |_, _| true), [None, Some(0)]);
         assert_eq!(assign(&[file("/other.log", 9)], &records, |_, _| true), [None]);
+    }
+
+    #[test]
+    fn a_reused_inode_of_a_file_from_which_nothing_was_read_does_not_hide_what_a_copy_is() {
+        let records = [record(1, "/app.log", 8, 0), record(2, "/app.log", 7, 50)];
+        let files = [file("/app.log", 7), file("/app.log.1", 8)];
+        assert_eq!(assign(&files, &records, |file, record| file == 1 || record == 0), [Some(0), Some(1)]);
     }
 
     #[test]

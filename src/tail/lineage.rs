@@ -13,8 +13,9 @@ use std::{
 use super::{
     candidates::{Candidate, Candidates},
     control::Read,
-    copies::{Original, begins_like, is_weighty, original_of},
+    copies::{Original, begins_like, original_of},
     discover::{Found, bases, siblings},
+    identity::is_weighty,
     launch::{Launch, Origin},
     reader::Reader,
 };

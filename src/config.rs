@@ -152,6 +152,9 @@ impl Effective {
         settings.redis.apply(&mut effective);
         settings.tail.apply(&mut effective);
         settings.serve.apply(&mut effective);
+        for input in &mut effective.tail.inputs {
+            input.lines.max_line_bytes = effective.tail.max_line_bytes;
+        }
         // The process ends at the timeout: what the parts do then has to fit into it.
         effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 10 * 8;
         effective.serve.drain_ms = effective.tail.stop_timeout_ms;
@@ -183,7 +186,7 @@ pub fn inputs(file: &File) -> Result<Vec<tail::Input>, ConfigError> {
             let patterns = Patterns::parse(&input.paths).map_err(at)?;
             patterns.check_plain().map_err(at)?;
             let topic = input.topic.clone().map_or(TopicRule::FileStem, TopicRule::Fixed);
-            Ok(tail::Input { patterns, topic, labels: input.labels.clone() })
+            Ok(tail::Input { labels: input.labels.clone(), ..tail::Input::new(patterns, topic) })
         })
         .collect()
 }

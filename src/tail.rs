@@ -16,6 +16,7 @@ mod course;
 pub mod discover;
 mod fleet;
 mod identity;
+pub mod input;
 mod lane;
 mod launch;
 mod lineage;
@@ -26,65 +27,27 @@ mod stdin;
 mod trail;
 pub mod watcher;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-pub use self::stdin::publish_stdin;
 use self::{
-    discover::{Found, Patterns, Scan},
+    discover::{Found, Scan},
     fleet::Fleet,
     reader::off_the_runtime,
     watcher::Watcher,
 };
-use crate::{
-    publish::Publisher,
-    record::{Host, Topic},
+pub use self::{
+    input::{Input, Limits, LineOptions, StartAt, TopicRule},
+    stdin::publish_stdin,
 };
-
-/// Files to follow, and where their lines go.
-#[derive(Debug, Clone)]
-pub struct Input {
-    /// Which files.
-    pub patterns: Patterns,
-    /// Which topic.
-    pub topic: TopicRule,
-    /// Labels that every line's source carries.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// How the topic of a file is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TopicRule {
-    /// All files go to one topic.
-    Fixed(Topic),
-    /// The file's name without its extension; characters that no topic has become `_`.
-    FileStem,
-}
-
-impl TopicRule {
-    fn topic_of(&self, path: &Path) -> Option<Topic> {
-        match self {
-            Self::Fixed(topic) => Some(topic.clone()),
-            Self::FileStem => Topic::from_lossy(&path.file_stem()?.to_string_lossy()).ok(),
-        }
-    }
-}
-
-/// Where a file that was never seen is read from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum StartAt {
-    /// Its first line.
-    #[default]
-    Beginning,
-    /// The lines that come after the tailer has started.
-    End,
-}
+use crate::{publish::Publisher, record::Host};
 
 /// What to follow, and how.
 #[derive(Debug, Clone)]
@@ -99,13 +62,15 @@ pub struct Options {
     /// How often files are looked at, whether or not a change was reported, in
     /// milliseconds.
     pub poll_interval_ms: u64,
-    /// Greatest length of a line in bytes; the rest is cut off and counted.
+    /// Greatest length of a line of standard input in bytes; that of files is their input's.
     pub max_line_bytes: usize,
     /// Greatest number of files that are open at once.
     pub max_open_files: usize,
     /// How long a file that is gone from its place is kept open after its last line
     /// was confirmed, in milliseconds: a failover may make it needed again.
     pub linger_ms: u64,
+    /// How fast all inputs together are read.
+    pub limits: Limits,
     /// How long a stop may take, in milliseconds.
     pub stop_timeout_ms: u64,
 }
@@ -121,8 +86,23 @@ impl Options {
             max_line_bytes: 1024 * 1024,
             max_open_files: 4096,
             linger_ms: 60_000,
+            limits: Limits::default(),
             stop_timeout_ms: 10_000,
         }
+    }
+}
+
+/// Changes what a running tailer follows.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    inputs: watch::Sender<Arc<[Input]>>,
+}
+
+impl Handle {
+    /// Follows these inputs from now on. Sources that they still cover go on without a
+    /// pause; others stop when what was read of them is appended.
+    pub fn replace(&self, inputs: Vec<Input>) {
+        self.inputs.send_replace(inputs.into());
     }
 }
 
@@ -131,12 +111,19 @@ impl Options {
 pub struct Service {
     options: Options,
     publisher: Publisher,
+    inputs: watch::Sender<Arc<[Input]>>,
 }
 
 impl Service {
     /// A service that has not begun.
     pub fn new(options: Options, publisher: Publisher) -> Self {
-        Self { options, publisher }
+        let inputs = watch::Sender::new(options.inputs.clone().into());
+        Self { options, publisher, inputs }
+    }
+
+    /// By which what it follows can be changed, before it runs and while it does.
+    pub fn handle(&self) -> Handle {
+        Handle { inputs: self.inputs.clone() }
     }
 
     /// Runs until `shutdown`; then appends what was read. Returns false where that

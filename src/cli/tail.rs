@@ -1,7 +1,6 @@
 //! `logrelay tail`: follows files, or reads standard input, and appends their lines to a topic.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -143,7 +142,7 @@ fn what(paths: &[String], topic: Option<Topic>, file: &File) -> anyhow::Result<W
 pub(super) fn input(paths: &[String], topic: TopicRule) -> anyhow::Result<Input> {
     let patterns = Patterns::parse(paths).map_err(|error| Misuse(error.to_string()))?;
     patterns.check_plain().map_err(|error| Misuse(error.to_string()))?;
-    Ok(Input { patterns, topic, labels: BTreeMap::default() })
+    Ok(Input::new(patterns, topic))
 }
 
 fn say_where_the_host_comes_from(effective: &Effective) {

@@ -54,7 +54,6 @@ impl Fleet {
     pub(super) fn new(options: &Options, publisher: Publisher) -> Self {
         let context = Context {
             publisher,
-            max_line_bytes: options.max_line_bytes,
             linger: Duration::from_millis(options.linger_ms),
             stop: CancellationToken::new(),
         };
@@ -237,8 +236,8 @@ impl Fleet {
             })
             .collect();
         let starts = launches.into_iter().map(|(input, launch)| {
-            let start = self.start_of(topic, &launch.path);
-            launch.start(&self.context, topic, &self.options.host, &self.options.inputs[input].labels, start)
+            let start = self.start_of(input, topic, &launch.path);
+            launch.start(&self.context, topic, &self.options.host, &self.options.inputs[input], start)
         });
         let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
@@ -255,14 +254,15 @@ impl Fleet {
     }
 
     /// Where a new file of a path begins.
-    fn start_of(&self, topic: &Topic, path: &Path) -> StartAt {
-        if !self.is_first || self.options.start == StartAt::Beginning {
+    fn start_of(&self, input: usize, topic: &Topic, path: &Path) -> StartAt {
+        let wanted = self.options.inputs[input].start.unwrap_or(self.options.start);
+        if !self.is_first || wanted == StartAt::Beginning {
             return StartAt::Beginning;
         }
         let text = displayed(path);
         let mut records = self.ledgers.get(topic).into_iter().flatten();
         let was_seen = records.any(|(_, record)| record.details.path == text);
-        if was_seen { StartAt::Beginning } else { self.options.start }
+        if was_seen { StartAt::Beginning } else { wanted }
     }
 
     fn input_of(&self, path: &Path) -> usize {

@@ -2,7 +2,6 @@
 //! has it.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io,
     os::unix::fs::FileExt as _,
@@ -14,7 +13,7 @@ use std::{
 use tracing::info;
 
 use super::{
-    StartAt,
+    Input, StartAt,
     control::{Control, Fate},
     discover::Found,
     identity::Surroundings,
@@ -80,7 +79,7 @@ impl Launch {
         context: &Context,
         topic: &Topic,
         host: &Host,
-        labels: &BTreeMap<String, String>,
+        input: &Input,
         start: StartAt,
     ) -> Started {
         let Self { found, reader, path, origin } = self;
@@ -106,7 +105,7 @@ impl Launch {
             reader.clone(),
             Arc::clone(&standing),
             Arc::clone(&control),
-            labels.clone(),
+            input,
         );
         match source.await {
             Ok(Some(source)) => {

@@ -1,6 +1,6 @@
 //! One file, from where Redis has it to its end, for as long as it is of interest.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
+    Input,
     control::{Control, Fate},
     course::{Course, Ended, Goal, Reading, Sending, when_ready},
     identity::Surroundings,
@@ -32,7 +33,6 @@ const FIRST_BLOCK_BYTES: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     pub(super) publisher: Publisher,
-    pub(super) max_line_bytes: usize,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
     pub(super) stop: CancellationToken,
@@ -64,17 +64,17 @@ impl Source {
         reader: Reader,
         standing: Arc<Standing>,
         control: Arc<Control>,
-        labels: BTreeMap<String, String>,
+        input: &Input,
     ) -> io::Result<Option<Self>> {
         let record = standing.confirmed();
         let message = proto::Source {
             key: standing.key().to_string(),
             host: standing.key().host().to_owned(),
             path: record.details.path.clone(),
-            labels,
+            labels: input.labels.clone(),
         };
         let mut source = Self {
-            lines: Lines::new(record.position, context.max_line_bytes),
+            lines: Lines::new(record.position, input.lines.max_line_bytes),
             trail: Trail::new(record.position, Vec::new(), Vec::new()),
             group: Group::new(
                 context.publisher.options(),

@@ -1,6 +1,6 @@
 //! Carries out one sequence, and compares what arrived with what was written.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use logrelay::{
     publish::{self, Publisher},
@@ -141,7 +141,7 @@ impl Sequence {
         let glob = if self.plan.inside { "*.log*" } else { "*.log" };
         let patterns = Patterns::parse(&[self.folder.path().join(glob).display().to_string()]).unwrap();
         let topic = TopicRule::Fixed(self.topic.clone());
-        let input = Input { patterns, topic, labels: BTreeMap::new() };
+        let input = Input::new(patterns, topic);
         let options = Options {
             poll_interval_ms: 20,
             linger_ms: self.plan.linger_ms,

@@ -155,7 +155,10 @@ async fn start_at_end_skips_what_was_there_but_not_files_that_come_later() {
 #[tokio::test]
 async fn long_lines_are_cut_and_say_by_how_much() {
     let redis = TestRedis::start().await;
-    let short = |options: Options| Options { max_line_bytes: 10, ..options };
+    let short = |mut options: Options| {
+        options.inputs[0].lines.max_line_bytes = 10;
+        options
+    };
     let mut tailing = Tailing::prepare(&redis, "app.log", short);
     append(&tailing.path("app.log"), "0123456789abc\r\nnot UTF-8: \nok\n");
     tailing.resume();

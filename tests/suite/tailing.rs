@@ -44,11 +44,7 @@ impl Tailing {
         let folder = TempDir::new().unwrap();
         let topic: Topic = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap();
         let patterns = Patterns::parse(&[folder.path().join(glob).display().to_string()]).unwrap();
-        let input = Input {
-            patterns,
-            topic: TopicRule::Fixed(topic.clone()),
-            labels: std::collections::BTreeMap::new(),
-        };
+        let input = Input::new(patterns, TopicRule::Fixed(topic.clone()));
         let options = Options::new("host".parse().unwrap(), vec![input]);
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
         let store = Store::new(store::Options::new(redis.url())).unwrap();

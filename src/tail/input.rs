@@ -1,0 +1,169 @@
+//! What is to be followed: files, how they are read as lines, and where those go.
+
+use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
+
+use regex::bytes::Regex;
+
+use super::discover::Patterns;
+use crate::record::Topic;
+
+/// Files to follow, and where their lines go.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Which files.
+    pub patterns: Patterns,
+    /// Which topic.
+    pub topic: TopicRule,
+    /// Labels that every line's source carries.
+    pub labels: BTreeMap<String, String>,
+    /// Where its new files begin; none: as [`Options::start`](super::Options::start) says.
+    pub start: Option<StartAt>,
+    /// How its files are read as lines.
+    pub lines: LineOptions,
+    /// How fast its files are read, all together.
+    pub limits: Limits,
+}
+
+impl Input {
+    /// An input with nothing special about it.
+    pub fn new(patterns: Patterns, topic: TopicRule) -> Self {
+        Self {
+            patterns,
+            topic,
+            labels: BTreeMap::new(),
+            start: None,
+            lines: LineOptions::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How the topic of a file is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicRule {
+    /// All files go to one topic.
+    Fixed(Topic),
+    /// The file's name without its extension; characters that no topic has become `_`.
+    FileStem,
+}
+
+impl TopicRule {
+    pub(super) fn topic_of(&self, path: &Path) -> Option<Topic> {
+        match self {
+            Self::Fixed(topic) => Some(topic.clone()),
+            Self::FileStem => Topic::from_lossy(&path.file_stem()?.to_string_lossy()).ok(),
+        }
+    }
+}
+
+/// Where a file that was never seen is read from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// Its first line.
+    #[default]
+    Beginning,
+    /// The lines that come after the tailer has started.
+    End,
+}
+
+/// How the bytes of a file become lines.
+#[derive(Debug, Clone)]
+pub struct LineOptions {
+    /// Greatest length of a line in bytes; the rest is cut off and counted.
+    pub max_line_bytes: usize,
+    /// What the bytes mean.
+    pub encoding: Encoding,
+    /// What each line is wrapped in.
+    pub format: Format,
+    /// Which lines belong together.
+    pub multiline: Option<Multiline>,
+    /// After how many milliseconds without growth an unfinished last line is published as it
+    /// is; none: it waits for its end.
+    pub publish_partial_ms: Option<u64>,
+}
+
+impl Default for LineOptions {
+    fn default() -> Self {
+        Self {
+            max_line_bytes: 1024 * 1024,
+            encoding: Encoding::default(),
+            format: Format::default(),
+            multiline: None,
+            publish_partial_ms: None,
+        }
+    }
+}
+
+/// What the bytes of a file mean.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Nothing in particular: they are published as they are.
+    #[default]
+    Raw,
+    /// UTF-16, little-endian where no byte order mark says otherwise; published as UTF-8.
+    Utf16,
+    /// UTF-16, little-endian; published as UTF-8.
+    Utf16Le,
+    /// UTF-16, big-endian; published as UTF-8.
+    Utf16Be,
+}
+
+/// What each line is wrapped in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// The objects of Docker's json-file driver.
+    Docker,
+    /// The container runtime interface of Kubernetes: `<time> <stream> <P|F> <content>`.
+    Cri,
+}
+
+/// Which lines are published as one.
+#[derive(Debug, Clone)]
+pub struct Multiline {
+    /// Where one ends and the next one begins.
+    pub rule: JoinRule,
+    /// Greatest number of lines that are joined.
+    pub max_lines: u32,
+    /// Greatest size of the joined lines in bytes.
+    pub max_bytes: usize,
+    /// How long more lines are waited for, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Where one group of lines ends and the next one begins.
+#[derive(Debug, Clone)]
+pub enum JoinRule {
+    /// A group begins with a line that matches.
+    StartsWith(Regex),
+    /// A line that matches goes on with the group before it.
+    ContinuesWith(Regex),
+    /// A line that begins with a space or a tab goes on with the group before it.
+    Indented,
+    /// The stack traces of a language.
+    Preset(Preset),
+}
+
+/// A language whose stack traces are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// Java, and what runs beside it: Kotlin, Scala.
+    Java,
+    /// Python.
+    Python,
+    /// Go.
+    Go,
+    /// Rust.
+    Rust,
+}
+
+/// How fast may be read; over it the tailer waits, and never drops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Lines a second; none: as fast as it goes.
+    pub lines_per_second: Option<NonZeroU32>,
+    /// Bytes of lines a second; none: as fast as it goes.
+    pub bytes_per_second: Option<NonZeroU32>,
+}

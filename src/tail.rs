@@ -5,9 +5,9 @@
 //! found file is, a source that Redis knows or a new one, is told by its content
 //! (`candidates`, `identity`, `copies`) and by the files beside it (`lineage`); then it
 //! is followed (`launch`), those of one path one after the other (`lane`). A `source`
-//! reads blocks (`reader`), cuts them into `lines`, and appends them through
-//! [`publish`](crate::publish), one at a time (`course`); it remembers in its `trail`
-//! by what it will be known.
+//! reads blocks (`reader`), makes lines of them (`framing`, from what `lines` cuts), and
+//! appends these through [`publish`](crate::publish), one batch at a time (`course`); it
+//! remembers in its `trail` by what it will be known.
 
 mod candidates;
 mod control;
@@ -15,6 +15,7 @@ mod copies;
 mod course;
 pub mod discover;
 mod fleet;
+pub mod framing;
 mod identity;
 pub mod input;
 mod lane;

@@ -13,11 +13,11 @@ use tracing::{error, info, warn};
 
 use super::{Misuse, progress, redis, shutdown};
 use crate::{
-    config::{self, Effective, File, General, Settings},
+    config::{self, Effective, File, General, Input, PathOptions, Settings},
     publish::{self, Publisher},
     record::Topic,
     store::Store,
-    tail::{self, Input, TopicRule, discover::Patterns},
+    tail,
     telemetry::{self, MetricsListener, Terminal},
 };
 
@@ -29,9 +29,8 @@ pub(super) struct Arguments {
     /// Files and globs (in quotes); - is standard input; none: the inputs of the configuration
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
-    /// Topic of the paths
-    #[arg(long, value_name = "TOPIC", requires = "paths")]
-    topic: Option<Topic>,
+    #[command(flatten)]
+    options: PathOptions,
     /// Configuration file (TOML); flags and variables win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -49,14 +48,14 @@ enum What {
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let file = config::load(arguments.config.as_deref())?;
-    let (inputs, stdin) = match what(&arguments.paths, arguments.topic, &file)? {
+    let (inputs, stdin) = match what(&arguments.paths, arguments.options, &file)? {
         What::Files(inputs) => (inputs, None),
         What::Stdin(topic) => (Vec::new(), Some(topic)),
     };
     let flags =
         Settings { general, redis: arguments.redis, tail: arguments.tail, serve: config::Serve::default() };
     let settings = flags.over(&file);
-    let effective = Effective::new(&settings, inputs)?;
+    let effective = Effective::new(&settings, &inputs)?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
     if settings.tail.host.is_none() {
@@ -117,32 +116,25 @@ async fn read_stdin(
 }
 
 /// The files of the command line, or else those of the file.
-fn what(paths: &[String], topic: Option<Topic>, file: &File) -> anyhow::Result<What> {
+fn what(paths: &[String], options: PathOptions, file: &File) -> anyhow::Result<What> {
+    let misuse = |text: &str| Err(Misuse(text.to_owned()).into());
     if paths.is_empty() {
-        let inputs = config::inputs(file)?;
-        if inputs.is_empty() {
-            let text = "nothing to follow: give --topic and paths, or a --config with [[inputs]]";
-            return Err(Misuse(text.to_owned()).into());
-        }
-        return Ok(What::Files(inputs));
+        return match file.inputs.as_slice() {
+            [] => misuse("nothing to follow: give --topic and paths, or a --config with [[inputs]]"),
+            inputs => Ok(What::Files(inputs.to_vec())),
+        };
     }
-    let Some(topic) = topic else {
-        return Err(Misuse("paths on the command line need a --topic".to_owned()).into());
-    };
+    let Some(topic) = &options.topic else { return misuse("paths on the command line need a --topic") };
     match paths {
-        [only] if only == STDIN => Ok(What::Stdin(topic)),
-        paths if paths.iter().any(|path| path == STDIN) => {
-            Err(Misuse("- (standard input) cannot be followed together with files".to_owned()).into())
+        [only] if only == STDIN => {
+            let topic: Topic = topic.parse().map_err(|error| Misuse(format!("--topic: {error}")))?;
+            Ok(What::Stdin(topic))
         }
-        paths => Ok(What::Files(vec![input(paths, TopicRule::Fixed(topic))?])),
+        paths if paths.iter().any(|path| path == STDIN) => {
+            misuse("- (standard input) cannot be followed together with files")
+        }
+        paths => Ok(What::Files(vec![options.input(paths)?])),
     }
-}
-
-/// Paths of the command line as an input.
-pub(super) fn input(paths: &[String], topic: TopicRule) -> anyhow::Result<Input> {
-    let patterns = Patterns::parse(paths).map_err(|error| Misuse(error.to_string()))?;
-    patterns.check_plain().map_err(|error| Misuse(error.to_string()))?;
-    Ok(Input::new(patterns, topic))
 }
 
 fn say_where_the_host_comes_from(effective: &Effective) {

@@ -26,6 +26,8 @@ pub mod lines;
 mod reader;
 mod source;
 mod stdin;
+pub mod template;
+mod topic_rule;
 mod trail;
 pub mod watcher;
 
@@ -46,8 +48,9 @@ use self::{
     watcher::Watcher,
 };
 pub use self::{
-    input::{Input, Limits, LineOptions, StartAt, TopicRule},
+    input::{Input, Limits, LineOptions, StartAt},
     stdin::publish_stdin,
+    topic_rule::TopicRule,
 };
 use crate::{publish::Publisher, record::Host};
 

@@ -28,11 +28,11 @@ demo:
 
 test: test-build python
 	@.ci/need redis-server
-	cargo $(TEST)
+	cargo $(TEST) --workspace
 
 test-build:
 	@.ci/need cc
-	cargo $(TEST) --no-run
+	cargo $(TEST) --workspace --no-run
 
 check:
 	@.ci/need cc

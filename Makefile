@@ -3,9 +3,9 @@
 # make check   format, lints, dependencies, documentation
 # make bench   how fast it is
 # make fuzz    random bytes into every parser, for FUZZ_SECONDS each
-# make soak    random sequences against the model, for a quarter of an hour, and make fuzz
+# make soak    make fuzz, files that come and go, and the model with new seeds for a quarter of an hour
 #
-# What is missing (redis-server, Python packages, cargo-deny) is installed first.
+# What is missing (redis-server, Python packages, cargo-deny, cargo-fuzz) is installed first.
 
 VENV := tests/clients/python/.venv
 TOOLS := target/tools
@@ -19,7 +19,7 @@ TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || e
 
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-build check bench fuzz soak python
+.PHONY: demo test test-build check bench fuzz soak cargo-fuzz python
 
 demo:
 	@.ci/need cc redis-server
@@ -47,15 +47,16 @@ bench:
 	cargo bench --bench leaves
 	cargo bench --bench throughput -- --readme README.md
 
-fuzz:
-	@.ci/need cc c++
-	@command -v cargo-fuzz >/dev/null || $(MAKE) $(TOOLS)/bin/cargo-fuzz
+fuzz: cargo-fuzz
 	.ci/fuzz $(FUZZ_SECONDS)
 
-soak: fuzz
-	@.ci/need cc redis-server
-	LOGRELAY_MODEL_RANDOM=1 LOGRELAY_MODEL_COPIES=1 LOGRELAY_MODEL_SEQUENCES=15000 \
-		cargo test --test model -- --nocapture
+soak: cargo-fuzz
+	@.ci/need redis-server
+	.ci/soak $(FUZZ_SECONDS)
+
+cargo-fuzz:
+	@.ci/need cc c++
+	@command -v cargo-fuzz >/dev/null || $(MAKE) $(TOOLS)/bin/cargo-fuzz
 
 python: $(VENV)/ready
 

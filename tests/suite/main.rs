@@ -11,6 +11,7 @@ mod hub;
 mod lost_replies;
 mod mirror;
 mod outage;
+mod packed_siblings;
 mod packing;
 mod paging;
 mod pool;

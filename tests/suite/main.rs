@@ -19,6 +19,7 @@ mod promoted_writers;
 mod promotion;
 mod proxy;
 mod resume;
+mod retention;
 mod rotation;
 mod serve;
 mod server;

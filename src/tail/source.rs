@@ -3,7 +3,12 @@
 mod place;
 mod sending;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -73,7 +78,7 @@ impl Source {
             key: standing.key().to_string(),
             host: standing.key().host().to_owned(),
             path: record.details.path.clone(),
-            labels: input.labels.clone(),
+            labels: input.labels_of(Path::new(&record.details.path)),
         };
         let mut source = Self {
             framer: Framer::new(&input.lines, record.position, &[]),

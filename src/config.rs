@@ -71,6 +71,10 @@ pub struct Effective {
     pub redis: store::Options,
     /// The tailer.
     pub tail: tail::Options,
+    /// Whether the tailer follows inputs that are kept in Redis.
+    pub inputs_from_redis: bool,
+    /// The groups of this host: whose inputs in Redis it follows besides its own.
+    pub groups: Vec<Host>,
     /// How the tailer appends.
     pub publish: publish::Options,
     /// Where the tailer serves its metrics.
@@ -148,6 +152,8 @@ impl Effective {
             shutdown_timeout_ms: DEFAULT_SHUTDOWN_TIMEOUT_MS,
             redis: store::Options::new(redis_url(&settings.redis)?),
             tail: tail::Options::new(host, Vec::new()),
+            inputs_from_redis: false,
+            groups: Vec::new(),
             publish: publish::Options::default(),
             metrics_listen: None,
             serve: serve::Options::new(DEFAULT_LISTEN),

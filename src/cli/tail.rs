@@ -1,5 +1,7 @@
 //! `logrelay tail`: follows files, or reads standard input, and appends their lines to a topic.
 
+mod status;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Misuse, progress, redis, shutdown};
+use super::{Misuse, progress, redis, shutdown, subscribe::Output};
 use crate::{
     config::{self, Effective, File, General, Input, PathOptions, Settings},
     publish::{self, Publisher},
-    record::Topic,
+    record::{Topic, TopicError},
     store::Store,
     tail,
     telemetry::{self, MetricsListener, Terminal},
@@ -31,6 +33,12 @@ pub(super) struct Arguments {
     paths: Vec<String>,
     #[command(flatten)]
     options: PathOptions,
+    /// Print where the sources of this host (or --host) stand, of all topics or --topic, and exit
+    #[arg(long, conflicts_with = "paths")]
+    status: bool,
+    /// With --status: a table, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
     /// Configuration file (TOML); flags and variables win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -48,6 +56,9 @@ enum What {
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let file = config::load(arguments.config.as_deref())?;
+    if arguments.status {
+        return show_status(arguments, general, &terminal, &file).await;
+    }
     let (inputs, stdin) = match what(&arguments.paths, arguments.options, &file)? {
         What::Files(inputs) => (inputs, None),
         What::Stdin(topic) => (Vec::new(), Some(topic)),
@@ -86,6 +97,23 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     follow(&effective, publisher, &stop.token).await
 }
 
+async fn show_status(
+    arguments: Arguments,
+    general: General,
+    terminal: &Terminal,
+    file: &File,
+) -> anyhow::Result<()> {
+    let Arguments { options, output, redis, tail, .. } = arguments;
+    let topic = options.topic.map(|topic| topic.parse()).transpose();
+    let topic = topic.map_err(|error: TopicError| Misuse(format!("--topic: {error}")))?;
+    let log_format = Some(output.log_format(&general));
+    let general = General { log_format, ..general };
+    let settings = Settings { general, redis, tail, serve: config::Serve::default() }.over(file);
+    let effective = Effective::new(&settings, &[])?;
+    telemetry::start_logs(&effective.log_level, effective.log_format, terminal);
+    status::print(&Store::new(effective.redis)?, &effective.tail.host, topic, output).await
+}
+
 /// Follows the files of the configuration until the shutdown.
 pub(super) async fn follow(
     effective: &Effective,
@@ -119,6 +147,9 @@ async fn read_stdin(
 fn what(paths: &[String], options: PathOptions, file: &File) -> anyhow::Result<What> {
     let misuse = |text: &str| Err(Misuse(text.to_owned()).into());
     if paths.is_empty() {
+        if options.topic.is_some() {
+            return misuse("--topic is that of paths: give some");
+        }
         return match file.inputs.as_slice() {
             [] => misuse("nothing to follow: give --topic and paths, or a --config with [[inputs]]"),
             inputs => Ok(What::Files(inputs.to_vec())),
@@ -127,7 +158,8 @@ fn what(paths: &[String], options: PathOptions, file: &File) -> anyhow::Result<W
     let Some(topic) = &options.topic else { return misuse("paths on the command line need a --topic") };
     match paths {
         [only] if only == STDIN => {
-            let topic: Topic = topic.parse().map_err(|error| Misuse(format!("--topic: {error}")))?;
+            let topic: Topic =
+                topic.parse().map_err(|error: TopicError| Misuse(format!("--topic: {error}")))?;
             Ok(What::Stdin(topic))
         }
         paths if paths.iter().any(|path| path == STDIN) => {

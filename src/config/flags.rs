@@ -18,7 +18,7 @@ use crate::tail::input::{Encoding, Format, Preset};
 pub struct PathOptions {
     /// Topic of the paths, or a template of it: `{file_stem}`, `{file_name}`, `{dir}`,
     /// groups of `--topic-pattern`
-    #[arg(long, value_name = "TOPIC", requires = "paths", help_heading = "Paths")]
+    #[arg(long, value_name = "TOPIC", help_heading = "Paths")]
     pub topic: Option<String>,
     /// Regular expression for whole paths, whose named groups are names for `--topic` and `--label`
     #[arg(long, value_name = "REGEX", requires = "paths", help_heading = "Paths")]

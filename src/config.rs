@@ -2,6 +2,7 @@
 //!
 //! One file serves every command. Defaults are those of the parts themselves.
 
+mod central;
 mod file;
 mod flags;
 mod input;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use self::{
+    central::{input_from_redis, inputs_to_push},
     file::File,
     flags::PathOptions,
     input::{Input, Mistake, Whose},
@@ -94,6 +96,9 @@ pub enum ConfigError {
     /// Flags for paths are wrong.
     #[error("{}", .0.join("\n"))]
     Flags(Vec<String>),
+    /// Something else than inputs was to be pushed, or is kept as one.
+    #[error("{0}")]
+    Push(String),
     /// The URL of Redis is none.
     #[error(transparent)]
     Redis(#[from] UrlError),

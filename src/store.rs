@@ -22,6 +22,7 @@ mod reply;
 mod resolve;
 mod server;
 mod topics;
+mod trim;
 mod url;
 
 use tokio::sync::watch;
@@ -38,6 +39,7 @@ pub use self::{
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,
     server::{PrivateServer, ServerError, ServerOptions},
+    trim::Trimmed,
     url::{RedisUrl, UrlError},
 };
 

@@ -25,7 +25,7 @@ use super::{Misuse, hangup, progress, redis, shutdown, subscribe::Output};
 use crate::{
     config::{self, Effective, File, General, Input, PathOptions, Settings},
     publish::{self, Publisher},
-    record::{Host, Topic, TopicError},
+    record::{Host, Topic},
     store::Store,
     tail,
     telemetry::{self, MetricsListener, Terminal},
@@ -139,8 +139,7 @@ async fn show_status(
     file: &File,
 ) -> anyhow::Result<()> {
     let Arguments { options, output, redis, tail, .. } = arguments;
-    let topic = options.topic.map(|topic| topic.parse()).transpose();
-    let topic = topic.map_err(|error: TopicError| Misuse(format!("--topic: {error}")))?;
+    let topic = options.topic.as_deref().map(read_topic).transpose()?;
     let log_format = Some(output.log_format(&general));
     let general = General { log_format, ..general };
     let settings = Settings { general, redis, tail, serve: config::Serve::default() }.over(file);
@@ -181,6 +180,10 @@ async fn read_stdin(
     }
 }
 
+fn read_topic(text: &str) -> anyhow::Result<Topic> {
+    Ok(text.parse().map_err(|error| Misuse(format!("--topic: {error}")))?)
+}
+
 /// The files of the command line, or else those of the file.
 fn what(paths: &[String], options: PathOptions, file: &File, tail: &config::Tail) -> anyhow::Result<What> {
     let misuse = |text: &str| Err(Misuse(text.to_owned()).into());
@@ -204,11 +207,7 @@ fn what(paths: &[String], options: PathOptions, file: &File, tail: &config::Tail
         [only] if only == STDIN && from_redis => {
             misuse("- (standard input) cannot be read together with inputs: leave out --inputs-from-redis")
         }
-        [only] if only == STDIN => {
-            let topic: Topic =
-                topic.parse().map_err(|error: TopicError| Misuse(format!("--topic: {error}")))?;
-            Ok(What::Stdin(topic))
-        }
+        [only] if only == STDIN => Ok(What::Stdin(read_topic(topic)?)),
         paths if paths.iter().any(|path| path == STDIN) => {
             misuse("- (standard input) cannot be followed together with files")
         }

@@ -35,6 +35,11 @@ impl Keys {
     pub(super) fn inputs(&self, of: &str) -> String {
         format!("{}:inputs:{of}", self.prefix)
     }
+
+    /// Who does a work of which there is to be one at a time.
+    pub(super) fn lock(&self, name: &str) -> String {
+        format!("{}:lock:{name}", self.prefix)
+    }
 }
 
 /// The field of a source's record in its topic's state.

@@ -7,6 +7,7 @@ mod check_config;
 mod cursor_file;
 mod dev;
 mod environment;
+mod open_files;
 mod progress;
 mod redis;
 mod serve;

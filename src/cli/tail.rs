@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Misuse, progress, redis, shutdown, subscribe::Output};
+use super::{Misuse, open_files, progress, redis, shutdown, subscribe::Output};
 use crate::{
     config::{self, Effective, File, General, Settings},
     publish::{self, Publisher},
@@ -67,8 +67,9 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let flags =
         Settings { general, redis: arguments.redis, tail: arguments.tail, serve: config::Serve::default() };
     let settings = flags.over(&file);
-    let effective = Effective::new(&settings, inputs)?;
+    let mut effective = Effective::new(&settings, inputs)?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
+    effective.tail.max_open_files = open_files::raise().fit("max_open_files", effective.tail.max_open_files);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
     if settings.tail.host.is_none() {
         say_where_the_host_comes_from(&effective);

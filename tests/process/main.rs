@@ -6,6 +6,7 @@ mod dev;
 mod docs;
 mod foreign;
 mod full_disk;
+mod host;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
@@ -18,6 +19,7 @@ mod reading;
 mod relay;
 mod slow_reader;
 mod status;
+mod systemd;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

@@ -36,9 +36,13 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
     let store = Store::new(effective.redis.clone())?;
     let relay = bind(&effective, store.clone(), Registry::default()).await?;
-    redis::check(&store, &stop.token).await?;
-    relay.run(stop.token).await?;
-    Ok(())
+    // It answers while Redis is away, that it does not serve.
+    let mut serving = std::pin::pin!(relay.run(stop.token.clone()));
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        checked = redis::check(&store, &stop.token) => checked?,
+    }
+    Ok(serving.await?)
 }
 
 /// A relay that has its port, and counts in `registry`.

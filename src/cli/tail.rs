@@ -120,6 +120,9 @@ pub(super) async fn follow(
     publisher: Publisher,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    for path in effective.tail.inputs.iter().flat_map(|input| input.patterns.absent()) {
+        warn!(path = %path.display(), "there is no such file: waiting for it");
+    }
     let service = tail::Service::new(effective.tail.clone(), publisher);
     if !service.run(shutdown.clone()).await {
         bail!("stopping took too long: the next run reads again what was not appended, and loses nothing");

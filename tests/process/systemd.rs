@@ -81,7 +81,7 @@ fn the_command_of_each_unit_is_understood_and_its_example_configuration_is_right
             .unwrap();
         assert!(checked.status.success(), "{name}: {}", String::from_utf8_lossy(&checked.stderr));
         let said = String::from_utf8(checked.stdout).unwrap();
-        assert_eq!(said.lines().filter(|line| line.starts_with("inputs ")).count(), 2, "{said}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("inputs.")).count(), 2, "{said}");
 
         let setting = said.lines().find_map(|line| line.strip_prefix("shutdown_timeout_ms")).unwrap();
         let stop_ms: u64 = setting.split_whitespace().next().unwrap().parse().unwrap();

@@ -20,6 +20,7 @@ mod reading;
 mod relay;
 mod slow_reader;
 mod status;
+mod stopped_tailer;
 mod systemd;
 
 /// What the suite has for every test against a real Redis.

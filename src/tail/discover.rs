@@ -109,6 +109,13 @@ impl Patterns {
         })
     }
 
+    /// The plain paths at which there is nothing now: misspelt, or still to come.
+    pub fn absent(&self) -> Vec<PathBuf> {
+        let plain = self.patterns.iter().filter_map(Pattern::plain_path);
+        let is_absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        plain.filter(|path| fs::symlink_metadata(path).is_err_and(is_absent)).collect()
+    }
+
     /// Looks for files now. This blocks, for as long as the disk takes.
     pub fn scan(&self) -> Scan {
         let mut walk = Walk::new(self.max_files, MAX_FOLDERS);

@@ -19,11 +19,15 @@ mod identity;
 pub mod input;
 mod lane;
 mod launch;
+#[cfg_attr(not(test), expect(dead_code, reason = "sources take turns once their lines are framed"))]
+mod limits;
 mod lineage;
 pub mod lines;
 mod reader;
 mod source;
 mod stdin;
+pub mod template;
+mod topic_rule;
 mod trail;
 pub mod watcher;
 
@@ -44,8 +48,9 @@ use self::{
     watcher::Watcher,
 };
 pub use self::{
-    input::{Input, Limits, LineOptions, StartAt, TopicRule},
+    input::{Input, Limits, LineOptions, StartAt},
     stdin::publish_stdin,
+    topic_rule::TopicRule,
 };
 use crate::{publish::Publisher, record::Host};
 

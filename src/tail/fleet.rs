@@ -125,7 +125,7 @@ impl Fleet {
         if self.is_first {
             let fixed = self.options.inputs.iter().filter_map(|input| match &input.topic {
                 super::TopicRule::Fixed(topic) => Some(topic.clone()),
-                super::TopicRule::FileStem => None,
+                super::TopicRule::FileStem | super::TopicRule::Made(_) => None,
             });
             by_topic.extend(fixed.map(|topic| (topic, Vec::new())));
         }

@@ -1,6 +1,11 @@
 //! One file, from where Redis has it to its end, for as long as it is of interest.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -71,7 +76,7 @@ impl Source {
             key: standing.key().to_string(),
             host: standing.key().host().to_owned(),
             path: record.details.path.clone(),
-            labels: input.labels.clone(),
+            labels: input.labels_of(Path::new(&record.details.path)),
         };
         let mut source = Self {
             lines: Lines::new(record.position, input.lines.max_line_bytes),
@@ -225,7 +230,9 @@ impl Source {
         let (head, tail) = self.trail.prints(position);
         let last = self.standing.confirmed().details;
         let identity = Identity { device: self.reader.device, inode: self.reader.inode, head, tail };
-        let details = Details { next_line: batch.next_line, identity, state: SourceState::Active, ..last };
+        let size = Some(self.reader.size());
+        let details =
+            Details { next_line: batch.next_line, identity, state: SourceState::Active, size, ..last };
         let record = Record { token: Token::random(), position, details };
         let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
         let append = async move {

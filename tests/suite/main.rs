@@ -27,4 +27,5 @@ mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod topic;
 mod writing;

@@ -207,6 +207,18 @@ settings! {
         /// How often health asks Redis, and how long it waits for the answer, in milliseconds
         #[arg(help_heading = "Relay")]
         probe_ms: u64 = "MS" in 10..=HOUR_MS => serve.probe_ms,
+        /// Greatest age of a line, in milliseconds; older ones are trimmed. 0: no bound
+        #[arg(help_heading = "Relay")]
+        retention_age_ms: u64 = "MS" => serve.retention.max_age_ms,
+        /// Greatest stored size of a topic, in bytes; what is older is trimmed. 0: no bound
+        #[arg(help_heading = "Relay")]
+        retention_bytes: u64 = "BYTES" => serve.retention.max_bytes,
+        /// Greatest stored size of all topics together, in bytes; the largest topics give way. 0: no bound
+        #[arg(help_heading = "Relay")]
+        retention_total_bytes: u64 = "BYTES" => serve.retention.total_bytes,
+        /// How often topics are looked at for what is too old or too much, in milliseconds
+        #[arg(help_heading = "Relay")]
+        retention_interval_ms: u64 = "MS" in 10..=HOUR_MS => serve.retention.interval_ms,
         /// What is kept of a topic for readers at its tail, in bytes
         #[arg(help_heading = "Relay")]
         window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,

@@ -16,10 +16,11 @@ use super::{
     Options, StartAt,
     control::Fate,
     course::Ended,
-    discover::{Found, Problem},
+    discover::{Found, Problem, bases},
     lane::Lane,
     launch::{Live, Started},
     lineage::{FileId, Followed, Known, displayed, id_of, plan},
+    packed::Shelf,
     reader::off_the_runtime,
     source::Context,
 };
@@ -44,8 +45,14 @@ pub(super) struct Fleet {
     tasks: JoinSet<(FileId, Ended)>,
     /// What was said already.
     said: HashSet<String>,
+    shelf: Arc<Shelf>,
+    /// Compressed files of which is known whether they are said.
+    compressed: HashSet<PathBuf>,
     is_first: bool,
 }
+
+/// How long a compressed file that ends too early counts as being written.
+const UNFINISHED_FOR: Duration = Duration::from_secs(10);
 
 /// How many sources are made ready at a time.
 const STARTS_AT_ONCE: usize = 16;
@@ -66,6 +73,8 @@ impl Fleet {
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
             said: HashSet::new(),
+            shelf: Arc::new(Shelf::new(UNFINISHED_FOR.min(Duration::from_millis(options.linger_ms)))),
+            compressed: HashSet::new(),
             is_first: true,
         }
     }
@@ -117,7 +126,9 @@ impl Fleet {
 
     /// Follows what is new among the files that a look has found, each with the
     /// index of its input.
-    pub(super) async fn take_in(&mut self, files: Vec<(usize, Found)>) {
+    pub(super) async fn take_in(&mut self, mut files: Vec<(usize, Found)>) {
+        // Read where something rotated is looked for, never followed by itself.
+        let compressed: Vec<_> = files.extract_if(.., |(_, found)| found.is_compressed()).collect();
         self.tell_fates(&files);
         let mut by_topic: BTreeMap<Topic, Vec<(usize, Found)>> = BTreeMap::new();
         let deserted = self.deserted(&files);
@@ -134,10 +145,6 @@ impl Fleet {
             if self.live.contains_key(&id_of(&found)) || !seen.insert(id_of(&found)) {
                 continue;
             }
-            if found.is_compressed() {
-                self.say_once(format!("{}: compressed files are not read", found.path.display()));
-                continue;
-            }
             match self.options.inputs[input].topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push((input, found)),
                 None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
@@ -147,7 +154,32 @@ impl Fleet {
             let deserted = deserted.get(&topic).cloned().unwrap_or_default();
             self.settle(&topic, newcomers, deserted).await;
         }
+        self.report_compressed(&compressed);
         self.is_first = false;
+    }
+
+    /// Says of which compressed files nothing can come, as no log is known that they were.
+    fn report_compressed(&mut self, compressed: &[(usize, Found)]) {
+        let there: HashSet<&Path> = compressed.iter().map(|(_, found)| found.path.as_path()).collect();
+        self.compressed.retain(|path| there.contains(path.as_path()));
+        let new: Vec<_> =
+            compressed.iter().filter(|(_, found)| !self.compressed.contains(&found.path)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let records = self.ledgers.values().flat_map(BTreeMap::values);
+        let known: HashSet<String> = records
+            .map(|record| record.details.path.clone())
+            .chain(self.live.values().map(|live| displayed(&live.path)))
+            .collect();
+        for (_, found) in new {
+            let is_ours =
+                found.is_packed() && bases(&found.path).iter().any(|base| known.contains(&displayed(base)));
+            if !is_ours {
+                self.say_once(format!("{}: compressed files are not followed", found.path.display()));
+            }
+            self.compressed.insert(found.path.clone());
+        }
     }
 
     fn tell_fates(&mut self, files: &[(usize, Found)]) {
@@ -281,7 +313,7 @@ impl Fleet {
             in_place: *live.control.fate().borrow() == Fate::InPlace,
             confirmed: live.standing.confirmed(),
         });
-        Known { newcomers, followed: followed.collect(), records, deserted }
+        Known { newcomers, followed: followed.collect(), records, deserted, shelf: Arc::clone(&self.shelf) }
     }
 
     /// Paths from which lines may be left since the last run.

@@ -342,7 +342,7 @@ impl Source {
     /// The record of this source before its first line.
     async fn first_record(&self, start: u64) -> io::Result<Record> {
         let reader = self.reader.clone();
-        let around = off_the_runtime(move || Surroundings::read(reader.file(), start));
+        let around = off_the_runtime(move || Surroundings::read(&reader, start));
         let identity = around.await?.identity(self.reader.device, self.reader.inode);
         let last = self.standing.confirmed().details;
         let details = Details { next_line: 0, identity, state: SourceState::Active, ..last };

@@ -12,6 +12,9 @@ use crate::record::Topic;
 pub struct Input {
     /// Which files.
     pub patterns: Patterns,
+    /// Where rotated files go, if that is neither beside the log nor in a folder in or beside
+    /// its own.
+    pub rotated: Option<Patterns>,
     /// Which topic.
     pub topic: TopicRule,
     /// Labels that every line's source carries.
@@ -29,6 +32,7 @@ impl Input {
     pub fn new(patterns: Patterns, topic: TopicRule) -> Self {
         Self {
             patterns,
+            rotated: None,
             topic,
             labels: BTreeMap::new(),
             start: None,

@@ -6,6 +6,7 @@ mod append;
 mod deploy;
 mod epochs;
 mod failover;
+mod filter;
 mod half_open;
 mod hub;
 mod identity;

@@ -69,6 +69,9 @@ pub struct Options {
     /// How long a file that is gone from its place is kept open after its last line
     /// was confirmed, in milliseconds: a failover may make it needed again.
     pub linger_ms: u64,
+    /// After how long without a change a file costs no task of its own any more, in
+    /// milliseconds.
+    pub rest_after_ms: u64,
     /// How fast all inputs together are read.
     pub limits: Limits,
     /// How long a stop may take, in milliseconds.
@@ -86,6 +89,7 @@ impl Options {
             max_line_bytes: 1024 * 1024,
             max_open_files: 4096,
             linger_ms: 60_000,
+            rest_after_ms: 10_000,
             limits: Limits::default(),
             stop_timeout_ms: 10_000,
         }
@@ -95,14 +99,55 @@ impl Options {
 /// Changes what a running tailer follows.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    inputs: watch::Sender<Arc<[Input]>>,
+    wanted: watch::Sender<Wanted>,
+    following: watch::Sender<Following>,
+}
+
+/// What a running tailer is to follow.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    inputs: Arc<[Input]>,
+    limits: Limits,
+    /// How often it has changed.
+    changes: u64,
+}
+
+/// What is followed now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Following {
+    /// How many changes of the inputs have come into force.
+    pub changes: u64,
+    /// Files that are followed.
+    pub files: usize,
+    /// How many of them are open.
+    pub open_files: usize,
 }
 
 impl Handle {
-    /// Follows these inputs from now on. Sources that they still cover go on without a
-    /// pause; others stop when what was read of them is appended.
-    pub fn replace(&self, inputs: Vec<Input>) {
-        self.inputs.send_replace(inputs.into());
+    /// Follows these inputs from now on, all together within `limits`. Sources for which
+    /// nothing changes go on without a pause. Others stop when what was read of them is
+    /// appended, and go on at the next line where an input still covers them. What is
+    /// covered no more stays known to Redis, where it stands.
+    pub fn replace(&self, inputs: Vec<Input>, limits: Limits) {
+        self.wanted.send_modify(|wanted| {
+            *wanted = Wanted { inputs: inputs.into(), limits, changes: wanted.changes + 1 };
+        });
+    }
+
+    /// What is followed after each look for files.
+    pub fn following(&self) -> watch::Receiver<Following> {
+        self.following.subscribe()
+    }
+
+    /// Waits until all calls of [`replace`](Self::replace) so far are in force; returns what
+    /// is followed then. Waits for ever where the tailer has ended.
+    pub async fn applied(&self) -> Following {
+        let changes = self.wanted.borrow().changes;
+        let mut following = self.following.subscribe();
+        match following.wait_for(|now| now.changes >= changes).await {
+            Ok(now) => *now,
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -111,19 +156,21 @@ impl Handle {
 pub struct Service {
     options: Options,
     publisher: Publisher,
-    inputs: watch::Sender<Arc<[Input]>>,
+    handle: Handle,
 }
 
 impl Service {
     /// A service that has not begun.
     pub fn new(options: Options, publisher: Publisher) -> Self {
-        let inputs = watch::Sender::new(options.inputs.clone().into());
-        Self { options, publisher, inputs }
+        let (inputs, limits) = (options.inputs.clone().into(), options.limits);
+        let wanted = watch::Sender::new(Wanted { inputs, limits, changes: 0 });
+        let handle = Handle { wanted, following: watch::Sender::default() };
+        Self { options, publisher, handle }
     }
 
     /// By which what it follows can be changed, before it runs and while it does.
     pub fn handle(&self) -> Handle {
-        Handle { inputs: self.inputs.clone() }
+        self.handle.clone()
     }
 
     /// Runs until `shutdown`; then appends what was read. Returns false where that
@@ -144,14 +191,23 @@ impl Service {
     }
 
     async fn follow(&self, fleet: &mut Fleet, watcher: &mut Watcher) {
+        let mut news = self.handle.wanted.subscribe();
+        let mut wanted = news.borrow_and_update().clone();
+        fleet.replace(&wanted.inputs, wanted.limits);
         let mut poll = interval(Duration::from_millis(self.options.poll_interval_ms.max(10)));
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         poll.tick().await;
         loop {
-            let (scan, files) = self.look().await;
+            let now = news.borrow_and_update().clone();
+            if now.changes != wanted.changes {
+                fleet.replace(&now.inputs, now.limits);
+                wanted = now;
+            }
+            let (scan, files) = look(&wanted.inputs).await;
             watcher.watch(&scan.folders);
             fleet.report(&scan.problems);
             fleet.take_in(files).await;
+            self.handle.following.send_replace(fleet.following(wanted.changes));
             loop {
                 tokio::select! {
                     changes = watcher.changed() => {
@@ -163,29 +219,30 @@ impl Service {
                         }
                     }
                     wants_scan = fleet.next_ended() => if wants_scan { break },
+                    _ = news.changed() => break,
                     _ = poll.tick() => break,
                 }
             }
         }
     }
+}
 
-    /// Looks for files; each stands with the input that it belongs to.
-    async fn look(&self) -> (Scan, Vec<(usize, Found)>) {
-        let inputs: Vec<_> = self.options.inputs.iter().map(|input| input.patterns.clone()).collect();
-        let looked = off_the_runtime(move || {
-            let (mut all, mut files) = (Scan::default(), Vec::new());
-            for (index, patterns) in inputs.iter().enumerate() {
-                let scan = patterns.scan();
-                files.extend(scan.files.into_iter().map(|found| (index, found)));
-                all.links.extend(scan.links);
-                all.folders.extend(scan.folders);
-                all.problems.extend(scan.problems);
-            }
-            Ok((all, files))
-        });
-        looked.await.unwrap_or_else(|error| {
-            warn!(%error, "cannot look for files");
-            (Scan::default(), Vec::new())
-        })
-    }
+/// Looks for files; each stands with the input that it belongs to.
+async fn look(inputs: &[Input]) -> (Scan, Vec<(usize, Found)>) {
+    let inputs: Vec<_> = inputs.iter().map(|input| input.patterns.clone()).collect();
+    let looked = off_the_runtime(move || {
+        let (mut all, mut files) = (Scan::default(), Vec::new());
+        for (index, patterns) in inputs.iter().enumerate() {
+            let scan = patterns.scan();
+            files.extend(scan.files.into_iter().map(|found| (index, found)));
+            all.links.extend(scan.links);
+            all.folders.extend(scan.folders);
+            all.problems.extend(scan.problems);
+        }
+        Ok((all, files))
+    });
+    looked.await.unwrap_or_else(|error| {
+        warn!(%error, "cannot look for files");
+        (Scan::default(), Vec::new())
+    })
 }

@@ -71,6 +71,13 @@ impl Standing {
         }
     }
 
+    /// Whether an audit found another record than the one that is confirmed now, and
+    /// nobody has answered yet.
+    pub fn is_challenged(&self) -> bool {
+        let state = self.lock();
+        state.challenge.as_ref().is_some_and(|found| found.token == state.confirmed.token)
+    }
+
     pub(super) fn challenge(&self, challenge: Challenge) {
         self.lock().challenge = Some(challenge);
         self.challenged.notify_one();

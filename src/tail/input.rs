@@ -36,6 +36,11 @@ impl Input {
             limits: Limits::default(),
         }
     }
+
+    /// Whether a file that is followed is read alike by both, wherever it begins.
+    pub(super) fn reads_like(&self, other: &Self) -> bool {
+        self.labels == other.labels && self.lines == other.lines && self.limits == other.limits
+    }
 }
 
 /// How the topic of a file is found.
@@ -67,7 +72,7 @@ pub enum StartAt {
 }
 
 /// How the bytes of a file become lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineOptions {
     /// Greatest length of a line in bytes; the rest is cut off and counted.
     pub max_line_bytes: usize,
@@ -121,7 +126,7 @@ pub enum Format {
 }
 
 /// Which lines are published as one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Multiline {
     /// Where one ends and the next one begins.
     pub rule: JoinRule,
@@ -145,6 +150,20 @@ pub enum JoinRule {
     /// The stack traces of a language.
     Preset(Preset),
 }
+
+impl PartialEq for JoinRule {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::StartsWith(one), Self::StartsWith(two))
+            | (Self::ContinuesWith(one), Self::ContinuesWith(two)) => one.as_str() == two.as_str(),
+            (Self::Preset(one), Self::Preset(two)) => one == two,
+            (Self::Indented, Self::Indented) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for JoinRule {}
 
 /// A language whose stack traces are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod relay;
 mod request;
 mod status;
 mod subscribe;
+mod topic;
 mod topics;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

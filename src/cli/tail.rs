@@ -1,5 +1,7 @@
 //! `logrelay tail`: follows files, or reads standard input, and appends their lines to a topic.
 
+mod status;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Misuse, progress, redis, shutdown};
+use super::{Misuse, progress, redis, shutdown, subscribe::Output};
 use crate::{
     config::{self, Effective, File, General, Settings},
     publish::{self, Publisher},
@@ -30,8 +32,14 @@ pub(super) struct Arguments {
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
     /// Topic of the paths
-    #[arg(long, value_name = "TOPIC", requires = "paths")]
+    #[arg(long, value_name = "TOPIC")]
     topic: Option<Topic>,
+    /// Print where the sources of this host (or --host) stand, of all topics or --topic, and exit
+    #[arg(long, conflicts_with = "paths")]
+    status: bool,
+    /// With --status: a table, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
     /// Configuration file (TOML); flags and variables win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -49,6 +57,9 @@ enum What {
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let file = config::load(arguments.config.as_deref())?;
+    if arguments.status {
+        return show_status(arguments, general, &terminal, &file).await;
+    }
     let (inputs, stdin) = match what(&arguments.paths, arguments.topic, &file)? {
         What::Files(inputs) => (inputs, None),
         What::Stdin(topic) => (Vec::new(), Some(topic)),
@@ -87,6 +98,21 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     follow(&effective, publisher, &stop.token).await
 }
 
+async fn show_status(
+    arguments: Arguments,
+    general: General,
+    terminal: &Terminal,
+    file: &File,
+) -> anyhow::Result<()> {
+    let Arguments { topic, output, redis, tail, .. } = arguments;
+    let log_format = Some(output.log_format(&general));
+    let general = General { log_format, ..general };
+    let settings = Settings { general, redis, tail, serve: config::Serve::default() }.over(file);
+    let effective = Effective::new(&settings, Vec::new())?;
+    telemetry::start_logs(&effective.log_level, effective.log_format, terminal);
+    status::print(&Store::new(effective.redis)?, &effective.tail.host, topic, output).await
+}
+
 /// Follows the files of the configuration until the shutdown.
 pub(super) async fn follow(
     effective: &Effective,
@@ -119,6 +145,9 @@ async fn read_stdin(
 /// The files of the command line, or else those of the file.
 fn what(paths: &[String], topic: Option<Topic>, file: &File) -> anyhow::Result<What> {
     if paths.is_empty() {
+        if topic.is_some() {
+            return Err(Misuse("--topic is that of paths: give some".to_owned()).into());
+        }
         let inputs = config::inputs(file)?;
         if inputs.is_empty() {
             let text = "nothing to follow: give --topic and paths, or a --config with [[inputs]]";

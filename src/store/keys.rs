@@ -42,6 +42,9 @@ pub(super) fn record_fields_of(host: &Host) -> String {
     format!("s:{host}/*")
 }
 
+/// The pattern that finds the fields of all records.
+pub(super) const ALL_RECORD_FIELDS: &str = "s:*";
+
 /// The source whose record a field holds.
 pub(super) fn source_of_field(field: &str) -> Option<SourceKey> {
     field.strip_prefix("s:")?.parse().ok()

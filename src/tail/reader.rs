@@ -5,7 +5,10 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -22,6 +25,7 @@ pub(super) struct Reader {
     file: Arc<File>,
     pub(super) device: u64,
     pub(super) inode: u64,
+    size: Arc<AtomicU64>,
 }
 
 /// What was found at a place of the file.
@@ -44,7 +48,8 @@ impl Reader {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), file: Arc::new(file) })
+        let size = Arc::new(AtomicU64::new(metadata.len()));
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), file: Arc::new(file), size })
     }
 
     /// The file, for the blocking calls of `identity`.
@@ -52,10 +57,15 @@ impl Reader {
         &self.file
     }
 
+    /// Bytes of the file when it was read last.
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
     /// The next block: at most `most` bytes from `position` on. `before` is what was
     /// read right before it; it is looked at again in the same read.
     pub(super) async fn block(self, position: u64, before: Vec<u8>, most: usize) -> io::Result<Block> {
-        off_the_runtime(move || read_block(&self.file, position, &before, most)).await
+        off_the_runtime(move || read_block(&self, position, &before, most)).await
     }
 
     /// What stands around the position of a record; none when the content of the file
@@ -76,8 +86,10 @@ pub(super) async fn off_the_runtime<T: Send + 'static>(
     tokio::task::spawn_blocking(call).await.map_err(io::Error::other)?
 }
 
-fn read_block(file: &File, position: u64, before: &[u8], most: usize) -> io::Result<Block> {
+fn read_block(reader: &Reader, position: u64, before: &[u8], most: usize) -> io::Result<Block> {
+    let file = &reader.file;
     let len = file.metadata()?.len();
+    reader.size.store(len, Ordering::Relaxed);
     if len < position {
         return Ok(Block::Replaced);
     }

@@ -220,7 +220,9 @@ impl Source {
         let (head, tail) = self.trail.prints(position);
         let last = self.standing.confirmed().details;
         let identity = Identity { device: self.reader.device, inode: self.reader.inode, head, tail };
-        let details = Details { next_line: batch.next_line, identity, state: SourceState::Active, ..last };
+        let size = Some(self.reader.size());
+        let details =
+            Details { next_line: batch.next_line, identity, state: SourceState::Active, size, ..last };
         let record = Record { token: Token::random(), position, details };
         let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
         let append = async move {

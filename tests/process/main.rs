@@ -17,6 +17,7 @@ mod python;
 mod reading;
 mod relay;
 mod slow_reader;
+mod status;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

@@ -28,4 +28,5 @@ mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod topic;
 mod writing;

@@ -1,7 +1,7 @@
 //! ① Files become lines.
 //!
-//! The [`Service`] looks for files (`discover`), wakes up when something changes
-//! (`watcher`), and keeps a `fleet` of sources, one task for each file. What a newly
+//! The [`Service`] looks for files (`discover`) when something changes (`watcher`) and now
+//! and then (`look`), and keeps a `fleet` of sources, one task for each file. What a newly
 //! found file is, a source that Redis knows or a new one, is told by its content
 //! (`candidates`, `identity`, `copies`) and by the files beside it (`lineage`); then it
 //! is followed (`launch`), those of one path one after the other (`lane`). A `source`
@@ -21,6 +21,8 @@ mod lane;
 mod launch;
 mod lineage;
 pub mod lines;
+mod look;
+mod metrics;
 mod reader;
 mod source;
 mod stdin;
@@ -29,22 +31,13 @@ pub mod watcher;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-use self::{
-    discover::{Found, Scan},
-    fleet::Fleet,
-    reader::off_the_runtime,
-    watcher::Watcher,
-};
+use self::{fleet::Fleet, look::Look};
 pub use self::{
     input::{Input, Limits, LineOptions, StartAt, TopicRule},
+    metrics::Metrics,
     stdin::publish_stdin,
 };
 use crate::{publish::Publisher, record::Host};
@@ -59,9 +52,11 @@ pub struct Options {
     /// Where files begin whose path was never seen on this host; those that appear
     /// later begin at their first line.
     pub start: StartAt,
-    /// How often files are looked at, whether or not a change was reported, in
-    /// milliseconds.
+    /// How often files are looked at whose changes the system does not report, in
+    /// milliseconds; and others, as long as looking takes less than 0.5 % of the time.
     pub poll_interval_ms: u64,
+    /// Whether the system is asked to report changes of files; else all are polled.
+    pub watch_files: bool,
     /// Greatest length of a line of standard input in bytes; that of files is their input's.
     pub max_line_bytes: usize,
     /// Greatest number of files that are open at once.
@@ -83,6 +78,7 @@ impl Options {
             inputs,
             start: StartAt::default(),
             poll_interval_ms: 1000,
+            watch_files: true,
             max_line_bytes: 1024 * 1024,
             max_open_files: 4096,
             linger_ms: 60_000,
@@ -112,18 +108,24 @@ pub struct Service {
     options: Options,
     publisher: Publisher,
     inputs: watch::Sender<Arc<[Input]>>,
+    metrics: Metrics,
 }
 
 impl Service {
     /// A service that has not begun.
     pub fn new(options: Options, publisher: Publisher) -> Self {
         let inputs = watch::Sender::new(options.inputs.clone().into());
-        Self { options, publisher, inputs }
+        Self { options, publisher, inputs, metrics: Metrics::default() }
     }
 
     /// By which what it follows can be changed, before it runs and while it does.
     pub fn handle(&self) -> Handle {
         Handle { inputs: self.inputs.clone() }
+    }
+
+    /// What finding files counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Runs until `shutdown`; then appends what was read. Returns false where that
@@ -135,57 +137,13 @@ impl Service {
         background.spawn(async move { publisher.audit().await });
 
         let mut fleet = Fleet::new(&self.options, self.publisher.clone());
-        let mut watcher = Watcher::new();
+        let (inputs, metrics) = (&self.options.inputs, self.metrics.clone());
+        let poll_interval = Duration::from_millis(self.options.poll_interval_ms.max(10));
+        let mut look = Look::new(inputs, poll_interval, self.options.watch_files, metrics);
         tokio::select! {
-            () = self.follow(&mut fleet, &mut watcher) => {}
+            () = look.follow(&mut fleet) => {}
             () = shutdown.cancelled() => {}
         }
         fleet.stop(Duration::from_millis(self.options.stop_timeout_ms)).await
-    }
-
-    async fn follow(&self, fleet: &mut Fleet, watcher: &mut Watcher) {
-        let mut poll = interval(Duration::from_millis(self.options.poll_interval_ms.max(10)));
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        poll.tick().await;
-        loop {
-            let (scan, files) = self.look().await;
-            watcher.watch(&scan.folders);
-            fleet.report(&scan.problems);
-            fleet.take_in(files).await;
-            loop {
-                tokio::select! {
-                    changes = watcher.changed() => {
-                        for path in &changes.paths {
-                            fleet.wake(scan.links.get(path).unwrap_or(path));
-                        }
-                        if changes.rescan || changes.everything {
-                            break;
-                        }
-                    }
-                    wants_scan = fleet.next_ended() => if wants_scan { break },
-                    _ = poll.tick() => break,
-                }
-            }
-        }
-    }
-
-    /// Looks for files; each stands with the input that it belongs to.
-    async fn look(&self) -> (Scan, Vec<(usize, Found)>) {
-        let inputs: Vec<_> = self.options.inputs.iter().map(|input| input.patterns.clone()).collect();
-        let looked = off_the_runtime(move || {
-            let (mut all, mut files) = (Scan::default(), Vec::new());
-            for (index, patterns) in inputs.iter().enumerate() {
-                let scan = patterns.scan();
-                files.extend(scan.files.into_iter().map(|found| (index, found)));
-                all.links.extend(scan.links);
-                all.folders.extend(scan.folders);
-                all.problems.extend(scan.problems);
-            }
-            Ok((all, files))
-        });
-        looked.await.unwrap_or_else(|error| {
-            warn!(%error, "cannot look for files");
-            (Scan::default(), Vec::new())
-        })
     }
 }

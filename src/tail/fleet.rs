@@ -45,6 +45,8 @@ pub(super) struct Fleet {
     /// What was said already.
     said: HashSet<String>,
     is_first: bool,
+    /// Something has to be tried again that no change of a file will ask for.
+    is_waiting: bool,
 }
 
 /// How many sources are made ready at a time.
@@ -67,7 +69,18 @@ impl Fleet {
             tasks: JoinSet::new(),
             said: HashSet::new(),
             is_first: true,
+            is_waiting: false,
         }
+    }
+
+    /// Whether files have to be taken in again soon, also when nothing changes.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Folders of paths whose files have to be looked at again.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = PathBuf> {
+        self.unsettled.values().flatten().filter_map(|path| path.parent()).map(Path::to_owned)
     }
 
     /// Says what could not be looked at: once each.
@@ -93,24 +106,26 @@ impl Fleet {
         }
     }
 
-    /// Waits until a source has ended; true when the files have to be looked at again.
-    pub(super) async fn next_ended(&mut self) -> bool {
+    /// Waits until a source has ended; returns the folder that has to be looked at again.
+    pub(super) async fn next_ended(&mut self) -> Option<PathBuf> {
         let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
         match ended {
             Ok((id, ended)) => {
+                let mut folder = None;
                 if let Some(live) = self.live.remove(&id) {
                     let ledger = self.ledgers.entry(live.standing.topic().clone()).or_default();
                     ledger.insert(live.standing.key().clone(), live.standing.confirmed());
                     if ended == Ended::Replaced {
+                        folder = live.path.parent().map(Path::to_owned);
                         let unsettled = self.unsettled.entry(live.standing.topic().clone());
                         unsettled.or_default().insert(live.path);
                     }
                 }
-                ended == Ended::Replaced
+                folder
             }
             Err(error) => {
                 error!(%error, "a source has failed");
-                false
+                None
             }
         }
     }
@@ -118,6 +133,7 @@ impl Fleet {
     /// Follows what is new among the files that a look has found, each with the
     /// index of its input.
     pub(super) async fn take_in(&mut self, files: Vec<(usize, Found)>) {
+        self.is_waiting = false;
         self.tell_fates(&files);
         let mut by_topic: BTreeMap<Topic, Vec<(usize, Found)>> = BTreeMap::new();
         let deserted = self.deserted(&files);
@@ -148,6 +164,7 @@ impl Fleet {
             self.settle(&topic, newcomers, deserted).await;
         }
         self.is_first = false;
+        self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
     }
 
     fn tell_fates(&mut self, files: &[(usize, Found)]) {
@@ -156,13 +173,16 @@ impl Fleet {
             let Some(found) = found.get(id) else {
                 live.control.meets(Fate::Away);
                 live.control.wake();
+                // What is still written to it is reported by nobody.
+                self.is_waiting = true;
                 continue;
             };
             live.place.clone_from(&found.path);
             live.control.meets(if found.path == live.path { Fate::InPlace } else { Fate::Moved });
             // One that is written anew can have its old size again.
             let modified = std::mem::replace(&mut live.modified, found.modified);
-            if found.len != live.control.read().position || found.modified != modified {
+            // A look at other folders than its own has its size of before: it may have grown since.
+            if found.len > live.control.read().position || found.modified != modified {
                 live.control.wake();
             }
         }
@@ -191,7 +211,10 @@ impl Fleet {
         if !self.ledgers.contains_key(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
             // What has a topic that cannot be used is new again at the next look.
-            let Some(records) = records else { return };
+            let Some(records) = records else {
+                self.is_waiting = true;
+                return;
+            };
             self.ledgers.insert(topic.clone(), records.into_iter().collect());
             deserted.extend(self.left_behind(topic));
         }
@@ -207,6 +230,7 @@ impl Fleet {
             Ok((known, plan))
         });
         let Ok((known, plan)) = planned.await else { return };
+        self.is_waiting |= !plan.unreadable.is_empty();
         for (path, error) in plan.unreadable {
             self.say_once(format!("{}: {error}", path.display()));
         }
@@ -224,6 +248,7 @@ impl Fleet {
         let mut launches = plan.launches;
         let room = self.options.max_open_files.saturating_sub(self.live.len());
         for left_out in launches.drain(room.min(launches.len())..) {
+            self.is_waiting = true;
             let (path, most) = (left_out.found.path.display(), self.options.max_open_files);
             self.say_once(format!("{path}: max_open_files ({most}) are open already"));
         }
@@ -327,6 +352,7 @@ impl Fleet {
             }
             Started::Later(path) => Some(path),
             Started::Unreadable(path, error) => {
+                self.is_waiting = true;
                 self.say_once(format!("{}: {error}", path.display()));
                 None
             }

@@ -1,7 +1,7 @@
 //! ① Files become lines.
 //!
-//! The [`Service`] looks for files (`discover`), wakes up when something changes
-//! (`watcher`), and keeps a `fleet` of sources, one task for each file. What a newly
+//! The [`Service`] looks for files (`discover`) when something changes (`watcher`) and now
+//! and then (`look`), and keeps a `fleet` of sources, one task for each file. What a newly
 //! found file is, a source that Redis knows or a new one, is told by its content
 //! (`candidates`, `identity`, `copies`) and by the files beside it (`lineage`); then it
 //! is followed (`launch`), those of one path one after the other (`lane`). A `source`
@@ -23,6 +23,8 @@ mod launch;
 mod limits;
 mod lineage;
 pub mod lines;
+mod look;
+mod metrics;
 mod reader;
 mod source;
 mod stdin;
@@ -31,22 +33,13 @@ pub mod watcher;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-use self::{
-    discover::{Found, Scan},
-    fleet::Fleet,
-    reader::off_the_runtime,
-    watcher::Watcher,
-};
+use self::{fleet::Fleet, look::Look};
 pub use self::{
     input::{Input, Limits, LineOptions, StartAt, TopicRule},
+    metrics::Metrics,
     stdin::publish_stdin,
 };
 use crate::{publish::Publisher, record::Host};
@@ -61,9 +54,11 @@ pub struct Options {
     /// Where files begin whose path was never seen on this host; those that appear
     /// later begin at their first line.
     pub start: StartAt,
-    /// How often files are looked at, whether or not a change was reported, in
-    /// milliseconds.
+    /// How often files are looked at whose changes the system does not report, in
+    /// milliseconds; and others, as long as looking takes less than 0.5 % of the time.
     pub poll_interval_ms: u64,
+    /// Whether the system is asked to report changes of files; else all are polled.
+    pub watch_files: bool,
     /// Greatest length of a line of standard input in bytes; that of files is their input's.
     pub max_line_bytes: usize,
     /// Greatest number of files that are open at once.
@@ -88,6 +83,7 @@ impl Options {
             inputs,
             start: StartAt::default(),
             poll_interval_ms: 1000,
+            watch_files: true,
             max_line_bytes: 1024 * 1024,
             max_open_files: 4096,
             linger_ms: 60_000,
@@ -159,6 +155,7 @@ pub struct Service {
     options: Options,
     publisher: Publisher,
     handle: Handle,
+    metrics: Metrics,
 }
 
 impl Service {
@@ -167,12 +164,17 @@ impl Service {
         let (inputs, limits) = (options.inputs.clone().into(), options.limits);
         let wanted = watch::Sender::new(Wanted { inputs, limits, changes: 0 });
         let handle = Handle { wanted, following: watch::Sender::default() };
-        Self { options, publisher, handle }
+        Self { options, publisher, handle, metrics: Metrics::default() }
     }
 
     /// By which what it follows can be changed, before it runs and while it does.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// What finding files counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Runs until `shutdown`; then appends what was read. Returns false where that
@@ -184,67 +186,12 @@ impl Service {
         background.spawn(async move { publisher.audit().await });
 
         let mut fleet = Fleet::new(&self.options, self.publisher.clone());
-        let mut watcher = Watcher::new();
+        let poll_interval = Duration::from_millis(self.options.poll_interval_ms.max(10));
+        let mut look = Look::new(&self.handle, poll_interval, self.options.watch_files, self.metrics.clone());
         tokio::select! {
-            () = self.follow(&mut fleet, &mut watcher) => {}
+            () = look.follow(&mut fleet) => {}
             () = shutdown.cancelled() => {}
         }
         fleet.stop(Duration::from_millis(self.options.stop_timeout_ms)).await
     }
-
-    async fn follow(&self, fleet: &mut Fleet, watcher: &mut Watcher) {
-        let mut news = self.handle.wanted.subscribe();
-        let mut wanted = news.borrow_and_update().clone();
-        fleet.replace(&wanted.inputs, wanted.limits);
-        let mut poll = interval(Duration::from_millis(self.options.poll_interval_ms.max(10)));
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        poll.tick().await;
-        loop {
-            let now = news.borrow_and_update().clone();
-            if now.changes != wanted.changes {
-                fleet.replace(&now.inputs, now.limits);
-                wanted = now;
-            }
-            let (scan, files) = look(&wanted.inputs).await;
-            watcher.watch(&scan.folders);
-            fleet.report(&scan.problems);
-            fleet.take_in(files).await;
-            self.handle.following.send_replace(fleet.following(wanted.changes));
-            loop {
-                tokio::select! {
-                    changes = watcher.changed() => {
-                        for path in &changes.paths {
-                            fleet.wake(scan.links.get(path).unwrap_or(path));
-                        }
-                        if changes.rescan || changes.everything {
-                            break;
-                        }
-                    }
-                    wants_scan = fleet.next_ended() => if wants_scan { break },
-                    _ = news.changed() => break,
-                    _ = poll.tick() => break,
-                }
-            }
-        }
-    }
-}
-
-/// Looks for files; each stands with the input that it belongs to.
-async fn look(inputs: &[Input]) -> (Scan, Vec<(usize, Found)>) {
-    let inputs: Vec<_> = inputs.iter().map(|input| input.patterns.clone()).collect();
-    let looked = off_the_runtime(move || {
-        let (mut all, mut files) = (Scan::default(), Vec::new());
-        for (index, patterns) in inputs.iter().enumerate() {
-            let scan = patterns.scan();
-            files.extend(scan.files.into_iter().map(|found| (index, found)));
-            all.links.extend(scan.links);
-            all.folders.extend(scan.folders);
-            all.problems.extend(scan.problems);
-        }
-        Ok((all, files))
-    });
-    looked.await.unwrap_or_else(|error| {
-        warn!(%error, "cannot look for files");
-        (Scan::default(), Vec::new())
-    })
 }

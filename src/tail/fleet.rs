@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use self::{
@@ -51,9 +51,13 @@ pub(super) struct Fleet {
     /// By path.
     lanes: HashMap<PathBuf, Arc<Lane>>,
     tasks: Tasks,
+    /// When quiet members are looked for.
+    rests_at: Instant,
     /// What was said already.
     said: HashSet<String>,
     is_first: bool,
+    /// Something has to be tried again that no change of a file will ask for.
+    is_waiting: bool,
 }
 
 /// A file that nobody follows, and the input that it belongs to.
@@ -77,8 +81,10 @@ impl Fleet {
             unsettled: BTreeMap::new(),
             lanes: HashMap::new(),
             tasks: Tasks::new(),
+            rests_at: Instant::now(),
             said: HashSet::new(),
             is_first: true,
+            is_waiting: false,
         }
     }
 
@@ -93,6 +99,16 @@ impl Fleet {
     pub(super) fn following(&self, changes: u64) -> Following {
         let open_files = self.members.len();
         Following { changes, files: open_files, open_files }
+    }
+
+    /// Whether files have to be taken in again soon, also when nothing changes.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Folders of paths whose files have to be looked at again.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = PathBuf> {
+        self.unsettled.values().flatten().filter_map(|path| path.parent()).map(Path::to_owned)
     }
 
     /// Says what could not be looked at: once each.
@@ -116,41 +132,62 @@ impl Fleet {
         }
     }
 
-    /// Waits until a source has ended; true when the files have to be looked at again.
-    pub(super) async fn next_ended(&mut self) -> bool {
-        match self.tasks.join_next().await {
-            Some(Ok((id, ended))) => self.has_ended(id, ended),
-            Some(Err(error)) => {
-                error!(%error, "a source has failed");
-                false
+    /// Waits until a source has ended; returns the folder that has to be looked at again.
+    pub(super) async fn next_ended(&mut self) -> Option<PathBuf> {
+        loop {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok((id, ended)) => return self.has_ended(id, ended),
+                    Err(error) => error!(%error, "a source has failed"),
+                },
+                () = self.context.publisher.challenged() => self.wake_challenged(),
+                () = sleep_until(self.rests_at), if !self.tasks.is_empty() => self.rest(),
             }
-            None => std::future::pending().await,
         }
     }
 
-    fn has_ended(&mut self, id: FileId, ended: Ended) -> bool {
-        let Some(member) = self.members.get_mut(&id) else { return false };
+    /// Wakes those of whom Redis has another record, and who have no task to hear of it.
+    fn wake_challenged(&mut self) {
+        for member in self.members.values_mut().filter(|member| member.is_challenged()) {
+            member.wake(&self.context, &mut self.tasks);
+        }
+    }
+
+    /// Ends the tasks of those that have been quiet for long.
+    fn rest(&mut self) {
+        let quiet = Duration::from_millis(self.options.rest_after_ms);
+        self.members.values_mut().for_each(|member| member.rest_after(quiet));
+        self.rests_at = Instant::now() + (quiet / 2).max(Duration::from_millis(10));
+    }
+
+    fn has_ended(&mut self, id: FileId, ended: Ended) -> Option<PathBuf> {
+        let member = self.members.get_mut(&id)?;
         if ended == Ended::Stopped && member.stays(&self.context, &mut self.tasks) {
-            return false;
+            return None;
         }
-        if let Some(Member { live, .. }) = self.members.remove(&id) {
-            if self.places.get(&live.place) == Some(&id) {
-                self.places.remove(&live.place);
-            }
-            let topic = live.standing.topic();
-            let ledger = self.ledgers.entry(topic.clone()).or_default();
-            ledger.insert(live.standing.key().clone(), live.standing.confirmed());
-            if ended == Ended::Replaced {
+        let Member { live, .. } = self.members.remove(&id)?;
+        if self.places.get(&live.place) == Some(&id) {
+            self.places.remove(&live.place);
+        }
+        let topic = live.standing.topic();
+        let ledger = self.ledgers.entry(topic.clone()).or_default();
+        ledger.insert(live.standing.key().clone(), live.standing.confirmed());
+        match ended {
+            Ended::Drained => None,
+            // What was let go can be another input's, for another topic.
+            Ended::Stopped => live.place.parent().map(Path::to_owned),
+            Ended::Replaced => {
+                let folder = live.path.parent().map(Path::to_owned);
                 self.unsettled.entry(topic.clone()).or_default().insert(live.path);
+                folder
             }
         }
-        // What was let go can be another input's, for another topic.
-        ended != Ended::Drained
     }
 
     /// Follows what is new among the files that a look has found, each with the
     /// index of its input.
     pub(super) async fn take_in(&mut self, files: Vec<(usize, Found)>) {
+        self.is_waiting = false;
         if std::mem::take(&mut self.has_new_inputs) {
             self.regroup(&files);
         }
@@ -181,6 +218,7 @@ impl Fleet {
             self.settle(&topic, newcomers, deserted).await;
         }
         self.is_first = false;
+        self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
     }
 
     /// Brings what is followed into line with new inputs.
@@ -215,11 +253,12 @@ impl Fleet {
     /// Tells what is followed where it is now.
     fn tell_fates(&mut self, files: &[(usize, Found)]) {
         let found: HashMap<FileId, &Found> = files.iter().map(|(_, found)| (id_of(found), found)).collect();
-        let rest_after = Duration::from_millis(self.options.rest_after_ms);
         for (id, member) in &mut self.members {
             let Some(found) = found.get(id) else {
                 member.live.control.meets(Fate::Away);
                 member.wake(&self.context, &mut self.tasks);
+                // What is still written to it is reported by nobody.
+                self.is_waiting = true;
                 continue;
             };
             let live = &mut member.live;
@@ -232,12 +271,11 @@ impl Fleet {
             }
             let fate = if found.path == live.path { Fate::InPlace } else { Fate::Moved };
             // One that is written anew can have its old size again.
+            // A look at other folders than its own has its size of before: it may have grown since.
             let was_modified = std::mem::replace(&mut live.modified, found.modified) != found.modified;
             let has_news = live.control.meets(fate) || was_modified;
-            if has_news || found.len != live.control.read().position || member.is_challenged() {
+            if has_news || found.len > live.control.read().position {
                 member.wake(&self.context, &mut self.tasks);
-            } else {
-                member.rest_after(rest_after);
             }
         }
         self.lanes.retain(|_, lane| !lane.is_empty());

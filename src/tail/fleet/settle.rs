@@ -37,7 +37,10 @@ impl Fleet {
         if !self.ledgers.contains_key(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
             // What has a topic that cannot be used is new again at the next look.
-            let Some(records) = records else { return };
+            let Some(records) = records else {
+                self.is_waiting = true;
+                return;
+            };
             self.ledgers.insert(topic.clone(), records.into_iter().collect());
             deserted.extend(self.left_behind(topic));
         }
@@ -52,6 +55,7 @@ impl Fleet {
             Ok((known, plan))
         });
         let Ok((known, plan)) = planned.await else { return };
+        self.is_waiting |= !plan.unreadable.is_empty();
         for (path, error) in plan.unreadable {
             self.say_once(format!("{}: {error}", path.display()));
         }
@@ -81,6 +85,7 @@ impl Fleet {
     ) -> Vec<PathBuf> {
         let room = self.options.max_open_files.saturating_sub(self.members.len());
         for left_out in launches.drain(room.min(launches.len())..) {
+            self.is_waiting = true;
             let (path, most) = (left_out.found.path.display(), self.options.max_open_files);
             self.say_once(format!("{path}: max_open_files ({most}) are open already"));
         }
@@ -179,6 +184,7 @@ impl Fleet {
             }
             Started::Later(path) => Some(path),
             Started::Unreadable(path, error) => {
+                self.is_waiting = true;
                 self.say_once(format!("{}: {error}", path.display()));
                 None
             }

@@ -3,11 +3,11 @@
 //! The [`Service`] looks for files (`discover`) when something changes (`watcher`) and now
 //! and then (`look`), and keeps a `fleet` of sources, one task for each file. What a newly
 //! found file is, a source that Redis knows or a new one, is told by its content
-//! (`candidates`, `identity`, `copies`) and by the files beside it (`lineage`); then it
-//! is followed (`launch`), those of one path one after the other (`lane`). A `source`
-//! reads blocks (`reader`), cuts them into `lines`, and appends them through
-//! [`publish`](crate::publish), one at a time (`course`); it remembers in its `trail`
-//! by what it will be known.
+//! (`candidates`, `identity`, `copies`) and by the files beside it (`lineage`, `tie`), also
+//! when those were compressed meanwhile (`packs`, `packed`); then it is followed (`launch`), those
+//! of one path one after the other (`lane`). A `source` reads blocks (`reader`), cuts them
+//! into `lines`, and appends them through [`publish`](crate::publish), one at a time
+//! (`course`); it remembers in its `trail` by what it will be known.
 
 mod candidates;
 mod control;
@@ -25,9 +25,14 @@ mod lineage;
 pub mod lines;
 mod look;
 mod metrics;
+mod packed;
+mod packs;
 mod reader;
 mod source;
 mod stdin;
+pub mod template;
+mod tie;
+mod topic_rule;
 mod trail;
 pub mod watcher;
 
@@ -38,9 +43,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::{fleet::Fleet, look::Look};
 pub use self::{
-    input::{Input, Limits, LineOptions, StartAt, TopicRule},
+    input::{Input, Limits, LineOptions, StartAt},
     metrics::Metrics,
     stdin::publish_stdin,
+    topic_rule::TopicRule,
 };
 use crate::{publish::Publisher, record::Host};
 

@@ -143,8 +143,36 @@ impl Roster {
         }
     }
 
+    /// Forgets the epochs of other topics.
+    pub(super) fn keep_epochs(&self, is_kept: impl Fn(&Topic) -> bool) {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        epochs.retain(|topic, _| is_kept(topic));
+    }
+
     /// Waits until an answer came from an epoch that was not known.
     pub(super) async fn new_epoch(&self) {
         self.new_epoch.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Details;
+
+    #[test]
+    fn what_nobody_publishes_to_any_more_takes_no_memory() {
+        let roster = Roster::default();
+        for number in 0..3 {
+            let topic: Topic = format!("topic-{number}").parse().unwrap();
+            let record = Record { token: Token::random(), position: 0, details: Details::default() };
+            let standing = roster.add(&topic, "host/1".parse().unwrap(), record);
+            roster.saw_epoch(&topic, Epoch::new(7));
+            roster.keep_epochs(|kept| *kept == topic);
+            assert_eq!((roster.all().len(), roster.take_joined().len()), (1, 1));
+            assert_eq!(roster.epochs.lock().unwrap().len(), 1);
+            drop(standing);
+        }
+        assert!(roster.all().is_empty() && roster.sources.lock().unwrap().is_empty());
     }
 }

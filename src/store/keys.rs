@@ -30,6 +30,11 @@ impl Keys {
     pub(super) fn topics(&self) -> String {
         format!("{}:topics", self.prefix)
     }
+
+    /// Who does a work of which there is to be one at a time.
+    pub(super) fn lock(&self, name: &str) -> String {
+        format!("{}:lock:{name}", self.prefix)
+    }
 }
 
 /// The field of a source's record in its topic's state.

@@ -1,5 +1,6 @@
 //! All files that are followed now, and the sources that Redis knows besides.
 
+mod compressed;
 mod inputs;
 mod member;
 mod settle;
@@ -25,6 +26,7 @@ use super::{
     discover::{Found, Problem},
     lane::Lane,
     lineage::{FileId, id_of},
+    packed::Shelf,
     source::Context,
 };
 use crate::{
@@ -55,10 +57,16 @@ pub(super) struct Fleet {
     rests_at: Instant,
     /// What was said already.
     said: HashSet<String>,
+    shelf: Arc<Shelf>,
+    /// Compressed files of which is known whether they are said.
+    compressed: HashSet<PathBuf>,
     is_first: bool,
     /// Something has to be tried again that no change of a file will ask for.
     is_waiting: bool,
 }
+
+/// How long a compressed file that ends too early counts as being written.
+const UNFINISHED_FOR: Duration = Duration::from_secs(10);
 
 /// A file that nobody follows, and the input that it belongs to.
 #[derive(Debug)]
@@ -83,6 +91,8 @@ impl Fleet {
             tasks: Tasks::new(),
             rests_at: Instant::now(),
             said: HashSet::new(),
+            shelf: Arc::new(Shelf::new(UNFINISHED_FOR.min(Duration::from_millis(options.linger_ms)))),
+            compressed: HashSet::new(),
             is_first: true,
             is_waiting: false,
         }
@@ -186,8 +196,10 @@ impl Fleet {
 
     /// Follows what is new among the files that a look has found, each with the
     /// index of its input.
-    pub(super) async fn take_in(&mut self, files: Vec<(usize, Found)>) {
+    pub(super) async fn take_in(&mut self, mut files: Vec<(usize, Found)>) {
         self.is_waiting = false;
+        // Read where something rotated is looked for, never followed by itself.
+        let compressed: Vec<_> = files.extract_if(.., |(_, found)| found.is_compressed()).collect();
         if std::mem::take(&mut self.has_new_inputs) {
             self.regroup(&files);
         }
@@ -203,10 +215,6 @@ impl Fleet {
             if self.members.contains_key(&id_of(&found)) || !seen.insert(id_of(&found)) {
                 continue;
             }
-            if found.is_compressed() {
-                self.say_once(format!("{}: compressed files are not read", found.path.display()));
-                continue;
-            }
             let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
             match input.topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
@@ -217,6 +225,7 @@ impl Fleet {
             let deserted = deserted.get(&topic).cloned().unwrap_or_default();
             self.settle(&topic, newcomers, deserted).await;
         }
+        self.report_compressed(&compressed);
         self.is_first = false;
         self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
     }

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
 
 use regex::bytes::Regex;
 
-use super::discover::Patterns;
-use crate::record::Topic;
+use super::{discover::Patterns, template::Template, topic_rule::TopicRule};
 
 /// Files to follow, and where their lines go.
 #[derive(Debug, Clone)]
@@ -14,8 +13,8 @@ pub struct Input {
     pub patterns: Patterns,
     /// Which topic.
     pub topic: TopicRule,
-    /// Labels that every line's source carries.
-    pub labels: BTreeMap<String, String>,
+    /// Labels that every line's source carries, made of its path.
+    pub labels: BTreeMap<String, Template>,
     /// Where its new files begin; none: as [`Options::start`](super::Options::start) says.
     pub start: Option<StartAt>,
     /// How its files are read as lines.
@@ -41,23 +40,11 @@ impl Input {
     pub(super) fn reads_like(&self, other: &Self) -> bool {
         self.labels == other.labels && self.lines == other.lines && self.limits == other.limits
     }
-}
 
-/// How the topic of a file is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TopicRule {
-    /// All files go to one topic.
-    Fixed(Topic),
-    /// The file's name without its extension; characters that no topic has become `_`.
-    FileStem,
-}
-
-impl TopicRule {
-    pub(super) fn topic_of(&self, path: &Path) -> Option<Topic> {
-        match self {
-            Self::Fixed(topic) => Some(topic.clone()),
-            Self::FileStem => Topic::from_lossy(&path.file_stem()?.to_string_lossy()).ok(),
-        }
+    /// The labels of the file at a path, without those that cannot be made of it.
+    pub(super) fn labels_of(&self, path: &Path) -> BTreeMap<String, String> {
+        let labels = self.labels.iter();
+        labels.filter_map(|(name, template)| Some((name.clone(), template.text_for(path)?))).collect()
     }
 }
 

@@ -1,6 +1,11 @@
 //! One file, from where Redis has it to its end, for as long as it is of interest.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -69,7 +74,7 @@ impl Source {
             key: standing.key().to_string(),
             host: standing.key().host().to_owned(),
             path: record.details.path.clone(),
-            labels: input.labels.clone(),
+            labels: input.labels_of(Path::new(&record.details.path)),
         };
         let mut source = Self {
             lines: Lines::new(record.position, input.lines.max_line_bytes),
@@ -332,7 +337,7 @@ impl Source {
     /// The record of this source before its first line.
     async fn first_record(&self, start: u64) -> io::Result<Record> {
         let reader = self.reader.clone();
-        let around = off_the_runtime(move || Surroundings::read(reader.file(), start));
+        let around = off_the_runtime(move || Surroundings::read(&reader, start));
         let identity = around.await?.identity(self.reader.device, self.reader.inode);
         let last = self.standing.confirmed().details;
         let details = Details { next_line: 0, identity, state: SourceState::Active, ..last };

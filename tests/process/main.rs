@@ -6,6 +6,7 @@ mod dev;
 mod docs;
 mod foreign;
 mod full_disk;
+mod growth;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;

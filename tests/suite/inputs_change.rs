@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io::Write as _, time::Duration};
 
 use logrelay::{
     record::{SourceState, Topic},
-    tail::{Input, TopicRule, discover::Patterns},
+    tail::{Input, TopicRule, discover::Patterns, template::Template},
 };
 use tokio::time::sleep;
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// An input of `glob` that goes to the tailer's own topic with a label.
 fn labelled(tailing: &Tailing, glob: &str, label: u32) -> Input {
-    let labels = BTreeMap::from([("round".to_owned(), label.to_string())]);
+    let labels = BTreeMap::from([("round".to_owned(), Template::parse(&label.to_string(), None).unwrap())]);
     Input { labels, ..tailing.input(glob, tailing.topic()) }
 }
 

@@ -43,7 +43,7 @@ impl Inputs {
     pub(super) fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.0.iter().filter_map(|input| match &input.topic {
             TopicRule::Fixed(topic) => Some(topic),
-            TopicRule::FileStem => None,
+            TopicRule::FileStem | TopicRule::Made(_) => None,
         })
     }
 

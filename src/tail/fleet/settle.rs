@@ -139,7 +139,7 @@ impl Fleet {
             confirmed: live.standing.confirmed(),
         });
         let newcomers: Vec<Found> = newcomers.into_iter().map(|newcomer| newcomer.found).collect();
-        Known { newcomers, followed: followed.collect(), records, deserted }
+        Known { newcomers, followed: followed.collect(), records, deserted, shelf: Arc::clone(&self.shelf) }
     }
 
     /// Paths from which lines may be left since the last run.

@@ -47,6 +47,11 @@ impl Inputs {
         })
     }
 
+    /// Whether topics are made of paths.
+    pub(super) fn make_topics(&self) -> bool {
+        self.0.iter().any(|input| !matches!(input.topic, TopicRule::Fixed(_)))
+    }
+
     /// What becomes of a source of `topic`, followed as `input` says, now that its file was
     /// found by the input at index `found`, or by none. `path` is the one whose past it is
     /// part of.

@@ -186,9 +186,15 @@ impl Fleet {
             reader: live.reader.clone(),
             read: live.control.read(),
             in_place: live.control.fate() == Fate::InPlace,
-            confirmed: live.standing.confirmed(),
         });
-        Known { newcomers, followed: followed.collect(), records, deserted, shelf: Arc::clone(&self.shelf) }
+        Known {
+            newcomers,
+            followed: followed.collect(),
+            records,
+            deserted,
+            shelf: Arc::clone(&self.shelf),
+            rotated: self.inputs.rotated(),
+        }
     }
 
     /// Topics from which lines may be left since the last run.

@@ -7,6 +7,7 @@ mod docs;
 mod foreign;
 mod full_disk;
 mod growth;
+mod inputs;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;

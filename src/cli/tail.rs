@@ -171,9 +171,9 @@ async fn read_stdin(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let tail::Options { host, max_line_bytes, .. } = &effective.tail;
+    let lines = tail::LineOptions { max_line_bytes: *max_line_bytes, ..Default::default() };
     info!(%host, %topic, redis = publisher.store().address(), "reading standard input");
-    let reading =
-        tail::publish_stdin(publisher, topic, host, *max_line_bytes, tokio::io::stdin(), shutdown.clone());
+    let reading = tail::publish_stdin(publisher, topic, host, &lines, tokio::io::stdin(), shutdown.clone());
     tokio::select! {
         read = reading => read.context("standard input"),
         () = publisher.audit() => Ok(()),

@@ -213,6 +213,11 @@ impl Publisher {
         }
     }
 
+    /// Waits until a source [is challenged](Standing::is_challenged). For one who waits.
+    pub async fn challenged(&self) {
+        self.roster.challenged().await;
+    }
+
     /// The store that it writes to.
     pub fn store(&self) -> &Store {
         &self.store

@@ -153,27 +153,31 @@ fn what_cannot_be_looked_at_is_named_and_the_rest_is_found() {
 #[test]
 fn files_past_the_bound_are_left_out_and_that_is_said_once() {
     let dir = tree(&NESTED);
-    let scan = patterns(&dir, &["**/*.log", "b.txt"]).with_max_files(3).scan();
-    assert_eq!(scan.files.len(), 3);
-    assert_eq!(scan.problems.len(), 1, "{:?}", scan.problems);
-    assert!(scan.problems[0].to_string().contains("more than 3 files match"), "{}", scan.problems[0]);
-    assert!(patterns(&dir, &["*.log"]).with_max_files(2).scan().problems.is_empty());
+    let all = patterns(&dir, &["**/*.log", "b.txt"]);
+    let mut tree = Tree::within([&all], 3, MAX_FOLDERS);
+    let looked = tree.look(&|_| false);
+    assert_eq!((tree.files().len(), looked.problems.len()), (3, 1), "{looked:?}");
+    assert!(looked.problems[0].to_string().contains("max_files (3)"), "{looked:?}");
+    fs::remove_file(dir.path().join("a.log")).unwrap();
+    assert!(tree.look(&|_| false).problems.is_empty());
+    assert_eq!(tree.files().len(), 3);
+    let mut tree = Tree::within([&patterns(&dir, &["*.log"])], 2, MAX_FOLDERS);
+    assert!(tree.look(&|_| false).problems.is_empty());
 }
 
 #[test]
 fn folders_past_the_bound_are_not_walked_and_that_is_said_once() {
     let dir = tree(&NESTED);
-    let mut walk = Walk::new(MAX_FILES, 2);
-    for glob in ["**/*.log", "x/**"] {
-        walk.pattern(&Pattern::parse(&format!("{}/{glob}", dir.path().display())).unwrap());
-    }
-    let scan = walk.into_scan();
+    let mut tree = Tree::within([&patterns(&dir, &["**/*.log", "x/**"])], MAX_FILES, 2);
+    let looked = tree.look(&|_| false);
+    let found = tree.files();
     assert_eq!(
-        below(&dir, scan.files.iter().map(|found| found.path.as_path())),
+        below(&dir, found.iter().map(|(_, found)| found.path.as_path())),
         ["a.log", "b.log", "w/a.log"]
     );
-    assert_eq!((scan.folders.len(), scan.problems.len()), (2, 1), "{:?}", scan.problems);
-    assert!(scan.problems[0].to_string().contains("more than 2 folders"), "{}", scan.problems[0]);
+    assert_eq!((looked.folders, looked.problems.len()), (2, 1), "{looked:?}");
+    assert!(looked.problems[0].to_string().contains("max_folders (2)"), "{looked:?}");
+    assert!(tree.look(&|_| false).problems.is_empty());
 }
 
 #[test]

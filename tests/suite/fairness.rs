@@ -30,7 +30,7 @@ async fn lines_of_quiet_files_overtake_a_backlog() {
     tailing.until_lines(2 * QUIET + BACKLOG).await;
 
     // Where each stands among the lines of the backlog.
-    let (mut at, mut last, mut found) = (0, 0, 0);
+    let (mut at, mut last, mut found) = (0, 0_u64, 0);
     for entry in tailing.entries().await {
         for index in 0..entry.batch.lines() {
             let line = entry.batch.line(index).unwrap().content.starts_with(b"line 900");

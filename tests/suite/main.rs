@@ -4,6 +4,7 @@
 mod advice;
 mod append;
 mod deploy;
+mod discovery;
 mod epochs;
 mod failover;
 mod half_open;
@@ -27,4 +28,5 @@ mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod unprivileged;
 mod writing;

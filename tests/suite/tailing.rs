@@ -11,7 +11,7 @@ use logrelay::{
     publish::{self, Publisher},
     record::{Offset, SourceState, Topic},
     store::{self, ConnectOptions, Entry, Item, Store},
-    tail::{Input, Options, Service, TopicRule, discover::Patterns},
+    tail::{self, Input, Options, Service, TopicRule, discover::Patterns},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -29,6 +29,7 @@ pub(crate) struct Tailing {
     connect: ConnectOptions,
     store: Store,
     running: Option<(JoinHandle<bool>, CancellationToken)>,
+    metrics: tail::Metrics,
 }
 
 impl Tailing {
@@ -49,7 +50,14 @@ impl Tailing {
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
         let store = Store::new(store::Options::new(redis.url())).unwrap();
         let folder = std::sync::Arc::new(folder);
-        Self { folder, options, topic, connect: redis.options(), store, running: None }
+        let metrics = tail::Metrics::default();
+        Self { folder, options, topic, connect: redis.options(), store, running: None, metrics }
+    }
+
+    /// The same tailer with other options.
+    pub(crate) fn with(mut self, change: impl FnOnce(Options) -> Options) -> Self {
+        self.options = change(self.options.clone());
+        self
     }
 
     /// The same tailer with other connections; what is asserted still goes past them.
@@ -67,6 +75,7 @@ impl Tailing {
             connect: redis.options(),
             store: other.store.clone(),
             running: None,
+            metrics: tail::Metrics::default(),
         };
         tailing.resume();
         tailing
@@ -74,6 +83,11 @@ impl Tailing {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What the one that runs counts.
+    pub(crate) fn metrics(&self) -> &tail::Metrics {
+        &self.metrics
     }
 
     pub(crate) fn topic(&self) -> &Topic {
@@ -89,6 +103,7 @@ impl Tailing {
         let publisher = Publisher::new(store, options, publish::Metrics::default());
         let shutdown = CancellationToken::new();
         let service = Service::new(self.options.clone(), publisher);
+        self.metrics = service.metrics();
         #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
         let task = tokio::spawn(service.run(shutdown.clone()));
         self.running = Some((task, shutdown));

@@ -281,7 +281,9 @@ impl Branch {
             if path == self.pattern.base() {
                 return self.look(room, walk);
             }
-            return self.remove(path, room);
+            self.remove(path, room);
+            // It may have been reached through a link, which stands there still.
+            return path.parent().into_iter().for_each(|above| self.look_at(above, room, walk));
         };
         let Some(before) = self.folders.remove(path) else { return };
         room.give_back(&before);

@@ -11,7 +11,9 @@ mod progress;
 mod redis;
 mod serve;
 mod shutdown;
+mod sources;
 mod subscribe;
+mod table;
 mod tail;
 mod topics;
 

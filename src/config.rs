@@ -3,6 +3,11 @@
 //! One file serves every command. Defaults are those of the parts themselves.
 
 mod file;
+mod flags;
+mod input;
+mod keys;
+mod problem;
+mod reading;
 mod settings;
 mod value;
 
@@ -13,19 +18,24 @@ use std::{
 };
 
 pub use self::{
-    file::{File, FileError, Input, Problem},
+    file::File,
+    flags::PathOptions,
+    input::{Input, Mistake, Whose},
+    keys::{InputKeys, InputName, Key, MultilineKeys},
+    problem::{FileError, Problem},
     settings::{General, Redis, Serve, Tail},
-    value::RedisText,
+    value::{
+        RedisText,
+        lists::{Label, Labels},
+        patterns::{LinePattern, PathGlob, PathPattern},
+    },
 };
 use crate::{
     hub, publish,
     record::Host,
     serve,
     store::{self, RedisUrl, UrlError},
-    tail::{
-        self, TopicRule,
-        discover::{PatternError, Patterns},
-    },
+    tail,
     telemetry::{LogFormat, LogLevel},
 };
 
@@ -77,6 +87,9 @@ pub enum ConfigError {
     /// The file is wrong.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Flags for paths are wrong.
+    #[error("{}", .0.join("\n"))]
+    Flags(Vec<String>),
     /// The URL of Redis is none.
     #[error(transparent)]
     Redis(#[from] UrlError),
@@ -95,14 +108,6 @@ pub enum ConfigError {
         name: String,
         /// What is wrong with it.
         why: String,
-    },
-    /// A path cannot be followed.
-    #[error("{at}{error}")]
-    Path {
-        /// Where it stands in the file, or nothing.
-        at: String,
-        /// What is wrong with it.
-        error: PatternError,
     },
 }
 
@@ -132,7 +137,7 @@ impl Effective {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn new(settings: &Settings, inputs: Vec<tail::Input>) -> Result<Self, ConfigError> {
+    pub fn new(settings: &Settings, inputs: &[Input]) -> Result<Self, ConfigError> {
         let host = match &settings.tail.host {
             Some(host) => host.clone(),
             None => host_name()?,
@@ -142,7 +147,7 @@ impl Effective {
             log_format: LogFormat::default(),
             shutdown_timeout_ms: DEFAULT_SHUTDOWN_TIMEOUT_MS,
             redis: store::Options::new(redis_url(&settings.redis)?),
-            tail: tail::Options::new(host, inputs),
+            tail: tail::Options::new(host, Vec::new()),
             publish: publish::Options::default(),
             metrics_listen: None,
             serve: serve::Options::new(DEFAULT_LISTEN),
@@ -152,9 +157,8 @@ impl Effective {
         settings.redis.apply(&mut effective);
         settings.tail.apply(&mut effective);
         settings.serve.apply(&mut effective);
-        for input in &mut effective.tail.inputs {
-            input.lines.max_line_bytes = effective.tail.max_line_bytes;
-        }
+        let max_line_bytes = effective.tail.max_line_bytes;
+        effective.tail.inputs = inputs.iter().map(|input| input.for_tailer(max_line_bytes)).collect();
         // The process ends at the timeout: what the parts do then has to fit into it.
         effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 10 * 8;
         effective.serve.drain_ms = effective.tail.stop_timeout_ms;
@@ -172,23 +176,6 @@ impl Effective {
         shown.extend(Serve::shown(self).into_iter().map(|(key, value)| ("serve.", key, value)));
         shown
     }
-}
-
-/// The inputs of a file, as the tailer takes them.
-///
-/// # Errors
-/// [`ConfigError::Path`].
-pub fn inputs(file: &File) -> Result<Vec<tail::Input>, ConfigError> {
-    file.inputs
-        .iter()
-        .map(|input| {
-            let at = |error| ConfigError::Path { at: format!("{}: ", file.at(input.line)), error };
-            let patterns = Patterns::parse(&input.paths).map_err(at)?;
-            patterns.check_plain().map_err(at)?;
-            let topic = input.topic.clone().map_or(TopicRule::FileStem, TopicRule::Fixed);
-            Ok(tail::Input { labels: input.labels.clone(), ..tail::Input::new(patterns, topic) })
-        })
-        .collect()
 }
 
 fn host_name() -> Result<Host, ConfigError> {

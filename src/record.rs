@@ -10,6 +10,7 @@ mod identity;
 mod kept;
 mod offset;
 mod source;
+mod status;
 mod timeline;
 mod topic;
 
@@ -21,6 +22,7 @@ pub use self::{
     kept::{Details, Record, RecordError, SourceState, Token},
     offset::{MAX_OFFSET, Offset, OffsetError},
     source::{Host, SourceKey, SourceNameError},
+    status::{Activity, SourceStatus},
     timeline::{Timeline, TimelineError},
     topic::{Topic, TopicError},
 };

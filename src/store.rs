@@ -21,6 +21,7 @@ mod reply;
 mod resolve;
 mod server;
 mod topics;
+mod trim;
 mod url;
 
 use tokio::sync::watch;
@@ -36,6 +37,7 @@ pub use self::{
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,
     server::{PrivateServer, ServerError, ServerOptions},
+    trim::Trimmed,
     url::{RedisUrl, UrlError},
 };
 

@@ -13,11 +13,10 @@ use tracing::info;
 
 use super::{Misuse, progress, serve, shutdown, tail};
 use crate::{
-    config::{self, Effective, General, Settings},
+    config::{self, Effective, General, PathOptions, Settings},
     publish::{self, Publisher},
     record::Topic,
     store::{PrivateServer, RedisUrl, ServerOptions, Store},
-    tail::TopicRule,
     telemetry::{self, Terminal},
 };
 
@@ -48,10 +47,10 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let file = config::load(arguments.config.as_deref())?;
     let inputs = if arguments.paths.is_empty() {
-        config::inputs(&file)?
+        file.inputs.clone()
     } else {
-        let rule = arguments.topic.map_or(TopicRule::FileStem, TopicRule::Fixed);
-        vec![tail::input(&arguments.paths, rule)?]
+        let topic = arguments.topic.map(|topic| topic.to_string());
+        vec![PathOptions { topic, ..PathOptions::default() }.input(&arguments.paths)?]
     };
     if inputs.is_empty() {
         let text = "nothing to follow: give paths, or a --config with [[inputs]]";
@@ -64,7 +63,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let mut settings = flags.over(&file);
     settings.redis.redis = None;
     settings.redis.redis_password_file = None;
-    let effective = Effective::new(&settings, inputs)?;
+    let effective = Effective::new(&settings, &inputs)?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
 

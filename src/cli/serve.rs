@@ -29,7 +29,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let Arguments { config, redis, serve } = arguments;
     let file = config::load(config.as_deref())?;
     let settings = Settings { general, redis, serve, ..Settings::default() }.over(&file);
-    let effective = Effective::new(&settings, Vec::new())?;
+    let effective = Effective::new(&settings, &[])?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
     let store = Store::new(effective.redis.clone())?;

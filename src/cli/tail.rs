@@ -1,5 +1,7 @@
 //! `logrelay tail`: follows files, or reads standard input, and appends their lines to a topic.
 
+mod status;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,13 +13,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Misuse, progress, redis, shutdown};
+use super::{Misuse, progress, redis, shutdown, subscribe::Output};
 use crate::{
-    config::{self, Effective, File, General, Settings},
+    config::{self, Effective, File, General, Input, PathOptions, Settings},
     publish::{self, Publisher},
     record::Topic,
     store::Store,
-    tail::{self, Input, TopicRule, discover::Patterns},
+    tail,
     telemetry::{self, MetricsListener, Terminal},
 };
 
@@ -29,9 +31,14 @@ pub(super) struct Arguments {
     /// Files and globs (in quotes); - is standard input; none: the inputs of the configuration
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
-    /// Topic of the paths
-    #[arg(long, value_name = "TOPIC", requires = "paths")]
-    topic: Option<Topic>,
+    #[command(flatten)]
+    options: PathOptions,
+    /// Print where the sources of this host (or --host) stand, of all topics or --topic, and exit
+    #[arg(long, conflicts_with = "paths")]
+    status: bool,
+    /// With --status: a table, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
     /// Configuration file (TOML); flags and variables win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -49,14 +56,17 @@ enum What {
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let file = config::load(arguments.config.as_deref())?;
-    let (inputs, stdin) = match what(&arguments.paths, arguments.topic, &file)? {
+    if arguments.status {
+        return show_status(arguments, general, &terminal, &file).await;
+    }
+    let (inputs, stdin) = match what(&arguments.paths, arguments.options, &file)? {
         What::Files(inputs) => (inputs, None),
         What::Stdin(topic) => (Vec::new(), Some(topic)),
     };
     let flags =
         Settings { general, redis: arguments.redis, tail: arguments.tail, serve: config::Serve::default() };
     let settings = flags.over(&file);
-    let effective = Effective::new(&settings, inputs)?;
+    let effective = Effective::new(&settings, &inputs)?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
     if settings.tail.host.is_none() {
@@ -85,6 +95,22 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let inputs = effective.tail.inputs.len();
     info!(host = %effective.tail.host, inputs, redis = publisher.store().address(), "following files");
     follow(&effective, publisher, &stop.token).await
+}
+
+async fn show_status(
+    arguments: Arguments,
+    general: General,
+    terminal: &Terminal,
+    file: &File,
+) -> anyhow::Result<()> {
+    let Arguments { options, output, redis, tail, .. } = arguments;
+    let topic = options.topic.as_deref().map(read_topic).transpose()?;
+    let log_format = Some(output.log_format(&general));
+    let general = General { log_format, ..general };
+    let settings = Settings { general, redis, tail, serve: config::Serve::default() }.over(file);
+    let effective = Effective::new(&settings, &[])?;
+    telemetry::start_logs(&effective.log_level, effective.log_format, terminal);
+    status::print(&Store::new(effective.redis)?, &effective.tail.host, topic, output).await
 }
 
 /// Follows the files of the configuration until the shutdown.
@@ -116,33 +142,30 @@ async fn read_stdin(
     }
 }
 
-/// The files of the command line, or else those of the file.
-fn what(paths: &[String], topic: Option<Topic>, file: &File) -> anyhow::Result<What> {
-    if paths.is_empty() {
-        let inputs = config::inputs(file)?;
-        if inputs.is_empty() {
-            let text = "nothing to follow: give --topic and paths, or a --config with [[inputs]]";
-            return Err(Misuse(text.to_owned()).into());
-        }
-        return Ok(What::Files(inputs));
-    }
-    let Some(topic) = topic else {
-        return Err(Misuse("paths on the command line need a --topic".to_owned()).into());
-    };
-    match paths {
-        [only] if only == STDIN => Ok(What::Stdin(topic)),
-        paths if paths.iter().any(|path| path == STDIN) => {
-            Err(Misuse("- (standard input) cannot be followed together with files".to_owned()).into())
-        }
-        paths => Ok(What::Files(vec![input(paths, TopicRule::Fixed(topic))?])),
-    }
+fn read_topic(text: &str) -> anyhow::Result<Topic> {
+    Ok(text.parse().map_err(|error| Misuse(format!("--topic: {error}")))?)
 }
 
-/// Paths of the command line as an input.
-pub(super) fn input(paths: &[String], topic: TopicRule) -> anyhow::Result<Input> {
-    let patterns = Patterns::parse(paths).map_err(|error| Misuse(error.to_string()))?;
-    patterns.check_plain().map_err(|error| Misuse(error.to_string()))?;
-    Ok(Input::new(patterns, topic))
+/// The files of the command line, or else those of the file.
+fn what(paths: &[String], options: PathOptions, file: &File) -> anyhow::Result<What> {
+    let misuse = |text: &str| Err(Misuse(text.to_owned()).into());
+    if paths.is_empty() {
+        if options.topic.is_some() {
+            return misuse("--topic is that of paths: give some");
+        }
+        return match file.inputs.as_slice() {
+            [] => misuse("nothing to follow: give --topic and paths, or a --config with [[inputs]]"),
+            inputs => Ok(What::Files(inputs.to_vec())),
+        };
+    }
+    let Some(topic) = &options.topic else { return misuse("paths on the command line need a --topic") };
+    match paths {
+        [only] if only == STDIN => Ok(What::Stdin(read_topic(topic)?)),
+        paths if paths.iter().any(|path| path == STDIN) => {
+            misuse("- (standard input) cannot be followed together with files")
+        }
+        paths => Ok(What::Files(vec![options.input(paths)?])),
+    }
 }
 
 fn say_where_the_host_comes_from(effective: &Effective) {

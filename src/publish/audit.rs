@@ -66,6 +66,7 @@ impl Publisher {
         for standing in self.roster.all() {
             topics.entry(standing.topic().clone()).or_default().push(standing);
         }
+        self.roster.keep_epochs(|topic| topics.contains_key(topic));
         findings.agreed.retain(|topic, _| topics.contains_key(topic) && !joined.contains(topic));
         let unknown = topics.keys().any(|topic| !findings.agreed.contains_key(topic));
         let names: Vec<_> = topics.keys().cloned().collect();

@@ -17,6 +17,8 @@ pub struct Standing {
     key: SourceKey,
     state: Mutex<State>,
     challenged: Notify,
+    /// Told of it too, for sources that have no task of their own.
+    somebody: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -71,9 +73,17 @@ impl Standing {
         }
     }
 
+    /// Whether an audit found another record than the one that is confirmed now, and
+    /// nobody has answered yet.
+    pub fn is_challenged(&self) -> bool {
+        let state = self.lock();
+        state.challenge.as_ref().is_some_and(|found| found.token == state.confirmed.token)
+    }
+
     pub(super) fn challenge(&self, challenge: Challenge) {
         self.lock().challenge = Some(challenge);
         self.challenged.notify_one();
+        self.somebody.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,6 +98,7 @@ pub(super) struct Roster {
     epochs: Mutex<BTreeMap<Topic, Epoch>>,
     joined: Mutex<BTreeSet<Topic>>,
     new_epoch: Notify,
+    challenged: Arc<Notify>,
 }
 
 impl Roster {
@@ -97,6 +108,7 @@ impl Roster {
             key: key.clone(),
             state: Mutex::new(State { confirmed: record, challenge: None }),
             challenged: Notify::new(),
+            somebody: Arc::clone(&self.challenged),
         });
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.insert((topic.clone(), key), Arc::downgrade(&standing));
@@ -109,6 +121,11 @@ impl Roster {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|_, standing| standing.strong_count() > 0);
         sources.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Waits until a source was challenged.
+    pub(super) async fn challenged(&self) {
+        self.challenged.notified().await;
     }
 
     /// The topics that sources have joined since the last call.
@@ -126,8 +143,36 @@ impl Roster {
         }
     }
 
+    /// Forgets the epochs of other topics.
+    pub(super) fn keep_epochs(&self, is_kept: impl Fn(&Topic) -> bool) {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        epochs.retain(|topic, _| is_kept(topic));
+    }
+
     /// Waits until an answer came from an epoch that was not known.
     pub(super) async fn new_epoch(&self) {
         self.new_epoch.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Details;
+
+    #[test]
+    fn what_nobody_publishes_to_any_more_takes_no_memory() {
+        let roster = Roster::default();
+        for number in 0..3 {
+            let topic: Topic = format!("topic-{number}").parse().unwrap();
+            let record = Record { token: Token::random(), position: 0, details: Details::default() };
+            let standing = roster.add(&topic, "host/1".parse().unwrap(), record);
+            roster.saw_epoch(&topic, Epoch::new(7));
+            roster.keep_epochs(|kept| *kept == topic);
+            assert_eq!((roster.all().len(), roster.take_joined().len()), (1, 1));
+            assert_eq!(roster.epochs.lock().unwrap().len(), 1);
+            drop(standing);
+        }
+        assert!(roster.all().is_empty() && roster.sources.lock().unwrap().is_empty());
     }
 }

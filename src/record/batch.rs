@@ -219,7 +219,9 @@ impl StoredBatch {
         let head_end = head_end(&stored)?;
         let head =
             proto::Batch::decode(stored.slice(..head_end)).map_err(|e| BatchError::Head(e.to_string()))?;
-        let mut bounds = Vec::with_capacity(lines as usize + 1);
+        // A number that is wrong must not take memory: no line has less than two bytes.
+        let most_lines = (stored.len() - head_end) / 2;
+        let mut bounds = Vec::with_capacity(most_lines.min(lines as usize) + 1);
         let mut at = head_end;
         while at < stored.len() {
             bounds.push(at_u32(at));

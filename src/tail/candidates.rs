@@ -11,7 +11,9 @@ use super::{
     discover::Found,
     identity::{Suspect, agrees, assign},
     lineage::{FileId, Followed, Known, displayed, id_of},
+    packed::Shelf,
     reader::Reader,
+    trail::PRINT_BYTES,
 };
 use crate::record::Record;
 
@@ -34,47 +36,101 @@ pub(super) struct Candidates {
     newcomers: HashMap<PathBuf, Found>,
     /// Indices into the known records.
     by_path: HashMap<String, Vec<usize>>,
-    /// Files that were renamed or removed since they were found.
+    /// Files that were renamed or removed since they were found, or are not whole yet.
     moving: HashSet<FileId>,
-    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+    unreadable: Vec<(PathBuf, io::Error)>,
+    /// Compressed files of which a part cannot be read.
+    damaged: Vec<(PathBuf, io::Error)>,
+    /// Indices into the followed sources.
+    followed: HashMap<FileId, usize>,
+    followed_of: HashMap<PathBuf, Vec<usize>>,
 }
 
 impl Candidate {
+    fn new(found: &Found, reader: Reader) -> Self {
+        Self { found: found.clone(), reader, record: None, copy_of: None }
+    }
+
     /// Its size now, in bytes.
     pub(super) fn len(&self) -> u64 {
-        self.reader.file().metadata().map_or(0, |metadata| metadata.len())
+        self.reader.len().unwrap_or(0)
     }
 }
 
 impl Candidates {
-    /// Opens every file that may be a known source, and says which one it is. Blocks.
+    /// Opens every file that may be a known source, and says which one it is; of those that
+    /// are compressed [none](Self::open_packed). Blocks.
     pub(super) fn open(known: &Known, pasts: &BTreeMap<PathBuf, Vec<Found>>) -> Self {
-        let followed: HashSet<FileId> = known.followed.iter().map(|source| source.id).collect();
-        let (mut seen, mut moving) = (HashSet::new(), HashSet::new());
-        let (mut candidates, mut unreadable) = (Vec::new(), Vec::new());
-        for found in known.newcomers.iter().chain(pasts.values().flatten()) {
-            let id = id_of(found);
-            if followed.contains(&id) || !seen.insert(id) {
-                continue;
-            }
-            match Reader::open(&found.path) {
-                Ok(reader) if (reader.device, reader.inode) == id => {
-                    candidates.push(Candidate { found: found.clone(), reader, record: None, copy_of: None });
-                }
-                Ok(_) => drop(moving.insert(id)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(moving.insert(id)),
-                Err(error) => unreadable.push((found.path.clone(), error)),
+        let mut all = Self::of(known);
+        let mut seen = HashSet::new();
+        let mut candidates = Vec::new();
+        let beside = pasts.values().flatten().filter(|found| !found.is_compressed());
+        for found in known.newcomers.iter().chain(beside) {
+            if !all.followed.contains_key(&id_of(found)) && seen.insert(id_of(found)) {
+                let reader = all.check(found, Reader::open(&found.path));
+                candidates.extend(reader.map(|reader| Candidate::new(found, reader)));
             }
         }
         assign_records(known, &mut candidates);
-        let held = candidates.iter().filter_map(|candidate| candidate.record).collect();
-        let files = candidates.into_iter().map(|candidate| (id_of(&candidate.found), candidate)).collect();
-        let newcomers = known.newcomers.iter().map(|found| (found.path.clone(), found.clone())).collect();
+        all.held = candidates.iter().filter_map(|candidate| candidate.record).collect();
+        all.files = candidates.into_iter().map(|candidate| (id_of(&candidate.found), candidate)).collect();
+        all
+    }
+
+    fn of(known: &Known) -> Self {
         let mut by_path: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, (_, record)) in known.records.iter().enumerate() {
             by_path.entry(record.details.path.clone()).or_default().push(index);
         }
-        Self { files, held, newcomers, by_path, moving, unreadable }
+        let (mut followed, mut followed_of) = (HashMap::new(), HashMap::<_, Vec<_>>::new());
+        for (index, source) in known.followed.iter().enumerate() {
+            followed.insert(source.id, index);
+            followed_of.entry(source.path.clone()).or_default().push(index);
+        }
+        Self {
+            files: HashMap::new(),
+            held: HashSet::new(),
+            newcomers: known.newcomers.iter().map(|found| (found.path.clone(), found.clone())).collect(),
+            by_path,
+            moving: HashSet::new(),
+            unreadable: Vec::new(),
+            damaged: Vec::new(),
+            followed,
+            followed_of,
+        }
+    }
+
+    /// Takes an opened file, if it is the one that was found.
+    fn check(&mut self, found: &Found, opened: io::Result<Reader>) -> Option<Reader> {
+        match opened {
+            Ok(reader) if (reader.device, reader.inode) == id_of(found) => return Some(reader),
+            Ok(_) => drop(self.moving.insert(id_of(found))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(self.moving.insert(id_of(found))),
+            Err(error) => self.unreadable.push((found.path.clone(), error)),
+        }
+        None
+    }
+
+    /// Opens a compressed file. Blocks.
+    pub(super) fn open_packed(&mut self, found: &Found, memory: &Shelf) -> Option<Candidate> {
+        let opened = Reader::open_packed(found, memory);
+        self.check(found, opened).map(|reader| Candidate::new(found, reader))
+    }
+
+    /// Adds a compressed file of which is known what it is.
+    pub(super) fn add(&mut self, candidate: Candidate) {
+        self.held.extend(candidate.record);
+        self.files.insert(id_of(&candidate.found), candidate);
+    }
+
+    /// Notes that a file is not whole yet.
+    pub(super) fn is_unfinished(&mut self, found: &Found) {
+        self.moving.insert(id_of(found));
+    }
+
+    /// Notes that a part of a file cannot be read.
+    pub(super) fn is_damaged(&mut self, found: &Found, why: String) {
+        self.damaged.push((found.path.clone(), io::Error::other(why)));
     }
 
     /// Finds out which of the files that are no known source are copies of such. Once: what
@@ -106,8 +162,28 @@ impl Candidates {
     /// Where the file is that once was the source of a record; it may have other content.
     pub(super) fn place_of(&self, record: &Record) -> Option<&Path> {
         let identity = &record.details.identity;
-        let candidate = self.files.get(&identity.file())?;
+        let candidate = self.files.get(&identity.file()).filter(|candidate| !candidate.found.is_packed())?;
         Some(candidate.found.path.as_path())
+    }
+
+    /// The index of the source that follows a file.
+    pub(super) fn follower_of(&self, found: &Found) -> Option<usize> {
+        self.followed.get(&id_of(found)).copied()
+    }
+
+    /// The indices of the sources of a path that are followed.
+    pub(super) fn followed_of(&self, path: &Path) -> &[usize] {
+        self.followed_of.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a file could not be opened.
+    pub(super) fn is_unreadable(&self, found: &Found) -> bool {
+        self.unreadable.iter().any(|(path, _)| *path == found.path)
+    }
+
+    /// What cannot be read, or not all of it.
+    pub(super) fn into_problems(self) -> Vec<(PathBuf, io::Error)> {
+        self.unreadable.into_iter().chain(self.damaged).collect()
     }
 
     /// Whether a file holds this record.
@@ -124,29 +200,32 @@ impl Candidates {
         };
         beside.iter().all(|found| !self.moving.contains(&id_of(found)))
             && names(beside) == names(now)
-            && known.followed.iter().filter(|source| source.path == path).all(is_as_read)
+            && self.followed_of(path).iter().all(|&source| is_as_read(&known.followed[source]))
             && self.at(path).is_none_or(|found| self.get(found).is_some())
     }
 }
 
 /// False for a file that was truncated, which its source will notice.
 fn is_as_read(source: &Followed) -> bool {
-    is_intact(source.reader.file(), source.read)
+    is_intact(&source.reader, source.read)
 }
 
 fn assign_records(known: &Known, candidates: &mut [Candidate]) {
     let paths: Vec<_> = candidates.iter().map(|candidate| displayed(&candidate.found.path)).collect();
+    let heads = candidates.iter().map(|candidate| candidate.reader.head(PRINT_BYTES).unwrap_or_default());
+    let heads: Vec<_> = heads.collect();
     let suspects: Vec<_> = candidates
         .iter()
-        .zip(&paths)
-        .map(|(candidate, path)| Suspect {
+        .zip(paths.iter().zip(&heads))
+        .map(|(candidate, (path, head))| Suspect {
             device: candidate.found.device,
             inode: candidate.found.inode,
             path,
+            head,
         })
         .collect();
     let held = assign(&suspects, &known.records, |file, record| {
-        agrees(candidates[file].reader.file(), &known.records[record].1)
+        agrees(&candidates[file].reader, &known.records[record].1)
     });
     for (candidate, record) in candidates.iter_mut().zip(held) {
         candidate.record = record;

@@ -1,7 +1,7 @@
 //! Whether a file is a copy of one that is known: copytruncate makes such before it
 //! empties the original.
 
-use std::{fs::File, os::unix::fs::FileExt, path::Path};
+use std::{io, path::Path};
 
 use super::{
     control::Read,
@@ -18,15 +18,17 @@ pub(super) enum Original {
     InPlace,
     /// It was emptied, so the copy is complete.
     Truncated,
+    /// It was rotated, and is followed still: the copy is a compressed one.
+    Followed,
 }
 
 /// Says whether `file` is a copy of the known file that `original` is the record of, and
-/// what became of that, which was seen at `place` last. Blocks. To be asked only of files that are named like rotated
-/// versions of the original.
+/// what became of that, which was seen at `place` last. Blocks. To be asked only of files
+/// that are named like rotated versions of the original.
 ///
 /// A copy shares at least the first kilobyte with its original: what agrees in less can
 /// be a second log that begins alike.
-pub(super) fn original_of(file: &File, original: &Record, place: Option<&Path>) -> Option<Original> {
+pub(super) fn original_of(file: &Reader, original: &Record, place: Option<&Path>) -> Option<Original> {
     if !is_weighty(original) {
         return None;
     }
@@ -37,36 +39,41 @@ pub(super) fn original_of(file: &File, original: &Record, place: Option<&Path>) 
     let Some(there) = there else { return agrees(file, original).then_some(Original::Truncated) };
     // In this order, as the original may be truncated any time. What was renamed is not copied.
     let is_in_place = place.is_none_or(|place| place == path);
-    let is_alike =
-        agrees(there.file(), original) && agrees(file, original) || begins_like(file, there.file());
+    let is_alike = agrees(&there, original) && agrees(file, original) || begins_like(file, &there);
     if is_in_place && is_alike {
         return Some(Original::InPlace);
     }
     // Lines may have been read from the original that came too late for the copy.
-    let is_truncated = !agrees(there.file(), original);
-    (is_truncated && (agrees(file, original) || has_head(file, original))).then_some(Original::Truncated)
+    (!agrees(&there, original) && has_head(file, original)).then_some(Original::Truncated)
+}
+
+/// Whether a compressed file has nothing that is not in a followed one, as far as its edges
+/// tell. Blocks.
+pub(super) fn is_pack_of(packed: &Reader, followed: &Reader) -> bool {
+    packed.head(1).is_ok_and(|head| !head.is_empty()) && begins_like(packed, followed)
 }
 
 /// Whether a file is as it was read. Blocks.
-pub(super) fn is_intact(file: &File, read: Read) -> bool {
-    let before = bytes(file, read.position - u64::from(read.print.len), read.print.len as usize);
-    before.is_some_and(|before| PrintHash::of(&before) == read.print)
+pub(super) fn is_intact(file: &Reader, read: Read) -> bool {
+    let before = file.print_before(read.position, read.print.len as usize);
+    before.is_ok_and(|before| before == Some(read.print))
 }
 
 /// Whether a file is the first part of another one, as far as its edges tell. Blocks.
-pub(super) fn begins_like(part: &File, whole: &File) -> bool {
-    let Ok(len) = part.metadata().map(|metadata| metadata.len()) else { return false };
-    let edge = usize::try_from(len).unwrap_or(usize::MAX).min(PRINT_BYTES);
-    let same = |at| Some(bytes(part, at, edge)? == bytes(whole, at, edge)?);
-    same(0) == Some(true) && same(len - edge as u64) == Some(true)
+pub(super) fn begins_like(part: &Reader, whole: &Reader) -> bool {
+    let alike = || -> io::Result<bool> {
+        let head = part.head(PRINT_BYTES)?;
+        if whole.head(head.len())? != head {
+            return Ok(false);
+        }
+        let len = part.len()?;
+        let edge = usize::try_from(len).unwrap_or(usize::MAX).min(PRINT_BYTES);
+        let end = part.print_before(len, edge)?;
+        Ok(end.is_some() && end == whole.print_before(len, edge)?)
+    };
+    alike().unwrap_or(false)
 }
 
-fn has_head(file: &File, original: &Record) -> bool {
-    bytes(file, 0, PRINT_BYTES).is_some_and(|head| PrintHash::of(&head) == original.details.identity.head)
-}
-
-fn bytes(file: &File, at: u64, count: usize) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; count];
-    file.read_exact_at(&mut bytes, at).ok()?;
-    Some(bytes)
+fn has_head(file: &Reader, original: &Record) -> bool {
+    file.head(PRINT_BYTES).is_ok_and(|head| PrintHash::of(&head) == original.details.identity.head)
 }

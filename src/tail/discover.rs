@@ -159,7 +159,17 @@ impl Found {
         })
     }
 
-    /// Whether its name says that it is compressed, and so has no lines to be read.
+    /// Whether its name says that it is compressed in a way that can be read.
+    pub fn is_packed(&self) -> bool {
+        siblings::is_packed(&self.path)
+    }
+
+    /// Its path without the ending that compressing it has given.
+    pub fn unpacked_path(&self) -> PathBuf {
+        siblings::unpacked(&self.path)
+    }
+
+    /// Whether its name says that it is compressed: it is not followed by itself.
     pub fn is_compressed(&self) -> bool {
         siblings::is_compressed(&self.path)
     }

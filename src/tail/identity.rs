@@ -1,13 +1,13 @@
 //! Which stored source a file is: told by content, with device and inode as hints.
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs::File,
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap, HashSet},
     io,
-    os::unix::fs::FileExt,
+    sync::LazyLock,
 };
 
-use super::trail::PRINT_BYTES;
+use super::{reader::Reader, trail::PRINT_BYTES};
 use crate::record::{Identity, PrintHash, Record, SourceKey};
 
 /// The bytes of a file around a position, from which its hashes are made.
@@ -21,7 +21,7 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     /// Reads them. Blocks.
-    pub(super) fn read(file: &File, position: u64) -> io::Result<Self> {
+    pub(super) fn read(file: &Reader, position: u64) -> io::Result<Self> {
         let most = usize::try_from(position).unwrap_or(usize::MAX).min(PRINT_BYTES);
         let read = |at| -> io::Result<Vec<u8>> {
             let mut bytes = vec![0; most];
@@ -40,18 +40,19 @@ impl Surroundings {
 
 /// Whether the content of a file agrees with a record: both hashes match, and it is
 /// not shorter than the position. Blocks. False for a file that cannot be read.
-pub(super) fn agrees(file: &File, record: &Record) -> bool {
-    let Ok(metadata) = file.metadata() else { return false };
+pub(super) fn agrees(file: &Reader, record: &Record) -> bool {
     let identity = &record.details.identity;
-    metadata.len() >= record.position
-        && Surroundings::read(file, record.position).is_ok_and(|found| {
-            PrintHash::of(&found.head) == identity.head && PrintHash::of(&found.before) == identity.tail
-        })
+    let most = usize::try_from(record.position).unwrap_or(usize::MAX).min(PRINT_BYTES);
+    // The head first: to read on can mean to unpack all of it.
+    file.head(most).is_ok_and(|head| PrintHash::of(&head) == identity.head)
+        && file.print_before(record.position, most).is_ok_and(|tail| tail == Some(identity.tail))
 }
 
-/// Whether a record's hashes cover whole kilobytes.
+/// Whether a record's hashes cover whole kilobytes, and of more than the zeros that a
+/// writer leaves whose file was emptied under it.
 pub(super) fn is_weighty(record: &Record) -> bool {
-    let full = |print: &PrintHash| print.len as usize == PRINT_BYTES;
+    static HOLE: LazyLock<PrintHash> = LazyLock::new(|| PrintHash::of(&[0; PRINT_BYTES]));
+    let full = |print: &PrintHash| print.len as usize == PRINT_BYTES && *print != *HOLE;
     full(&record.details.identity.head) && full(&record.details.identity.tail)
 }
 
@@ -62,10 +63,60 @@ pub(super) struct Suspect<'a> {
     pub(super) inode: u64,
     /// Its path, as records write it.
     pub(super) path: &'a str,
+    /// Its first bytes, up to [`PRINT_BYTES`].
+    pub(super) head: &'a [u8],
+}
+
+/// Records by what a file can have in common with them, so that thousands of files are not
+/// each compared with thousands of records.
+#[derive(Debug, Default)]
+struct Index<'a> {
+    by_file: HashMap<(u64, u64), Vec<usize>>,
+    by_path: HashMap<&'a str, Vec<usize>>,
+    by_head: HashMap<PrintHash, Vec<usize>>,
+    head_lens: BTreeSet<usize>,
+}
+
+/// Which records come into question for a file.
+#[derive(Debug, Clone, Copy)]
+enum Among {
+    /// Those of its device and inode.
+    File,
+    /// Those of its path.
+    Path,
+    /// Those of its first bytes.
+    Head,
 }
 
 /// Whether a record comes into question for a file.
 type Rule<'a> = &'a dyn Fn(&Suspect<'_>, &Record) -> bool;
+
+impl<'a> Index<'a> {
+    fn of(records: &'a [(SourceKey, Record)]) -> Self {
+        let mut index = Self::default();
+        for (at, (_, record)) in records.iter().enumerate() {
+            let identity = &record.details.identity;
+            index.by_file.entry(identity.file()).or_default().push(at);
+            index.by_path.entry(&record.details.path).or_default().push(at);
+            if record.position > 0 {
+                index.by_head.entry(identity.head).or_default().push(at);
+                index.head_lens.insert(identity.head.len as usize);
+            }
+        }
+        index
+    }
+
+    fn among(&self, among: Among, file: &Suspect<'_>) -> Vec<usize> {
+        match among {
+            Among::File => self.by_file.get(&(file.device, file.inode)).cloned().unwrap_or_default(),
+            Among::Path => self.by_path.get(file.path).cloned().unwrap_or_default(),
+            Among::Head => {
+                let heads = self.head_lens.iter().filter_map(|len| file.head.get(..*len));
+                heads.filter_map(|head| self.by_head.get(&PrintHash::of(head))).flatten().copied().collect()
+            }
+        }
+    }
+}
 
 /// Which record each file holds, as an index into `records`.
 ///
@@ -81,11 +132,7 @@ pub(super) fn assign(
 ) -> Vec<Option<usize>> {
     let mut held: Vec<Option<usize>> = vec![None; files.len()];
     let mut taken = HashSet::new();
-    let mut by_file: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
-    for (index, (_, record)) in records.iter().enumerate() {
-        by_file.entry(record.details.identity.file()).or_default().push(index);
-    }
-    let all: Vec<usize> = (0..records.len()).collect();
+    let index = Index::of(records);
     let same_path = |file: &Suspect<'_>, record: &Record| record.details.path == file.path;
     let has_content = |_: &Suspect<'_>, record: &Record| record.position > 0;
     let is_certain = |file: &Suspect<'_>, record: &Record| {
@@ -93,27 +140,25 @@ pub(super) fn assign(
         has_content(file, record) && (is_weighty(record) || is_sibling)
     };
     let unread = |_: &Suspect<'_>, record: &Record| record.position == 0;
-    let unread_there = |file: &Suspect<'_>, record: &Record| unread(file, record) && same_path(file, record);
-    let rules: [(bool, Rule<'_>); 5] = [
-        (true, &has_content),
-        (false, &is_certain),
+    let rules: [(Among, Rule<'_>); 5] = [
+        (Among::File, &has_content),
+        (Among::Head, &is_certain),
         // Any file has the content of which nothing was read, and an inode can be another's.
-        (true, &unread),
-        (false, &has_content),
-        (false, &unread_there),
+        (Among::File, &unread),
+        (Among::Head, &has_content),
+        (Among::Path, &unread),
     ];
 
-    for (same_file, rule) in rules {
+    for (among, rule) in rules {
         for (at, file) in files.iter().enumerate() {
             if held[at].is_some() {
                 continue;
             }
-            let of_file = by_file.get(&(file.device, file.inode)).map_or(&[][..], Vec::as_slice);
-            let mut fitting = if same_file { of_file } else { &all }.to_vec();
+            let mut fitting = index.among(among, file);
             fitting.retain(|index| !taken.contains(index) && rule(file, &records[*index].1));
             fitting.sort_by_key(|&index| {
                 let record = &records[index].1;
-                std::cmp::Reverse((same_path(file, record), record.position))
+                Reverse((same_path(file, record), record.position))
             });
             if let Some(index) = fitting.into_iter().find(|&index| agrees(at, index)) {
                 held[at] = Some(index);
@@ -136,7 +181,7 @@ mod tests {
     }
 
     fn file(path: &str, inode: u64) -> Suspect<'_> {
-        Suspect { device: 1, inode, path }
+        Suspect { device: 1, inode, path, head: b"" }
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
 
 use regex::bytes::Regex;
 
-use super::discover::Patterns;
-use crate::record::Topic;
+use super::{discover::Patterns, template::Template, topic_rule::TopicRule};
 
 /// Files to follow, and where their lines go.
 #[derive(Debug, Clone)]
@@ -14,8 +13,8 @@ pub struct Input {
     pub patterns: Patterns,
     /// Which topic.
     pub topic: TopicRule,
-    /// Labels that every line's source carries.
-    pub labels: BTreeMap<String, String>,
+    /// Labels that every line's source carries, made of its path.
+    pub labels: BTreeMap<String, Template>,
     /// Where its new files begin; none: as [`Options::start`](super::Options::start) says.
     pub start: Option<StartAt>,
     /// How its files are read as lines.
@@ -36,23 +35,16 @@ impl Input {
             limits: Limits::default(),
         }
     }
-}
 
-/// How the topic of a file is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TopicRule {
-    /// All files go to one topic.
-    Fixed(Topic),
-    /// The file's name without its extension; characters that no topic has become `_`.
-    FileStem,
-}
+    /// Whether a file that is followed is read alike by both, wherever it begins.
+    pub(super) fn reads_like(&self, other: &Self) -> bool {
+        self.labels == other.labels && self.lines == other.lines && self.limits == other.limits
+    }
 
-impl TopicRule {
-    pub(super) fn topic_of(&self, path: &Path) -> Option<Topic> {
-        match self {
-            Self::Fixed(topic) => Some(topic.clone()),
-            Self::FileStem => Topic::from_lossy(&path.file_stem()?.to_string_lossy()).ok(),
-        }
+    /// The labels of the file at a path, without those that cannot be made of it.
+    pub(super) fn labels_of(&self, path: &Path) -> BTreeMap<String, String> {
+        let labels = self.labels.iter();
+        labels.filter_map(|(name, template)| Some((name.clone(), template.text_for(path)?))).collect()
     }
 }
 
@@ -67,7 +59,7 @@ pub enum StartAt {
 }
 
 /// How the bytes of a file become lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineOptions {
     /// Greatest length of a line in bytes; the rest is cut off and counted.
     pub max_line_bytes: usize,
@@ -121,7 +113,7 @@ pub enum Format {
 }
 
 /// Which lines are published as one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Multiline {
     /// Where one ends and the next one begins.
     pub rule: JoinRule,
@@ -145,6 +137,20 @@ pub enum JoinRule {
     /// The stack traces of a language.
     Preset(Preset),
 }
+
+impl PartialEq for JoinRule {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::StartsWith(one), Self::StartsWith(two))
+            | (Self::ContinuesWith(one), Self::ContinuesWith(two)) => one.as_str() == two.as_str(),
+            (Self::Preset(one), Self::Preset(two)) => one == two,
+            (Self::Indented, Self::Indented) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for JoinRule {}
 
 /// A language whose stack traces are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,7 @@
 //! has it.
 
 use std::{
-    fs::File,
     io,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -23,7 +21,7 @@ use super::{
 };
 use crate::{
     publish::Standing,
-    record::{Details, Host, Record, SourceKey, SourceState, Topic},
+    record::{Details, Host, Record, SourceKey, Topic},
 };
 
 /// A file to be followed.
@@ -126,26 +124,28 @@ async fn first_details(reader: &Reader, path: &Path, len: u64, start: StartAt) -
     let looked_at = reader.clone();
     let start = off_the_runtime(move || match start {
         StartAt::Beginning => Ok(0),
-        StartAt::End => last_line_end(looked_at.file(), len),
+        StartAt::End => last_line_end(&looked_at, len),
     });
     details_at(reader, path, start.await?).await
 }
 
 /// The record of a complete copy, all of which was read from the original.
 async fn details_of_copy(reader: &Reader, path: &Path) -> io::Result<Details> {
-    let len = reader.file().metadata()?.len();
+    let looked_at = reader.clone();
+    let len = off_the_runtime(move || looked_at.len()).await?;
     details_at(reader, path, len).await
 }
 
 async fn details_at(reader: &Reader, path: &Path, start: u64) -> io::Result<Details> {
     let looked_at = reader.clone();
-    let around = off_the_runtime(move || Surroundings::read(looked_at.file(), start)).await?;
+    let look = move || Ok((Surroundings::read(&looked_at, start)?, looked_at.len()?));
+    let (around, len) = off_the_runtime(look).await?;
     let identity = around.identity(reader.device, reader.inode);
-    Ok(Details { next_line: 0, start, path: displayed(path), identity, state: SourceState::Active })
+    Ok(Details { start, path: displayed(path), identity, size: Some(len), ..Details::default() })
 }
 
 /// Where the last complete line of a file ends, looked for before `len`. Blocks.
-fn last_line_end(file: &File, len: u64) -> io::Result<u64> {
+fn last_line_end(file: &Reader, len: u64) -> io::Result<u64> {
     let mut end = len;
     let mut block = vec![0; 64 * 1024];
     while end > 0 {

@@ -8,16 +8,19 @@ use std::{
     collections::{BTreeSet, HashSet},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
     candidates::{Candidate, Candidates},
     control::Read,
-    copies::{Original, begins_like, original_of},
+    copies::Original,
     discover::{Found, bases, siblings},
-    identity::is_weighty,
     launch::{Launch, Origin},
+    packed::Shelf,
+    packs::look_into_packs,
     reader::Reader,
+    tie::{Tie, copy_of, tie_of},
 };
 use crate::record::{Record, SourceKey, SourceState};
 
@@ -46,6 +49,7 @@ pub(super) struct Known {
     pub(super) followed: Vec<Followed>,
     /// Paths without a newcomer whose past has to be searched all the same.
     pub(super) deserted: BTreeSet<PathBuf>,
+    pub(super) shelf: Arc<Shelf>,
 }
 
 /// What follows from what is known.
@@ -83,6 +87,9 @@ pub(super) fn plan(known: &Known) -> Plan {
     // rotated from, and that is the shorter one.
     let mut in_order: Vec<_> = pasts.iter().collect();
     in_order.sort_by_key(|(path, _)| path.as_os_str().len());
+    for (path, beside) in &in_order {
+        look_into_packs(known, &mut candidates, path, beside);
+    }
     let planned: Vec<_> = in_order
         .into_iter()
         .map(|(path, beside)| (path, beside, plan_past(known, &candidates, path, beside)))
@@ -108,37 +115,8 @@ pub(super) fn plan(known: &Known) -> Plan {
         }
     }
     plan.searched = paths;
-    plan.unreadable = candidates.unreadable;
+    plan.unreadable = candidates.into_problems();
     plan
-}
-
-/// How a file beside a path is tied to that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tie {
-    /// It is known, and something was read from it: files older than it were seen.
-    Read,
-    /// It is not older than what is known: nothing was read from it, or it has the device
-    /// and inode of a known file, and so is that, emptied, or was made when that was gone.
-    Later,
-    None,
-}
-
-fn tie_of(known: &Known, candidates: &Candidates, found: &Found, path: &Path) -> Tie {
-    let text = displayed(path);
-    let Some(candidate) = candidates.get(found) else {
-        let is_followed = known.followed.iter().any(|it| it.id == id_of(found) && it.path == path);
-        return if is_followed { Tie::Read } else { Tie::None };
-    };
-    let records = candidates.records_of(&text);
-    let was_its = |index: &usize| known.records[*index].1.details.identity.file() == id_of(found);
-    match candidate.record.map(|index| &known.records[index].1) {
-        Some(record) if record.details.path != text => Tie::None,
-        Some(record) if record.position > 0 => Tie::Read,
-        Some(_) => Tie::Later,
-        None if candidate.copy_of == Some(Original::Truncated) => Tie::Read,
-        None if records.iter().any(was_its) => Tie::Later,
-        None => Tie::None,
-    }
 }
 
 /// Reads what was rotated away from `path` before what is there now.
@@ -161,8 +139,7 @@ fn plan_past(known: &Known, candidates: &Candidates, path: &Path, beside: &[Foun
     }
     plan.launches.extend(at_path.and_then(|candidate| launch(known, candidate, path)));
     // What cannot be read may be the one that is looked for.
-    let is_followed = |found: &Found| known.followed.iter().any(|source| source.id == id_of(found));
-    if beside.iter().all(|found| is_followed(found) || candidates.get(found).is_some()) {
+    if !beside.iter().any(|found| candidates.is_unreadable(found)) {
         let of_path = candidates.records_of(&displayed(path)).iter();
         let missing = of_path.filter(|index| !candidates.hold(**index)).map(|&index| &known.records[index]);
         plan.lost.extend(missing.filter(|(_, record)| is_active(record)).cloned());
@@ -184,40 +161,14 @@ fn launch(known: &Known, candidate: &Candidate, path: &Path) -> Option<Launch> {
             None => Origin::New,
             Some(Original::Truncated) => Origin::Copied,
             // It may be needed, and complete, when the original is truncated.
-            Some(Original::InPlace) => return None,
+            Some(Original::InPlace | Original::Followed) => return None,
         },
     };
     let (found, reader) = (found.clone(), candidate.reader.clone());
     Some(Launch { found, reader, path: path.to_owned(), origin })
 }
 
-/// Whether a file is the copy that copytruncate has made, or is making, of one that
-/// is known.
-fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Option<Original> {
-    let bases = bases(&candidate.found.path);
-    if bases.is_empty() {
-        return None;
-    }
-    let file = candidate.reader.file();
-    // In the glob, what agrees in less than a kilobyte can be a second log that begins alike.
-    let is_newcomer = candidates.at(&candidate.found.path).is_some();
-    let is_copied = |source: &Followed| {
-        let is_enough = !is_newcomer || is_weighty(&source.confirmed);
-        is_enough
-            && source.in_place
-            && bases.contains(&source.path)
-            && begins_like(file, source.reader.file())
-    };
-    if known.followed.iter().any(is_copied) {
-        return Some(Original::InPlace);
-    }
-    let records = bases.iter().flat_map(|path| candidates.records_of(&displayed(path)));
-    let records = records.map(|&index| &known.records[index].1);
-    let mut originals = records.filter(|record| id_of(&candidate.found) != record.details.identity.file());
-    originals.find_map(|original| original_of(file, original, candidates.place_of(original)))
-}
-
-fn is_active(record: &Record) -> bool {
+pub(super) fn is_active(record: &Record) -> bool {
     record.details.state == SourceState::Active
 }
 

@@ -9,11 +9,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tracing::{debug, warn};
 
 use super::{
-    Input, Metrics,
+    Following, Handle, Metrics, Wanted,
     discover::{Found, Looked, Patterns, Tree},
     fleet::Fleet,
     reader::off_the_runtime,
@@ -39,7 +42,10 @@ pub(super) struct Look {
     changed: Changed,
     /// Where files really are that were found through a link: real path → path.
     links: HashMap<PathBuf, PathBuf>,
+    /// What is looked for now.
     inputs: Vec<Patterns>,
+    wanted: watch::Receiver<Wanted>,
+    following: watch::Sender<Following>,
     metrics: Metrics,
 }
 
@@ -95,16 +101,19 @@ impl Changed {
 
 impl Look {
     /// Nothing is looked at yet. Without `watch` everything is polled.
-    pub(super) fn new(inputs: &[Input], poll_interval: Duration, watch: bool, metrics: Metrics) -> Self {
+    pub(super) fn new(handle: &Handle, poll_interval: Duration, watch: bool, metrics: Metrics) -> Self {
         let watcher = Arc::new(Watcher::new(watch));
-        let tree = Tree::new(inputs.iter().map(|input| &input.patterns));
+        let mut wanted = handle.wanted.subscribe();
+        wanted.mark_changed();
         Self {
-            eyes: Some(Eyes { tree, watcher: Arc::clone(&watcher) }),
+            eyes: Some(Eyes { tree: Tree::new([]), watcher: Arc::clone(&watcher) }),
             watcher,
             schedule: Schedule::new(poll_interval),
             changed: Changed::default(),
             links: HashMap::new(),
-            inputs: inputs.iter().map(|input| input.patterns.clone()).collect(),
+            inputs: Vec::new(),
+            wanted,
+            following: handle.following.clone(),
             metrics,
         }
     }
@@ -112,8 +121,11 @@ impl Look {
     /// Keeps the fleet up to date until it is dropped.
     pub(super) async fn follow(&mut self, fleet: &mut Fleet) {
         let mut scope = Scope::Everything;
-        let mut unwatched = Vec::new();
+        let (mut unwatched, mut changes) = (Vec::new(), 0);
         loop {
+            if self.wanted.has_changed().unwrap_or(false) {
+                (scope, changes) = (Scope::Everything, self.replace(fleet));
+            }
             let folders = match scope {
                 Scope::Everything => None,
                 Scope::Changed => Some(std::mem::take(&mut self.changed.folders)),
@@ -127,6 +139,7 @@ impl Look {
             let (busy, ()) = timed(fleet.take_in(sight.files)).await;
             debug!(?scope, took = ?sight.took, ?busy, folders = sight.looked.folders, "looked");
             sight.looked.changed.iter().for_each(|path| fleet.wake(path));
+            self.following.send_replace(fleet.following(changes));
             (self.links, unwatched) = (sight.links, sight.unwatched);
             self.schedule.looked(scope, Instant::now().into_std(), sight.took + busy);
             scope = self.wait(fleet, !unwatched.is_empty()).await;
@@ -141,13 +154,25 @@ impl Look {
             tokio::select! {
                 changes = self.watcher.changed() => self.heed(changes, fleet),
                 ended = fleet.next_ended() => self.changed.add(ended),
+                () = has_changed(&self.wanted) => return Scope::Everything,
                 () = sleep_until(at.into()) => return scope,
             }
         }
     }
 
+    /// Looks for what is wanted now from the next look on; returns which change that is.
+    fn replace(&mut self, fleet: &mut Fleet) -> u64 {
+        let wanted = self.wanted.borrow_and_update();
+        fleet.replace(&wanted.inputs, wanted.limits);
+        self.inputs = wanted.inputs.iter().map(|input| input.patterns.clone()).collect();
+        if let Some(eyes) = &mut self.eyes {
+            eyes.tree = Tree::new(&self.inputs);
+        }
+        wanted.changes
+    }
+
     /// Looks at some folders, or everything; none when that has failed for ever.
-    async fn look(&mut self, folders: Option<HashSet<PathBuf>>, fleet: &Fleet) -> Option<Sight> {
+    async fn look(&mut self, folders: Option<HashSet<PathBuf>>, fleet: &mut Fleet) -> Option<Sight> {
         let mut eyes = self.eyes.take()?;
         self.metrics.looks.inc();
         let looking = off_the_runtime(move || {
@@ -179,7 +204,7 @@ impl Look {
     }
 
     /// Wakes the sources of files that have grown; what has come or gone is for the next look.
-    fn heed(&mut self, changes: Changes, fleet: &Fleet) {
+    fn heed(&mut self, changes: Changes, fleet: &mut Fleet) {
         for path in &changes.written {
             fleet.wake(self.links.get(path).unwrap_or(path));
         }
@@ -201,6 +226,13 @@ impl Eyes {
         }
         let (files, links) = (self.tree.files(), self.tree.links());
         Sight { looked, files, links, unwatched: self.tree.unwatched(), took: begin.elapsed() }
+    }
+}
+
+/// Waits for a value that was not seen, and leaves it so.
+async fn has_changed<T>(wanted: &watch::Receiver<T>) {
+    if wanted.clone().changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

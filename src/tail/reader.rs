@@ -1,17 +1,26 @@
-//! Reads an open file in blocks, off the threads that run tasks.
+//! Reads an open file in blocks, off the threads that run tasks; one that is compressed as
+//! if it were not.
 
 use std::{
     fs::File,
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 
-use super::identity::{Surroundings, agrees};
-use crate::record::Record;
+use super::{
+    discover::Found,
+    identity::{Surroundings, agrees},
+    packed::{Extent, Packed, Shelf},
+    trail::PRINT_BYTES,
+};
+use crate::record::{PrintHash, Record};
 
 /// Greatest size of a block, in bytes.
 pub(super) const MAX_BLOCK_BYTES: usize = 256 * 1024;
@@ -19,9 +28,16 @@ pub(super) const MAX_BLOCK_BYTES: usize = 256 * 1024;
 /// An open file: it stays readable when it is renamed or deleted.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
-    file: Arc<File>,
+    content: Arc<Content>,
     pub(super) device: u64,
     pub(super) inode: u64,
+    size: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Plain(File),
+    Packed(Packed),
 }
 
 /// What was found at a place of the file.
@@ -39,33 +55,134 @@ pub(super) enum Block {
 impl Reader {
     /// Opens a file. Blocks.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_as(path, Content::Plain)
+    }
+
+    /// Opens a compressed file, of which the shelf may know something. Blocks.
+    pub(super) fn open_packed(found: &Found, shelf: &Shelf) -> io::Result<Self> {
+        Self::open_as(&found.path, |file| Content::Packed(Packed::new(file, &found.path, shelf.facts(found))))
+    }
+
+    fn open_as(path: &Path, content: impl FnOnce(File) -> Content) -> io::Result<Self> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), file: Arc::new(file) })
+        let size = Arc::new(AtomicU64::new(metadata.len()));
+        let content = Arc::new(content(file));
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), content, size })
     }
 
-    /// The file, for the blocking calls of `identity`.
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    /// Its content, where that is compressed.
+    pub(super) fn packed(&self) -> Option<&Packed> {
+        match &*self.content {
+            Content::Plain(_) => None,
+            Content::Packed(packed) => Some(packed),
+        }
+    }
+
+    /// Its size in bytes; a compressed one is unpacked for that. Blocks.
+    pub(super) fn len(&self) -> io::Result<u64> {
+        match &*self.content {
+            Content::Plain(file) => Ok(file.metadata()?.len()),
+            Content::Packed(packed) => packed.extent().map(|extent: Extent| extent.len),
+        }
+    }
+
+    /// Its first bytes, at most `count` and [`PRINT_BYTES`]. Blocks.
+    pub(super) fn head(&self, count: usize) -> io::Result<Vec<u8>> {
+        match &*self.content {
+            Content::Plain(_) => {
+                let mut head = vec![0; count.min(PRINT_BYTES)];
+                let filled = self.fill(&mut head, 0)?;
+                head.truncate(filled);
+                Ok(head)
+            }
+            Content::Packed(packed) => packed.head(count),
+        }
+    }
+
+    /// The hash of the `count` bytes before a position; none where the file is shorter.
+    /// Blocks.
+    pub(super) fn print_before(&self, position: u64, count: usize) -> io::Result<Option<PrintHash>> {
+        match &*self.content {
+            Content::Plain(_) => {
+                let mut bytes = vec![0; count];
+                let filled = self.fill(&mut bytes, position - count as u64)?;
+                Ok((filled == count).then(|| PrintHash::of(&bytes)))
+            }
+            Content::Packed(packed) => packed.print_before(position, count),
+        }
+    }
+
+    /// Reads from `position` on until `bytes` are full. Blocks.
+    pub(super) fn read_exact_at(&self, bytes: &mut [u8], position: u64) -> io::Result<()> {
+        let filled = self.fill(bytes, position)?;
+        if filled == bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Reads from `position` on until `bytes` are full or the file ends; returns how many
+    /// were read.
+    fn fill(&self, bytes: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let (rest, at) = (&mut bytes[filled..], position + filled as u64);
+            let read = match &*self.content {
+                Content::Plain(file) => file.read_at(rest, at),
+                Content::Packed(packed) => packed.read_at(rest, at),
+            };
+            match read {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Bytes of the file when it was read last.
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// The next block: at most `most` bytes from `position` on. `before` is what was
     /// read right before it; it is looked at again in the same read.
     pub(super) async fn block(self, position: u64, before: Vec<u8>, most: usize) -> io::Result<Block> {
-        off_the_runtime(move || read_block(&self.file, position, &before, most)).await
+        off_the_runtime(move || self.read_block(position, &before, most)).await
     }
 
     /// What stands around the position of a record; none when the content of the file
     /// does not agree with it.
     pub(super) async fn surroundings(self, record: Record) -> io::Result<Option<Surroundings>> {
         off_the_runtime(move || {
-            let agrees = agrees(&self.file, &record);
-            agrees.then(|| Surroundings::read(&self.file, record.position)).transpose()
+            let agrees = agrees(&self, &record);
+            agrees.then(|| Surroundings::read(&self, record.position)).transpose()
         })
         .await
+    }
+
+    fn read_block(&self, position: u64, before: &[u8], most: usize) -> io::Result<Block> {
+        // What is packed was looked at whole; nobody writes to it from its beginning.
+        let (before, size) = match &*self.content {
+            Content::Packed(_) => (&[][..], most),
+            Content::Plain(file) => {
+                let len = file.metadata()?.len();
+                self.size.store(len, Ordering::Relaxed);
+                let Some(left) = len.checked_sub(position) else { return Ok(Block::Replaced) };
+                (before, usize::try_from(left).unwrap_or(usize::MAX).min(most))
+            }
+        };
+        let mut bytes = vec![0; before.len() + size];
+        let filled = self.fill(&mut bytes, position - before.len() as u64)?;
+        bytes.truncate(filled);
+        if !bytes.starts_with(before) {
+            return Ok(Block::Replaced);
+        }
+        let bytes = Bytes::from(bytes).slice(before.len()..);
+        self.size.fetch_max(position + bytes.len() as u64, Ordering::Relaxed);
+        Ok(if bytes.is_empty() { Block::End } else { Block::Bytes(bytes) })
     }
 }
 
@@ -74,29 +191,4 @@ pub(super) async fn off_the_runtime<T: Send + 'static>(
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(call).await.map_err(io::Error::other)?
-}
-
-fn read_block(file: &File, position: u64, before: &[u8], most: usize) -> io::Result<Block> {
-    let len = file.metadata()?.len();
-    if len < position {
-        return Ok(Block::Replaced);
-    }
-    let size = usize::try_from(len - position).unwrap_or(usize::MAX).min(most);
-    let mut bytes = vec![0; before.len() + size];
-    let begin = position - before.len() as u64;
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], begin + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    if !bytes.starts_with(before) {
-        return Ok(Block::Replaced);
-    }
-    let bytes = Bytes::from(bytes).slice(before.len()..);
-    Ok(if bytes.is_empty() { Block::End } else { Block::Bytes(bytes) })
 }

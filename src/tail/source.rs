@@ -1,18 +1,22 @@
 //! One file, from where Redis has it to its end, for as long as it is of interest.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
     Input,
-    control::{Control, Fate},
+    control::{Control, Fate, Word},
     course::{Course, Ended, Goal, Reading, Sending, when_ready},
     identity::Surroundings,
     lane::Turn,
@@ -35,7 +39,6 @@ pub(super) struct Context {
     pub(super) publisher: Publisher,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
-    pub(super) stop: CancellationToken,
 }
 
 /// A file that is being followed.
@@ -71,7 +74,7 @@ impl Source {
             key: standing.key().to_string(),
             host: standing.key().host().to_owned(),
             path: record.details.path.clone(),
-            labels: input.labels.clone(),
+            labels: input.labels_of(Path::new(&record.details.path)),
         };
         let mut source = Self {
             lines: Lines::new(record.position, input.lines.max_line_bytes),
@@ -96,10 +99,10 @@ impl Source {
 
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
     /// its turn comes.
-    pub(super) async fn run(mut self, turn: Turn) -> Ended {
+    pub(super) async fn run(mut self, turn: Arc<Turn>) -> Ended {
         tokio::select! {
             () = turn.comes() => {}
-            () = self.context.stop.cancelled() => return Ended::Stopped,
+            () = self.control.leaves() => return Ended::Stopped,
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {
@@ -110,9 +113,7 @@ impl Source {
 
     async fn follow(&mut self, turn: &Turn) -> Ended {
         let control = Arc::clone(&self.control);
-        let stop = self.context.stop.clone();
-        let mut fates = control.fate();
-        let mut course = Course::new(*fates.borrow_and_update());
+        let mut course = Course::new(control.fate());
         loop {
             if let Some(ended) = self.advance(&mut course, turn) {
                 return ended;
@@ -132,19 +133,17 @@ impl Source {
                     course.at_end = false;
                     Ok(())
                 }
-                _ = fates.changed() => {
-                    course.fate = *fates.borrow_and_update();
-                    course.moved_at = Instant::now();
-                    course.at_end = false;
+                word = control.told(), if !matches!(course.goal, Goal::End(_)) => {
+                    match word {
+                        Word::Fate(fate) => {
+                            (course.fate, course.moved_at, course.at_end) = (fate, Instant::now(), false);
+                        }
+                        Word::Leave => (course.reading, course.goal) = (None, Goal::End(Ended::Stopped)),
+                    }
                     Ok(())
                 }
                 () = sleep_until(lingers_until), if course.lingers() => {
                     self.close(&mut course);
-                    Ok(())
-                }
-                () = stop.cancelled(), if course.goal != Goal::End(Ended::Stopped) => {
-                    course.reading = None;
-                    course.goal = Goal::End(Ended::Stopped);
                     Ok(())
                 }
             };
@@ -169,6 +168,7 @@ impl Source {
                 Goal::MarkGone => course.sending = Some(self.mark_gone()),
             }
         }
+        self.control.is_quiet(course.is_quiet());
         if course.is_quiet() {
             self.rest();
             turn.is_drained(course.fate != Fate::InPlace);
@@ -225,7 +225,9 @@ impl Source {
         let (head, tail) = self.trail.prints(position);
         let last = self.standing.confirmed().details;
         let identity = Identity { device: self.reader.device, inode: self.reader.inode, head, tail };
-        let details = Details { next_line: batch.next_line, identity, state: SourceState::Active, ..last };
+        let size = Some(self.reader.size());
+        let details =
+            Details { next_line: batch.next_line, identity, state: SourceState::Active, size, ..last };
         let record = Record { token: Token::random(), position, details };
         let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
         let append = async move {
@@ -335,7 +337,7 @@ impl Source {
     /// The record of this source before its first line.
     async fn first_record(&self, start: u64) -> io::Result<Record> {
         let reader = self.reader.clone();
-        let around = off_the_runtime(move || Surroundings::read(reader.file(), start));
+        let around = off_the_runtime(move || Surroundings::read(&reader, start));
         let identity = around.await?.identity(self.reader.device, self.reader.inode);
         let last = self.standing.confirmed().details;
         let details = Details { next_line: 0, identity, state: SourceState::Active, ..last };

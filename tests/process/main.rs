@@ -6,6 +6,7 @@ mod dev;
 mod docs;
 mod foreign;
 mod full_disk;
+mod growth;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
@@ -17,6 +18,7 @@ mod python;
 mod reading;
 mod relay;
 mod slow_reader;
+mod status;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

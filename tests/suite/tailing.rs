@@ -11,7 +11,7 @@ use logrelay::{
     publish::{self, Publisher},
     record::{Offset, SourceState, Topic},
     store::{self, ConnectOptions, Entry, Item, Store},
-    tail::{self, Input, Options, Service, TopicRule, discover::Patterns},
+    tail::{self, Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -29,6 +29,7 @@ pub(crate) struct Tailing {
     connect: ConnectOptions,
     store: Store,
     running: Option<(JoinHandle<bool>, CancellationToken)>,
+    handle: Option<Handle>,
     metrics: tail::Metrics,
 }
 
@@ -50,8 +51,8 @@ impl Tailing {
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
         let store = Store::new(store::Options::new(redis.url())).unwrap();
         let folder = std::sync::Arc::new(folder);
-        let metrics = tail::Metrics::default();
-        Self { folder, options, topic, connect: redis.options(), store, running: None, metrics }
+        let (running, handle, metrics) = (None, None, tail::Metrics::default());
+        Self { folder, options, topic, connect: redis.options(), store, running, handle, metrics }
     }
 
     /// The same tailer with other options.
@@ -75,6 +76,7 @@ impl Tailing {
             connect: redis.options(),
             store: other.store.clone(),
             running: None,
+            handle: None,
             metrics: tail::Metrics::default(),
         };
         tailing.resume();
@@ -103,10 +105,33 @@ impl Tailing {
         let publisher = Publisher::new(store, options, publish::Metrics::default());
         let shutdown = CancellationToken::new();
         let service = Service::new(self.options.clone(), publisher);
+        self.handle = Some(service.handle());
         self.metrics = service.metrics();
         #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
         let task = tokio::spawn(service.run(shutdown.clone()));
         self.running = Some((task, shutdown));
+    }
+
+    /// An input of the files in the folder that match a glob.
+    pub(crate) fn input(&self, glob: &str, topic: &Topic) -> Input {
+        let patterns = Patterns::parse(&[self.path(glob).display().to_string()]).unwrap();
+        Input::new(patterns, TopicRule::Fixed(topic.clone()))
+    }
+
+    /// Follows other inputs from now on, and when it is resumed.
+    pub(crate) fn replace(&mut self, inputs: Vec<Input>) {
+        self.options.inputs.clone_from(&inputs);
+        self.handle.as_ref().unwrap().replace(inputs, self.options.limits);
+    }
+
+    /// What it follows.
+    pub(crate) fn following(&self) -> Following {
+        *self.handle.as_ref().unwrap().following().borrow()
+    }
+
+    /// Waits until what it was told last is in force; what it follows then.
+    pub(crate) async fn applied(&self) -> Following {
+        self.handle.as_ref().unwrap().applied().await
     }
 
     /// Stops in good order.

@@ -112,6 +112,18 @@ fn a_wrong_line_count_is_said() {
     assert_eq!(StoredBatch::parse(stored, 2).unwrap_err(), BatchError::LineCount { expected: 2, found: 1 },);
 }
 
+/// Four billion lines would be 16 GiB of bounds, which ends the process where memory is not promised.
+#[test]
+fn a_line_count_that_no_bytes_stand_behind_takes_no_memory() {
+    let mut builder = BatchBuilder::new(&proto::Source::default(), 0, 0);
+    builder.push(b"", 0);
+    builder.push(b"", 0);
+    let stored = builder.seal(2).unwrap().stored;
+    assert_eq!(StoredBatch::parse(stored.clone(), 2).unwrap().bounds.capacity(), 3);
+    let error = StoredBatch::parse(stored, u32::MAX).unwrap_err();
+    assert_eq!(error, BatchError::LineCount { expected: u32::MAX, found: 2 });
+}
+
 /// Written by version 1 of the format and never regenerated: Redis is full of these.
 #[test]
 fn a_stored_batch_of_format_1_is_still_written_and_read_the_same() {

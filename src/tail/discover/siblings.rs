@@ -20,6 +20,9 @@ mod tests;
 /// Endings that compressing programs give.
 const COMPRESSED: [&str; 7] = ["gz", "zst", "xz", "bz2", "lz4", "lzma", "zip"];
 
+/// Those of them that are read.
+const PACKED: [&str; 2] = ["gz", "zst"];
+
 /// Words that stand for "an older one" in the names of rotated files.
 const WORDS: [&str; 8] = ["old", "bak", "backup", "orig", "prev", "previous", "save", "copy"];
 
@@ -29,7 +32,7 @@ const DATE_DIGITS: usize = 6;
 
 /// For each of these paths the files beside it that look like rotated versions of it,
 /// such as `app.log.1`, `app.log-20261120`, `app.log.old`, `app-2026-11-20.log` and
-/// `app.1.log` for `app.log`; compressed ones are left out. The newest is first: by the
+/// `app.1.log` for `app.log`, also with `.gz` or `.zst` behind. The newest is first: by the
 /// time of its last change, then by its number or date. Folders that cannot be listed
 /// have none.
 pub fn siblings(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Vec<Found>> {
@@ -63,7 +66,9 @@ pub fn siblings(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Vec<Found>> {
 /// The paths beside `path` of which it could be a rotated version, by its name; the other
 /// way round than [`siblings`].
 pub fn bases(path: &Path) -> Vec<PathBuf> {
-    let Some(name) = path.file_name() else { return Vec::new() };
+    let is_packed = is_packed(path);
+    let path = &unpacked(path);
+    let Some(name) = path.file_name().filter(|_| !is_compressed(path)) else { return Vec::new() };
     let ending = path.extension().map(|ending| [b".", ending.as_bytes()].concat()).unwrap_or_default();
     let stem = path.file_stem().unwrap_or_default().as_bytes();
     let begins = |name: &[u8]| {
@@ -76,6 +81,10 @@ pub fn bases(path: &Path) -> Vec<PathBuf> {
     lives.dedup();
     let mut lives: Vec<_> = lives.iter().map(|live| OsStr::from_bytes(live)).collect();
     lives.retain(|live| Rank::of(live, name).is_some());
+    if is_packed {
+        // `app.log.gz` is what `gzip app.log` leaves.
+        lives.push(name);
+    }
     lives.into_iter().map(|live| path.with_file_name(live)).collect()
 }
 
@@ -84,9 +93,23 @@ fn is_sign(character: char) -> bool {
     matches!(character, '.' | '-' | '_' | '~' | '@' | '+' | ':' | '=')
 }
 
+/// Whether the name is that of a compressed file that can be read.
+pub(super) fn is_packed(path: &Path) -> bool {
+    has_ending(path, &PACKED)
+}
+
+/// The path of what was packed: without the ending that this has given.
+pub(super) fn unpacked(path: &Path) -> PathBuf {
+    if is_packed(path) { path.with_extension("") } else { path.to_owned() }
+}
+
 pub(super) fn is_compressed(path: &Path) -> bool {
+    has_ending(path, &COMPRESSED)
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
     let ending = path.extension().and_then(OsStr::to_str);
-    ending.is_some_and(|ending| COMPRESSED.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+    ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 /// What a rotation added to a name: its numbers, in their order.
@@ -98,7 +121,12 @@ struct Rank {
 
 impl Rank {
     fn of_path(live: &Path, path: &Path) -> Option<Self> {
-        Self::of(live.file_name()?, path.file_name()?)
+        let whole = unpacked(path);
+        let (live, name) = (live.file_name()?, whole.file_name()?);
+        if live == name && is_packed(path) {
+            return Some(Self { is_date: false, numbers: Vec::new() });
+        }
+        Self::of(live, name)
     }
 
     /// What makes `name` a rotated version of `live`; `None` if it does not look so.

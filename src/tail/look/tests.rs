@@ -104,7 +104,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn looks_at_what_is_reported_know_what_a_scan_of_everything_finds() {
-    let mut runner = TestRunner::default();
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(64));
     let globs =
         prop::sample::select(vec!["**/*.log", "*/*.log", "a/b/*.log", "a/*/c.log", "a/c.log", "*/b/**"]);
     let rounds = prop::collection::vec(actions(), 1..4);

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use super::*;
 
 fn is_sibling(live: &str, name: &str) -> bool {
-    Rank::of(OsStr::new(live), OsStr::new(name)).is_some()
+    let is_ranked = Rank::of_path(Path::new(live), Path::new(name)).is_some();
+    assert_eq!(bases(Path::new(name)).contains(&PathBuf::from(live)), is_ranked, "{live} {name}");
+    is_ranked
 }
 
 fn beside(live: &Path) -> Vec<Found> {
@@ -29,6 +31,10 @@ fn what_rotations_make_of_a_name_is_a_sibling() {
         "app.1.log",
         "app-2026-11-20T18-30-00.000.log",
         "app.2026-11-20.3.log",
+        "app.log.gz",
+        "app.log.1.gz",
+        "app-20261120.log.zst",
+        "app.1.log.GZ",
     ] {
         assert!(is_sibling("app.log", name), "{name}");
     }
@@ -40,8 +46,9 @@ fn what_rotations_make_of_a_name_is_a_sibling() {
 fn other_files_are_no_siblings() {
     for name in [
         "app.log",
-        "app.log.1.gz",
-        "app-20261120.log.zst",
+        "app.log.1.bz2",
+        "app.log.1.gz.gz",
+        "app.txt.gz",
         "app.log.xz",
         "app.logs",
         "app.log.lock",
@@ -87,8 +94,15 @@ fn the_newest_sibling_is_first_by_time_and_then_by_number_or_date() {
     }
     fs::create_dir(dir.path().join("app.log.7")).unwrap();
     fs::hard_link(&live, dir.path().join("app.log.8")).unwrap();
-    let expected =
-        ["app.log.3", "app-20261120.log", "app-20261119.log", "app.log.1", "app.log.2", "app.log.10"];
+    let expected = [
+        "app.log.3",
+        "app-20261120.log",
+        "app-20261119.log",
+        "app.log.1",
+        "app.log.2",
+        "app.log.4.gz",
+        "app.log.10",
+    ];
     assert_eq!(names(&live), expected);
 }
 

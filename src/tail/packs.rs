@@ -1,0 +1,131 @@
+//! Which of the compressed files beside a path have to be looked into, and what they are.
+//!
+//! To unpack costs time, so it goes from the newest to the oldest, and no further than to
+//! the first that is known, once every source of the path is found.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    candidates::{Candidate, Candidates},
+    discover::Found,
+    identity::agrees,
+    lineage::{Known, displayed, is_active},
+    packed::End,
+    tie::{Tie, copy_of, tie_of},
+    trail::PRINT_BYTES,
+};
+use crate::record::{PrintHash, Record};
+
+/// Says of the compressed files beside a path what they are, as far as that is needed.
+/// Blocks.
+pub(super) fn look_into_packs(known: &Known, candidates: &mut Candidates, path: &Path, beside: &[Found]) {
+    if !beside.iter().any(Found::is_packed) {
+        return;
+    }
+    let at_path = candidates.at(path).and_then(|found| candidates.get(found));
+    let mut is_past_known =
+        at_path.and_then(|file| file.record).is_some_and(|index| known.records[index].1.position > 0);
+    let plain: HashSet<PathBuf> =
+        beside.iter().filter(|found| !found.is_packed()).map(|found| found.path.clone()).collect();
+    let is_there = |found: &Found| {
+        let unpacked = found.unpacked_path();
+        plain.contains(&unpacked) || (unpacked == path && at_path.is_some())
+    };
+    let packed: Vec<_> = beside.iter().map(|found| found.is_packed().then(|| is_there(found))).collect();
+    for (found, packed) in beside.iter().zip(packed) {
+        let missing = missing(known, candidates, path);
+        if is_past_known && missing.is_empty() {
+            return;
+        }
+        match packed {
+            None => {}
+            // It is being made, or was kept: what it has, the other one has.
+            Some(true) if missing.is_empty() => continue,
+            Some(is_kept) => look_into(known, candidates, path, found, &missing, is_kept || is_past_known),
+        }
+        is_past_known |= tie_of(known, candidates, found, path) == Tie::Read;
+    }
+}
+
+/// The sources of a path that may have more lines, and that no file holds.
+fn missing(known: &Known, candidates: &Candidates, path: &Path) -> Vec<usize> {
+    let of_path = candidates.records_of(&displayed(path)).iter().copied();
+    of_path
+        .filter(|index| !candidates.hold(*index))
+        .filter(|index| is_active(&known.records[*index].1) && known.records[*index].1.position > 0)
+        .collect()
+}
+
+/// Finds out what one file is. One that is nobody's counts only where it `is_old` not.
+fn look_into(
+    known: &Known,
+    candidates: &mut Candidates,
+    path: &Path,
+    found: &Found,
+    missing: &[usize],
+    is_old: bool,
+) {
+    let Some(mut candidate) = candidates.open_packed(found, &known.shelf) else { return };
+    candidate.record = record_of(known, candidates, &candidate, path);
+    if candidate.record.is_none() {
+        let may_be = missing.iter().any(|&index| may_become(&candidate, &known.records[index].1));
+        if may_be && is_unfinished(&candidate) {
+            return candidates.is_unfinished(found);
+        }
+        if is_old {
+            return;
+        }
+        candidate.copy_of = copy_of(known, candidates, &candidate);
+    }
+    let is_read = candidate.record.is_none_or(|index| is_active(&known.records[index].1));
+    if is_read && candidate.copy_of.is_none() {
+        if is_unfinished(&candidate) {
+            return candidates.is_unfinished(found);
+        }
+        if let Some(damage) = damage_of(&candidate) {
+            candidates.is_damaged(found, damage);
+        }
+    }
+    candidates.add(candidate);
+}
+
+/// The record of a path that a file holds: that of its device and inode, or else the one
+/// that may have more lines, or else the one that was read furthest.
+fn record_of(known: &Known, candidates: &Candidates, candidate: &Candidate, path: &Path) -> Option<usize> {
+    let found = (candidate.found.device, candidate.found.inode);
+    let mut fitting = candidates.records_of(&displayed(path)).to_vec();
+    fitting.retain(|&index| known.records[index].1.position > 0 && !candidates.hold(index));
+    fitting.sort_by_key(|&index| {
+        let record = &known.records[index].1;
+        std::cmp::Reverse((record.details.identity.file() == found, is_active(record), record.position))
+    });
+    fitting.into_iter().find(|&index| agrees(&candidate.reader, &known.records[index].1))
+}
+
+/// Whether a file that does not agree with a record does so perhaps when it is whole.
+fn may_become(candidate: &Candidate, record: &Record) -> bool {
+    let Ok(head) = candidate.reader.head(PRINT_BYTES) else { return false };
+    let wanted = record.details.identity.head;
+    head.get(..wanted.len as usize).is_none_or(|head| PrintHash::of(head) == wanted)
+}
+
+fn is_unfinished(candidate: &Candidate) -> bool {
+    let packed = candidate.reader.packed();
+    packed.is_some_and(|packed| packed.extent().is_ok() && packed.facts().is_unfinished())
+}
+
+fn damage_of(candidate: &Candidate) -> Option<String> {
+    let extent = candidate.reader.packed()?.extent().ok()?;
+    let why = match extent.end {
+        End::Whole => return None,
+        End::Cut => "it ends too early".to_owned(),
+        End::Spoiled(why) => why,
+    };
+    Some(format!(
+        "cannot be unpacked after {} bytes of content, lines behind them are lost: {why}",
+        extent.len
+    ))
+}

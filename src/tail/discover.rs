@@ -22,7 +22,9 @@ pub use self::{
     tree::{Looked, Tree},
 };
 
+mod branch;
 mod pattern;
+mod room;
 mod siblings;
 #[cfg(test)]
 mod tests;

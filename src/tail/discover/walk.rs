@@ -10,8 +10,9 @@ use std::{
 
 use super::{
     Problem,
+    branch::{Kept, id_of},
     pattern::{Pattern, States},
-    tree::{Kept, Looked, id_of},
+    tree::Looked,
 };
 
 /// A look that is under way.

@@ -4,6 +4,7 @@
 mod advice;
 mod append;
 mod deploy;
+mod discovery;
 mod epochs;
 mod failover;
 mod fairness;
@@ -35,4 +36,5 @@ mod tail;
 mod tailing;
 mod topic;
 mod turns;
+mod unprivileged;
 mod writing;

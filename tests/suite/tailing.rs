@@ -11,7 +11,7 @@ use logrelay::{
     publish::{self, Publisher},
     record::{Offset, SourceState, Topic},
     store::{self, ConnectOptions, Entry, Item, Store},
-    tail::{Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
+    tail::{self, Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -30,6 +30,7 @@ pub(crate) struct Tailing {
     store: Store,
     running: Option<(JoinHandle<bool>, CancellationToken)>,
     handle: Option<Handle>,
+    metrics: tail::Metrics,
 }
 
 impl Tailing {
@@ -50,7 +51,14 @@ impl Tailing {
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
         let store = Store::new(store::Options::new(redis.url())).unwrap();
         let folder = std::sync::Arc::new(folder);
-        Self { folder, options, topic, connect: redis.options(), store, running: None, handle: None }
+        let (running, handle, metrics) = (None, None, tail::Metrics::default());
+        Self { folder, options, topic, connect: redis.options(), store, running, handle, metrics }
+    }
+
+    /// The same tailer with other options.
+    pub(crate) fn with(mut self, change: impl FnOnce(Options) -> Options) -> Self {
+        self.options = change(self.options.clone());
+        self
     }
 
     /// The same tailer with other connections; what is asserted still goes past them.
@@ -69,6 +77,7 @@ impl Tailing {
             store: other.store.clone(),
             running: None,
             handle: None,
+            metrics: tail::Metrics::default(),
         };
         tailing.resume();
         tailing
@@ -76,6 +85,11 @@ impl Tailing {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What the one that runs counts.
+    pub(crate) fn metrics(&self) -> &tail::Metrics {
+        &self.metrics
     }
 
     pub(crate) fn topic(&self) -> &Topic {
@@ -92,6 +106,7 @@ impl Tailing {
         let shutdown = CancellationToken::new();
         let service = Service::new(self.options.clone(), publisher);
         self.handle = Some(service.handle());
+        self.metrics = service.metrics();
         #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
         let task = tokio::spawn(service.run(shutdown.clone()));
         self.running = Some((task, shutdown));

@@ -92,6 +92,7 @@ fn a_line_that_is_not_of_the_format_is_published_as_it_is_and_told_once() {
         "{",
         "[]",
         r#"{"log":"a\n","stream":"stdin","time":"2016-10-06T00:17:09Z"}"#,
+        r#"{"stream":"stdout","time":"2016-10-06T00:17:09Z"}"#,
         r#"{"log":"a\n","stream":"stdout","time":"yesterday"}"#,
         r#"{"log":"a\n","stream":"stdout","time":"1905-10-06T00:17:09Z"}"#,
         r#"{"log":"a\n","stream":"stdout","time":"2016-10-06T00:17:09Z","level":"info"}"#,

@@ -142,3 +142,12 @@ fn groups_of_two_streams_that_alternate_are_both_whole() {
     assert_eq!(texts(&file.read_all(usize::MAX)), [["a\n b", "x\n y"]]);
     assert_eq!(texts(&file.finish()), [["c"], ["z"]]);
 }
+
+#[test]
+fn a_carriage_return_at_the_end_of_a_part_is_content() {
+    for of in [Format::Docker, Format::Cri] {
+        let wrap = |text, partial| wrapped(of, text, true, partial) + "\n";
+        let units = lines(&format(of), &(wrap("50 %\r", true) + &wrap("100 %\r", false)));
+        assert_eq!(units[0].0[0].0, "50 %\r100 %");
+    }
+}

@@ -8,11 +8,13 @@ use std::{
 };
 
 use logrelay::{
+    proto,
     publish::{self, Publisher},
     record::{Offset, SourceState, Topic},
     store::{self, ConnectOptions, Entry, Item, Store},
     tail::{self, Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
 };
+use prost::Message as _;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -96,13 +98,17 @@ impl Tailing {
         &self.topic
     }
 
-    pub(crate) fn resume(&mut self) {
-        assert!(self.running.is_none(), "it runs");
+    pub(crate) fn publisher(&self) -> Publisher {
         let connect = self.connect.clone();
         let store =
             Store::new(store::Options { connect, ..store::Options::new(self.connect.url.clone()) }).unwrap();
         let options = publish::Options { audit_interval_ms: 200, retry_cap_ms: 200, ..Default::default() };
-        let publisher = Publisher::new(store, options, publish::Metrics::default());
+        Publisher::new(store, options, publish::Metrics::default())
+    }
+
+    pub(crate) fn resume(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        let publisher = self.publisher();
         let shutdown = CancellationToken::new();
         let service = Service::new(self.options.clone(), publisher);
         self.handle = Some(service.handle());
@@ -213,6 +219,16 @@ impl Tailing {
                 let line = entry.batch.line(index).unwrap();
                 lines.push((String::from_utf8_lossy(line.content).into_owned(), line.truncated_bytes));
             }
+        }
+        lines
+    }
+
+    /// The lines of the topic as they are stored, each with its number in its source.
+    pub(crate) async fn stored(&self) -> Vec<(u64, proto::Line)> {
+        let mut lines = Vec::new();
+        for entry in self.entries().await {
+            let batch = proto::Batch::decode(entry.batch.stored().clone()).unwrap();
+            lines.extend((batch.first_line..).zip(batch.lines));
         }
         lines
     }

@@ -372,3 +372,10 @@ impl Fleet {
         timeout(limit, all).await.is_ok()
     }
 }
+
+impl Drop for Fleet {
+    /// Sources are dropped one after the other: none takes the turn of one that is gone.
+    fn drop(&mut self) {
+        self.context.stop.cancel();
+    }
+}

@@ -33,7 +33,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
         (Also::Late, late),
         (Also::Copies, copies && style != Style::Link),
         (Also::Links, rng.u8(..) < 40 && (unbuilt || !copies)),
-        (Also::Gzip, unbuilt && rng.bool()),
+        (Also::Gzip, rng.bool()),
     ]
     .into_iter()
     .filter_map(|(also, happens)| happens.then_some(also))

@@ -66,7 +66,9 @@ fn no_line_is_lost_or_repeated_when_the_binary_is_killed_whatever_happens_beside
 /// Runs so many sequences; of those that fail, the shortest is made smaller.
 fn check(kind: Kind, count: usize, at_once: usize) {
     if env::var_os("LOGRELAY_MODEL_LOG").is_some() {
-        let logs = tracing_subscriber::fmt().with_env_filter(env::var("LOGRELAY_MODEL_LOG").unwrap()).with_writer(std::io::stderr);
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(env::var("LOGRELAY_MODEL_LOG").unwrap())
+            .with_writer(std::io::stderr);
         drop(logs.try_init());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();

@@ -215,6 +215,6 @@ async fn a_stop_leaves_no_file_behind_that_is_older_than_one_that_was_read() {
         tailing.resume();
         tailing.until_sources(sources).await;
     }
-    tailing.until_lines(written.into()).await;
-    tailing.assert_numbered(written.into()).await;
+    tailing.until_lines(written).await;
+    tailing.assert_numbered(written).await;
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use logrelay::config::{File, FileError};
+use logrelay::config::{File, FileError, Whose};
 
 const PASSWORD: &str = "pa55w0rd";
 
@@ -19,9 +19,9 @@ pub fn check(data: &[u8]) {
 
 /// Everything that is wrong with it.
 fn parse(text: &str) -> String {
-    match File::parse(Path::new("relay.toml"), text) {
+    match File::parse(Path::new("relay.toml"), text, Whose::Others) {
         Ok(file) => {
-            assert!(file.inputs.iter().all(|input| !input.paths.is_empty() && input.line > 0));
+            assert!(file.inputs.iter().all(|input| input.keys.paths.is_some()));
             String::new()
         }
         Err(FileError::Wrong(problems)) => {

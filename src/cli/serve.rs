@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prometheus_client::registry::Registry;
 
-use super::{redis, shutdown};
+use super::{hangup, redis, shutdown};
 use crate::{
     config::{self, Effective, General, Settings},
     hub::Hub,
@@ -32,6 +32,9 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let effective = Effective::new(&settings, &[])?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
+    let _hangups = hangup::answered(
+        "a relay reads its settings when it starts, and no subscriber is lost over a restart",
+    )?;
     let store = Store::new(effective.redis.clone())?;
     let relay = bind(&effective, store.clone(), Registry::default()).await?;
     redis::check(&store, &stop.token).await?;

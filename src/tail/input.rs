@@ -120,6 +120,21 @@ pub struct Multiline {
     pub timeout_ms: u64,
 }
 
+impl Multiline {
+    /// Greatest number of lines, where nothing else is said.
+    pub const MAX_LINES: u32 = 500;
+    /// Greatest size in bytes, where nothing else is said.
+    pub const MAX_BYTES: usize = 1024 * 1024;
+    /// How long more lines are waited for in milliseconds, where nothing else is said.
+    pub const TIMEOUT_MS: u64 = 1000;
+
+    /// A rule with the default bounds.
+    pub fn new(rule: JoinRule) -> Self {
+        let (max_lines, max_bytes, timeout_ms) = (Self::MAX_LINES, Self::MAX_BYTES, Self::TIMEOUT_MS);
+        Self { rule, max_lines, max_bytes, timeout_ms }
+    }
+}
+
 /// Where one group of lines ends and the next one begins.
 #[derive(Debug, Clone)]
 pub enum JoinRule {

@@ -40,6 +40,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     .collect();
     let has_banner = unbuilt && rng.u8(..) < 50;
     let keeps_offset = unbuilt && rng.u8(..) < 60;
+    let has_groups = rng.u8(..) < 40;
     let mut actions = Vec::with_capacity(count);
     for _ in 0..count {
         actions.push(any_action(&mut rng, &also));
@@ -56,6 +57,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
         style,
         has_banner,
         keeps_offset,
+        has_groups,
         // A writer may use a renamed file for as long as the tailer keeps it open.
         linger_ms: if late || rng.bool() { 60_000 } else { rng.u64(1..100) },
         budget_bytes: if rng.u8(..) < 60 { 20_000 } else { 64 << 20 },

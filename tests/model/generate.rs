@@ -19,10 +19,11 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let count = rng.usize(4..28);
     let (late, inside) = (rng.bool(), rng.bool());
     // What is being built; on for those who build it.
-    let unbuilt = std::env::var_os("LOGRELAY_MODEL_UNBUILT").is_some();
+    let unbuilt = std::env::var("LOGRELAY_MODEL_UNBUILT").unwrap_or_default();
+    let unbuilt = |what| unbuilt.contains(what);
     let style = match rng.u8(..) {
-        0..25 if unbuilt => Style::Link,
-        25..50 if unbuilt => Style::Folder,
+        0..25 if unbuilt("runs") => Style::Link,
+        25..50 if unbuilt("folder") => Style::Folder,
         _ => Style::Beside,
     };
     // A copy that the glob matches can be taken for a new file where it is seen before the
@@ -32,14 +33,14 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let also: Vec<_> = [
         (Also::Late, late),
         (Also::Copies, copies && style != Style::Link),
-        (Also::Links, rng.u8(..) < 40 && (unbuilt || !copies)),
+        (Also::Links, rng.u8(..) < 40 && (unbuilt("links") || !copies)),
         (Also::Gzip, rng.bool()),
     ]
     .into_iter()
     .filter_map(|(also, happens)| happens.then_some(also))
     .collect();
-    let has_banner = unbuilt && rng.u8(..) < 50;
-    let keeps_offset = unbuilt && rng.u8(..) < 60;
+    let has_banner = unbuilt("banner") && rng.u8(..) < 50;
+    let keeps_offset = unbuilt("holes") && rng.u8(..) < 60;
     let has_groups = rng.u8(..) < 40;
     let mut actions = Vec::with_capacity(count);
     for _ in 0..count {

@@ -364,6 +364,15 @@ impl Fleet {
     }
 }
 
+impl Drop for Fleet {
+    /// Sources are dropped one after the other: none takes the turn of one that is gone.
+    fn drop(&mut self) {
+        for member in self.members.values() {
+            member.live.control.leave();
+        }
+    }
+}
+
 /// Where a file is that was found; `path` is the one whose past it is part of.
 fn fate_of(found: &Found, path: &Path) -> Fate {
     if found.path == path { Fate::InPlace } else { Fate::Moved }

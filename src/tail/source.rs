@@ -103,8 +103,10 @@ impl Source {
     /// its turn comes.
     pub(super) async fn run(mut self, turn: Arc<Turn>) -> Ended {
         tokio::select! {
-            () = turn.comes() => {}
+            // First: those before this one stop too, and so give up their places undrained.
+            biased;
             () = self.control.leaves() => return Ended::Stopped,
+            () = turn.comes() => {}
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {

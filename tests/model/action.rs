@@ -9,6 +9,7 @@ pub(crate) const LOGS: usize = 2;
 /// simplest one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Plan {
     /// Whether rotated files match the glob too.
     pub(crate) inside: bool,
@@ -17,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) has_banner: bool,
     /// The writers keep their offset when their file is emptied, which leaves a hole.
     pub(crate) keeps_offset: bool,
+    /// What is a line elsewhere is a group of lines, which are joined.
+    pub(crate) has_groups: bool,
     pub(crate) linger_ms: u64,
     /// Room for lines that are read and not appended: a small one makes sources wait.
     pub(crate) budget_bytes: u32,
@@ -129,6 +132,7 @@ impl Default for Plan {
             style: Style::Beside,
             has_banner: false,
             keeps_offset: false,
+            has_groups: false,
             linger_ms: 60_000,
             budget_bytes: 64 << 20,
             actions: Vec::new(),

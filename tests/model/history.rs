@@ -6,6 +6,8 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+use crate::action::Plan;
+
 /// Names a line: which log, which incarnation of its file, which line of that.
 pub(crate) type Name = (usize, usize, usize);
 
@@ -31,6 +33,7 @@ struct Written {
 #[derive(Debug)]
 pub(crate) struct History {
     has_banner: bool,
+    has_groups: bool,
     /// Logs that had a second name: what is beside which is not told there, and only each
     /// file is in order.
     linked: HashSet<usize>,
@@ -39,8 +42,9 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(logs: usize, has_banner: bool) -> Self {
-        Self { has_banner, linked: HashSet::new(), written: vec![Vec::new(); logs] }
+    pub(crate) fn new(logs: usize, plan: &Plan) -> Self {
+        let Plan { has_banner, has_groups, .. } = *plan;
+        Self { has_banner, has_groups, linked: HashSet::new(), written: vec![Vec::new(); logs] }
     }
 
     /// Begins a new incarnation of a log's file, and returns its number.
@@ -54,16 +58,20 @@ impl History {
         self.linked.insert(log);
     }
 
-    /// The next line of an incarnation, which no other line equals; it counts when it is
+    /// The next line of an incarnation, or group of lines, which no other equals; it counts when it is
     /// [`wrote`](Self::wrote).
     pub(crate) fn draft(&self, log: usize, incarnation: usize, bytes: usize) -> String {
         let mut line = format!("{log}:{incarnation}:{} ", self.lines_of(log, incarnation));
         loop {
             write!(line, "{:016x}", fastrand::u64(..)).unwrap();
             if line.len() >= bytes {
-                return line;
+                break;
             }
         }
+        for _ in 0..if self.has_groups { fastrand::u32(..4) } else { 0 } {
+            write!(line, "\n  {:016x}", fastrand::u64(..)).unwrap();
+        }
+        line
     }
 
     /// What has to be written before the first line of an incarnation: a line that all of

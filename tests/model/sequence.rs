@@ -73,7 +73,7 @@ pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan, kind: Kind, pace: P
         arrivals: Arrivals::new(server.store(&prefix), topic.clone()),
         server: Arc::clone(server),
         plan: plan.clone(),
-        history: History::new(LOGS, plan.has_banner),
+        history: History::new(LOGS, plan),
         deleted: Vec::new(),
         tailer: None,
         troubles: Vec::new(),

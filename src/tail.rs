@@ -15,6 +15,8 @@ mod copies;
 mod course;
 pub mod discover;
 mod fleet;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 pub mod input;
 mod lane;

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod config;
 pub mod lines;
+pub mod packed;
 pub mod patterns;
 pub mod values;
 
@@ -22,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("lines", lines::check, lines::seeds),
     ("batch", batch::check, batch::seeds),
     ("values", values::check, values::seeds),
+    ("packed", packed::check, packed::seeds),
     ("patterns", patterns::check, patterns::seeds),
     ("config", config::check, config::seeds),
 ];

@@ -21,6 +21,7 @@ pub fn check(data: &[u8]) {
 fn parse(text: &str) -> String {
     match File::parse(Path::new("relay.toml"), text, Whose::Others) {
         Ok(file) => {
+            assert!(file.inputs.iter().all(|input| input.keys.paths.is_some()));
             for input in &file.inputs {
                 let written = input.toml();
                 let again = File::parse(Path::new("again.toml"), &written, Whose::Others);

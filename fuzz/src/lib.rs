@@ -7,6 +7,8 @@
 
 pub mod batch;
 pub mod config;
+pub mod containers;
+pub mod framing;
 pub mod lines;
 pub mod packed;
 pub mod patterns;
@@ -20,6 +22,8 @@ pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("containers", containers::check, containers::seeds),
+    ("framing", framing::check, framing::seeds),
     ("lines", lines::check, lines::seeds),
     ("batch", batch::check, batch::seeds),
     ("values", values::check, values::seeds),

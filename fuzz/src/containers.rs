@@ -8,6 +8,9 @@ use logrelay::tail::{
     input::{Format, LineOptions},
 };
 
+/// More than so many lines that wait for each other would be ended by force.
+const MOST_PIECES: usize = 900;
+
 /// One piece as a runtime has it.
 struct Piece<'a> {
     stream: &'static str,
@@ -44,7 +47,9 @@ pub fn check(data: &[u8]) {
 
 fn pieces(mut rest: &[u8]) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
-    while let [kind, len, behind @ ..] = rest {
+    while let [kind, len, behind @ ..] = rest
+        && pieces.len() < MOST_PIECES
+    {
         let (text, behind) = behind.split_at(usize::from(*len).min(behind.len()));
         rest = behind;
         let stream = if kind & 1 == 0 { "stdout" } else { "stderr" };

@@ -17,6 +17,8 @@ mod course;
 pub mod discover;
 mod fleet;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 pub mod input;
 mod lane;

@@ -9,6 +9,7 @@ mod dev;
 mod environment;
 mod hangup;
 mod inputs;
+mod open_files;
 mod progress;
 mod redis;
 mod serve;

@@ -21,7 +21,7 @@ use self::{
     config_file::ConfigFile,
     pushed::Pushed,
 };
-use super::{Misuse, hangup, progress, redis, shutdown, subscribe::Output};
+use super::{Misuse, hangup, open_files, progress, redis, shutdown, subscribe::Output};
 use crate::{
     config::{self, ConfigError, Effective, File, General, Input, PathOptions, Settings},
     publish::{self, Publisher},
@@ -78,6 +78,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let lines = |options: PathOptions| options.lines_of_stdin(effective.tail.max_line_bytes);
     let stdin = stdin.map(|(topic, options)| Ok::<_, ConfigError>((topic, lines(options)?))).transpose()?;
     let logs = telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
+    effective.tail.max_open_files = open_files::raise().fit("max_open_files", effective.tail.max_open_files);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
     if settings.tail.host.is_none() {
         say_where_the_host_comes_from(&effective);
@@ -112,6 +113,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
         inputs = changes.first_inputs() => inputs,
         () = stop.token.cancelled() => return Ok(()),
     };
+    say_what_is_absent(&effective.tail.inputs);
     let inputs = effective.tail.inputs.len();
     info!(host = %effective.tail.host, inputs, redis = publisher.store().address(), "following files");
     let service = tail::Service::new(effective.tail, publisher);
@@ -156,7 +158,14 @@ pub(super) async fn follow(
     publisher: Publisher,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    say_what_is_absent(&effective.tail.inputs);
     until_stopped(tail::Service::new(effective.tail.clone(), publisher), shutdown).await
+}
+
+fn say_what_is_absent(inputs: &[tail::Input]) {
+    for path in inputs.iter().flat_map(|input| input.patterns.absent()) {
+        warn!(path = %path.display(), "there is no such file: waiting for it");
+    }
 }
 
 async fn until_stopped(service: tail::Service, shutdown: &CancellationToken) -> anyhow::Result<()> {

@@ -176,7 +176,7 @@ impl Source {
                 Goal::MarkGone => course.sending = Some(self.mark_gone()),
             }
         }
-        self.control.is_quiet(course.is_quiet());
+        self.control.is_quiet(course.is_quiet() && self.framer.deadline().is_none());
         if course.is_quiet() {
             self.rest();
             let waits = self.framer.deadline().is_some();

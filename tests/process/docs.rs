@@ -42,13 +42,29 @@ fn every_flag_in_the_readme_is_one_of_its_command() {
     for example in examples {
         let mut words =
             example.split_once("logrelay ").unwrap().1.split(" #").next().unwrap().split_whitespace();
-        let help = printed(&[words.next().unwrap(), "--help"]);
+        let command = words.next().unwrap();
+        let mut help = printed(&[command, "--help"]);
+        if help.contains("\nCommands:\n") {
+            help = printed(&[command, words.next().unwrap(), "--help"]);
+        }
         for flag in words.filter(|word| word.starts_with("--")) {
             assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{example}");
             flags += 1;
         }
     }
     assert!(flags > 10, "the examples were not found");
+}
+
+#[test]
+fn every_configuration_in_the_readme_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocks = README.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let checked = blocks.map(|block| {
+        let config = folder.path().join("logrelay.toml");
+        fs::write(&config, block).unwrap();
+        printed(&["check-config", "--config", config.to_str().unwrap()])
+    });
+    assert!(checked.count() >= 2, "the examples were not found");
 }
 
 #[test]

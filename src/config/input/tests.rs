@@ -30,7 +30,7 @@ fn assert_said(keys: &str, expected: &[&[&str]]) {
 
 #[test]
 fn every_key_of_an_input_gets_where_it_belongs() {
-    let text = "[[inputs]]\nname = 'web'\npaths = ['/srv/*/a.log']\nexclude = ['/srv/old/']\ntopic = 'x-{app}'\n\
+    let text = "[[inputs]]\nname = 'web'\npaths = ['/srv/*/a.log']\nexclude = ['/srv/old/']\nrotated = ['/arc/*.log']\ntopic = 'x-{app}'\n\
                 topic_pattern = '/srv/(?P<app>[^/]+)/'\nlabels = { env = 'prod', file = '{file_name}' }\n\
                 start = 'end'\nencoding = 'utf-16le'\nmax_line_bytes = 1000\npublish_partial_ms = 5_000\n\
                 lines_per_second = 10\nbytes_per_second = 20\n\
@@ -39,6 +39,7 @@ fn every_key_of_an_input_gets_where_it_belongs() {
     let tailer = input.for_tailer(77);
     let path = Path::new("/srv/shop/a.log");
     assert!(tailer.patterns.matches(path) && !tailer.patterns.matches(Path::new("/srv/old/a.log")));
+    assert!(tailer.rotated.unwrap().matches(Path::new("/arc/a.log")));
     assert_eq!(tailer.topic.topic_of(path).unwrap().as_str(), "x-shop");
     assert_eq!(tailer.labels["file"].text_for(path).as_deref(), Some("a.log"));
     assert_eq!(tailer.lines.max_line_bytes, 1000);

@@ -149,7 +149,8 @@ fn the_readme_has_every_key_and_an_example_that_is_read() {
     let (_, written) =
         README.split_once("| key of an input | default | what it is |\n| --- | --- | --- |\n").unwrap();
     assert!(written.starts_with(&(table.clone() + "\n")), "it should be\n{table}");
-    let (_, example) = README.split_once("```toml\n").unwrap();
+    let (_, section) = README.split_once("## Inputs\n").unwrap();
+    let (_, example) = section.split_once("```toml\n").unwrap();
     let file = parse(example.split_once("```").unwrap().0).unwrap();
     let topics = [("/var/log/nginx/error.log", "nginx-error"), ("/srv/shop/logs/a.log", "app-shop")];
     for (input, (path, topic)) in file.inputs.iter().zip(topics) {

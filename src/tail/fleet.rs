@@ -13,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::{
-    Options, StartAt,
+    Input, Options, StartAt,
     control::Fate,
     course::Ended,
     discover::{Found, Problem, bases},
     lane::Lane,
     launch::{Live, Started},
+    limits::Limiter,
     lineage::{FileId, Followed, Known, displayed, id_of, plan},
     packed::Shelf,
     reader::off_the_runtime,
@@ -36,6 +37,8 @@ type Ledger = BTreeMap<SourceKey, Record>;
 pub(super) struct Fleet {
     options: Options,
     context: Context,
+    /// The same for the sources of each input.
+    contexts: Vec<Context>,
     live: HashMap<FileId, Live>,
     ledgers: BTreeMap<Topic, Ledger>,
     /// Paths whose files have to be looked at again, as they are not what they were.
@@ -62,10 +65,15 @@ impl Fleet {
         let context = Context {
             publisher,
             linger: Duration::from_millis(options.linger_ms),
+            limiter: Limiter::new(options.limits),
             stop: CancellationToken::new(),
         };
+        let of_input =
+            |input: &Input| Context { limiter: context.limiter.of_input(input.limits), ..context.clone() };
+        let contexts = options.inputs.iter().map(of_input).collect();
         Self {
             options: options.clone(),
+            contexts,
             context,
             live: HashMap::new(),
             ledgers: BTreeMap::new(),
@@ -269,7 +277,7 @@ impl Fleet {
             .collect();
         let starts = launches.into_iter().map(|(input, launch)| {
             let start = self.start_of(input, topic, &launch.path);
-            launch.start(&self.context, topic, &self.options.host, &self.options.inputs[input], start)
+            launch.start(&self.contexts[input], topic, &self.options.host, &self.options.inputs[input], start)
         });
         let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;

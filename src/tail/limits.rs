@@ -1,6 +1,6 @@
 //! How fast lines are taken: one limit for the files of an input, one for all files.
 //!
-//! Who takes lines has a [`Turn`], and gives it back when the lines of its block are
+//! Who takes lines has a [`Grant`], and gives it back when the lines of its block are
 //! taken or the limit is reached: then it queues up behind all others. A line is paid for
 //! after it was taken, so that none is too long to pass; before the next one the debt is
 //! paid off. What was not used is kept, up to one second's worth.
@@ -35,7 +35,7 @@ pub(super) struct Limiter {
 
 /// The right to take lines now. Others wait for it: not to be held while waiting.
 #[derive(Debug)]
-pub(super) struct Turn([Option<OwnedMutexGuard<Account>>; 2]);
+pub(super) struct Grant([Option<OwnedMutexGuard<Account>>; 2]);
 
 /// Others are before us, or the limit is reached.
 struct MustWait;
@@ -59,6 +59,7 @@ impl Limiter {
     }
 
     /// Sets other limits, also for those who wait already.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what is followed does not change yet"))]
     pub(super) fn change(&self, limits: Limits) {
         self.own.limits.send_if_modified(|known| std::mem::replace(known, limits) != limits);
     }
@@ -68,21 +69,21 @@ impl Limiter {
         self.stages().map(|stage| block_bytes(*stage.limits.borrow())).fold(MAX_BLOCK_BYTES, usize::min)
     }
 
-    /// A turn, where there is no need to wait for one.
-    pub(super) fn try_turn(&self) -> Option<Turn> {
-        let own = self.own.try_turn().ok()?;
-        let above = self.above.as_ref().map_or(Ok(None), |above| above.try_turn()).ok()?;
-        Some(Turn([own, above]))
+    /// A grant, where there is no need to wait for one.
+    pub(super) fn try_grant(&self) -> Option<Grant> {
+        let own = self.own.try_grant().ok()?;
+        let above = self.above.as_ref().map_or(Ok(None), |above| above.try_grant()).ok()?;
+        Some(Grant([own, above]))
     }
 
-    /// Waits for a turn.
-    pub(super) async fn turn(self) -> Turn {
-        let own = self.own.turn().await;
+    /// Waits for a grant.
+    pub(super) async fn grant(self) -> Grant {
+        let own = self.own.grant().await;
         let above = match &self.above {
-            Some(above) => above.turn().await,
+            Some(above) => above.grant().await,
             None => None,
         };
-        Turn([own, above])
+        Grant([own, above])
     }
 
     fn stages(&self) -> impl Iterator<Item = &Stage> {
@@ -90,7 +91,7 @@ impl Limiter {
     }
 }
 
-impl Turn {
+impl Grant {
     /// Counts a line of `bytes` that was taken; says whether the next one may be.
     pub(super) fn took_line(&mut self, bytes: usize) -> bool {
         self.0.iter_mut().flatten().fold(true, |goes_on, account| {
@@ -106,7 +107,7 @@ impl Stage {
     }
 
     /// None where nothing is limited.
-    fn try_turn(&self) -> Result<Option<OwnedMutexGuard<Account>>, MustWait> {
+    fn try_grant(&self) -> Result<Option<OwnedMutexGuard<Account>>, MustWait> {
         let limits = *self.limits.borrow();
         if limits == Limits::default() {
             return Ok(None);
@@ -117,7 +118,7 @@ impl Stage {
         Ok(Some(account))
     }
 
-    async fn turn(&self) -> Option<OwnedMutexGuard<Account>> {
+    async fn grant(&self) -> Option<OwnedMutexGuard<Account>> {
         let mut changes = self.limits.subscribe();
         if *changes.borrow_and_update() == Limits::default() {
             return None;

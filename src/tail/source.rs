@@ -2,6 +2,7 @@
 
 mod place;
 mod sending;
+mod taking;
 
 use std::{
     io,
@@ -24,6 +25,7 @@ use super::{
     course::{Course, Ended, Goal, Reading, when_ready},
     framing::Framer,
     lane::Turn,
+    limits::Limiter,
     reader::{Block, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };
@@ -42,6 +44,8 @@ pub(super) struct Context {
     pub(super) publisher: Publisher,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
+    /// How fast lines are taken, from it and from all files of its input.
+    pub(super) limiter: Limiter,
     pub(super) stop: CancellationToken,
 }
 
@@ -55,6 +59,8 @@ pub(super) struct Source {
     control: Arc<Control>,
     message: proto::Source,
     framer: Framer,
+    /// No line can be taken before more is read, or more time has gone by.
+    is_dry: bool,
     trail: Trail,
     group: Group,
     next_block_bytes: usize,
@@ -82,6 +88,7 @@ impl Source {
         };
         let mut source = Self {
             framer: Framer::new(&input.lines, record.position, &[]),
+            is_dry: true,
             trail: Trail::new(record.position, Vec::new(), Vec::new()),
             group: Group::new(
                 context.publisher.options(),
@@ -136,6 +143,11 @@ impl Source {
                     self.take_block(&mut course, room, block);
                     Ok(())
                 }
+                grant = when_ready(&mut course.waiting) => {
+                    course.waiting = None;
+                    self.take_lines(grant);
+                    Ok(())
+                }
                 () = control.woken(), if course.at_end => {
                     course.at_end = false;
                     Ok(())
@@ -156,8 +168,7 @@ impl Source {
                     Ok(())
                 }
                 () = stop.cancelled(), if course.goal != Goal::End(Ended::Stopped) => {
-                    course.reading = None;
-                    course.goal = Goal::End(Ended::Stopped);
+                    self.stop(&mut course);
                     Ok(())
                 }
             };
@@ -169,13 +180,13 @@ impl Source {
 
     /// Does what can be done now without waiting; says when there is no more to do.
     fn advance(&mut self, course: &mut Course, turn: &Turn) -> Option<Ended> {
-        self.cut_lines();
+        self.cut_lines(course);
         if course.sending.is_none() {
             course.sending = self.send();
             // The next block comes only when all lines of this one are taken.
-            self.cut_lines();
+            self.cut_lines(course);
         }
-        if course.sending.is_none() && course.reading.is_none() {
+        if course.sending.is_none() && course.reading.is_none() && course.waiting.is_none() {
             match course.goal {
                 Goal::Follow => {}
                 Goal::End(ended) => return Some(ended),
@@ -187,8 +198,8 @@ impl Source {
             let waits = self.framer.deadline().is_some();
             turn.is_drained(course.fate != Fate::InPlace && !waits);
         }
-        if course.goal == Goal::Follow && course.reading.is_none() && !course.at_end && !self.group.is_full()
-        {
+        let has_room = self.is_dry && !self.group.is_full();
+        if course.goal == Goal::Follow && course.reading.is_none() && !course.at_end && has_room {
             course.reading = Some(self.read());
         }
         None
@@ -209,20 +220,6 @@ impl Source {
         }
     }
 
-    fn cut_lines(&mut self) {
-        // A batch ends only where a position does.
-        while (!self.group.is_full() || self.framer.is_within_unit())
-            && let Some(line) = self.framer.next_line()
-        {
-            self.group.push(&line);
-        }
-        self.group.release_if_empty();
-        if let Some(position) = self.framer.take_malformed() {
-            let path = self.path.display();
-            warn!(%path, position, "a line is not of the format of its input: such lines are published as they are");
-        }
-    }
-
     /// The time of a file that is gone from its place is over, when one more look finds no
     /// more in it. It will not end its last line any more.
     fn close(&mut self, course: &mut Course) {
@@ -232,12 +229,13 @@ impl Source {
         }
         course.goal = Goal::MarkGone;
         self.framer.finish();
+        self.is_dry = false;
     }
 
     fn read(&mut self) -> Reading {
         let publisher = self.context.publisher.clone();
         let (position, before) = (self.trail.read_position(), self.trail.recent());
-        let (reader, most) = (self.reader.clone(), self.framer.most_bytes(self.next_block_bytes));
+        let (reader, most) = (self.reader.clone(), self.framer.most_bytes(self.block_bytes()));
         async move {
             let room = publisher.room(most).await;
             (room, reader.block(position, before, most).await)
@@ -259,6 +257,7 @@ impl Source {
                 }
                 let line_ends = self.framer.possible_ends();
                 self.framer.extend(&bytes, Instant::now().into_std());
+                self.is_dry = false;
                 self.trail.push(bytes, &line_ends);
                 if let Some(room) = room {
                     self.group.pay(room);
@@ -271,6 +270,7 @@ impl Source {
             Ok(Block::Replaced) if course.goal == Goal::Follow => {
                 // What was read may be nowhere else.
                 self.framer.end_groups();
+                self.is_dry = false;
                 course.goal = Goal::End(Ended::Replaced);
             }
             Ok(Block::Replaced) => {}
@@ -285,6 +285,7 @@ impl Source {
     fn reached_end(&mut self, course: &mut Course) {
         course.at_end = true;
         self.framer.expire(Instant::now().into_std());
+        self.is_dry = false;
     }
 
     /// At the end of the file, with everything confirmed: gives back what idle files

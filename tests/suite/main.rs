@@ -8,6 +8,7 @@ mod epochs;
 mod failover;
 mod half_open;
 mod hub;
+mod limits;
 mod lost_replies;
 mod mirror;
 mod outage;

@@ -58,6 +58,12 @@ impl Tailing {
         self
     }
 
+    /// The same tailer with other options from its next run on.
+    pub(crate) fn with_options(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
     /// A second tailer that does the same as `other`.
     pub(crate) fn beside(redis: &TestRedis, other: &Self) -> Self {
         let mut tailing = Self {

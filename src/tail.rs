@@ -3,12 +3,12 @@
 //! The [`Service`] looks for files (`discover`), wakes up when something changes
 //! (`watcher`), and keeps a `fleet` of sources, one task for each file. What a newly
 //! found file is, a source that Redis knows or a new one, is told by its content
-//! (`candidates`, `identity`, `copies`) and by the files beside it (`lineage`, `tie`), also
-//! when those were compressed meanwhile (`packs`, `packed`); then it is followed
-//! (`launch`), those of one path one after the other (`lane`). A `source` reads blocks
-//! (`reader`), makes lines of them (`framing`, of what `lines` cuts), and appends these
-//! through [`publish`](crate::publish), one batch at a time (`course`); it remembers in
-//! its `trail` by what it will be known.
+//! (`candidates`, `identity`, `copies`) and by the files that were at its path before
+//! (`past`, `search`, `lineage`, `tie`), also when those were compressed meanwhile (`packs`,
+//! `packed`); then it is followed (`launch`), those of one path one after the other
+//! (`lane`). A `source` reads blocks (`reader`), makes lines of them (`framing`, of what
+//! `lines` cuts), and appends these through [`publish`](crate::publish), one batch at a time
+//! (`course`); it remembers in its `trail` by what it will be known.
 
 mod candidates;
 mod control;
@@ -26,7 +26,9 @@ mod lineage;
 pub mod lines;
 mod packed;
 mod packs;
+mod past;
 mod reader;
+mod search;
 mod source;
 mod stdin;
 pub mod template;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prometheus_client::registry::Registry;
 
-use super::{open_files, redis, shutdown};
+use super::{hangup, open_files, redis, shutdown};
 use crate::{
     config::{self, Effective, General, Settings},
     hub::Hub,
@@ -34,6 +34,9 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     effective.serve.max_connections =
         open_files::raise().fit("max_connections", effective.serve.max_connections);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
+    let _hangups = hangup::answered(
+        "a relay reads its settings when it starts, and no subscriber is lost over a restart",
+    )?;
     let store = Store::new(effective.redis.clone())?;
     let relay = bind(&effective, store.clone(), Registry::default()).await?;
     // It answers while Redis is away, that it does not serve.

@@ -18,7 +18,7 @@ use std::{
 use self::{pattern::Pattern, walk::Walk};
 pub use self::{
     pattern::PatternError,
-    siblings::{bases, siblings},
+    siblings::{bases, newest_first, siblings},
 };
 
 mod pattern;

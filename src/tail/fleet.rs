@@ -319,9 +319,17 @@ impl Fleet {
             reader: live.reader.clone(),
             read: live.control.read(),
             in_place: *live.control.fate().borrow() == Fate::InPlace,
-            confirmed: live.standing.confirmed(),
         });
-        Known { newcomers, followed: followed.collect(), records, deserted, shelf: Arc::clone(&self.shelf) }
+        let rotated = self.options.inputs.iter();
+        let rotated = rotated.filter_map(|input| Some((input.patterns.clone(), input.rotated.clone()?)));
+        Known {
+            newcomers,
+            followed: followed.collect(),
+            records,
+            deserted,
+            shelf: Arc::clone(&self.shelf),
+            rotated: rotated.collect(),
+        }
     }
 
     /// Paths from which lines may be left since the last run.

@@ -11,6 +11,9 @@ use super::{discover::Patterns, template::Template, topic_rule::TopicRule};
 pub struct Input {
     /// Which files.
     pub patterns: Patterns,
+    /// Where rotated files go, if that is neither beside the log nor in a folder in or beside
+    /// its own.
+    pub rotated: Option<Patterns>,
     /// Which topic.
     pub topic: TopicRule,
     /// Labels that every line's source carries, made of its path.
@@ -28,6 +31,7 @@ impl Input {
     pub fn new(patterns: Patterns, topic: TopicRule) -> Self {
         Self {
             patterns,
+            rotated: None,
             topic,
             labels: BTreeMap::new(),
             start: None,

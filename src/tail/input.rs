@@ -165,7 +165,8 @@ pub enum Preset {
     Rust,
 }
 
-/// How fast may be read; over it the tailer waits, and never drops.
+/// How fast may be read; over it the tailer waits, and never drops. After a pause up to one
+/// second's worth comes at once; a line larger than the limit passes, and is paid off afterwards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Lines a second; none: as fast as it goes.

@@ -284,8 +284,8 @@ impl Source {
     /// There is no more to read now: what has waited for more may have waited enough.
     fn reached_end(&mut self, course: &mut Course) {
         course.at_end = true;
+        self.is_dry = self.framer.deadline().is_none();
         self.framer.expire(Instant::now().into_std());
-        self.is_dry = false;
     }
 
     /// At the end of the file, with everything confirmed: gives back what idle files

@@ -5,7 +5,11 @@
 //! after it was taken, so that none is too long to pass; before the next one the debt is
 //! paid off. What was not used is kept, up to one second's worth.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use governor::{
     Quota, RateLimiter,
@@ -18,12 +22,22 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Limits, reader::MAX_BLOCK_BYTES};
+use super::{Input, Limits, discover::Patterns, reader::MAX_BLOCK_BYTES};
 
 /// Smallest block that is read of a file under a limit, in bytes.
 const MIN_BLOCK_BYTES: usize = 4 * 1024;
 /// What a line is taken for where only lines are limited, in bytes.
 const USUAL_LINE_BYTES: u64 = 100;
+
+/// The limiters of all inputs. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Limiters(Arc<std::sync::Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    all: Limiter,
+    inputs: Vec<(Patterns, Limiter)>,
+}
 
 /// The limits that a source keeps: those of its input, and those of all inputs. Clones
 /// share them.
@@ -47,8 +61,41 @@ struct Stage {
     account: Arc<Mutex<Account>>,
 }
 
+impl Limiters {
+    /// Keeps these limits from now on, also for sources that are followed already: an input
+    /// of the same paths as before is the same one.
+    pub(super) fn replace(&self, inputs: &[Input], all: Limits) {
+        let mut known = self.lock();
+        known.all.change(all);
+        let keep = |input: &Input| {
+            let limiter = known.of(&input.patterns);
+            let limiter = limiter.unwrap_or_else(|| known.all.of_input(input.limits));
+            limiter.change(input.limits);
+            (input.patterns.clone(), limiter)
+        };
+        known.inputs = inputs.iter().map(keep).collect();
+    }
+
+    /// The limiter of an input; of one that is not wanted any more, that of all inputs.
+    pub(super) fn of(&self, input: &Input) -> Limiter {
+        let known = self.lock();
+        known.of(&input.patterns).unwrap_or_else(|| known.all.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn of(&self, patterns: &Patterns) -> Option<Limiter> {
+        self.inputs.iter().find(|(known, _)| known.are_those_of(patterns)).map(|(_, limiter)| limiter.clone())
+    }
+}
+
 impl Limiter {
     /// Limits that nobody shares yet.
+    #[cfg(test)]
     pub(super) fn new(limits: Limits) -> Self {
         Self { own: Arc::new(Stage::new(limits)), above: None }
     }
@@ -59,7 +106,6 @@ impl Limiter {
     }
 
     /// Sets other limits, also for those who wait already.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what is followed does not change yet"))]
     pub(super) fn change(&self, limits: Limits) {
         self.own.limits.send_if_modified(|known| std::mem::replace(known, limits) != limits);
     }

@@ -16,16 +16,15 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
     Input,
-    control::{Control, Fate},
+    control::{Control, Fate, Word},
     course::{Course, Ended, Goal, Reading, when_ready},
     framing::Framer,
     lane::Turn,
-    limits::Limiter,
+    limits::{Limiter, Limiters},
     reader::{Block, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };
@@ -44,9 +43,8 @@ pub(super) struct Context {
     pub(super) publisher: Publisher,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
-    /// How fast lines are taken, from it and from all files of its input.
-    pub(super) limiter: Limiter,
-    pub(super) stop: CancellationToken,
+    /// How fast lines are taken.
+    pub(super) limiters: Limiters,
 }
 
 /// A file that is being followed.
@@ -59,6 +57,7 @@ pub(super) struct Source {
     control: Arc<Control>,
     message: proto::Source,
     framer: Framer,
+    limiter: Limiter,
     /// No line can be taken before more is read, or more time has gone by.
     is_dry: bool,
     trail: Trail,
@@ -88,6 +87,7 @@ impl Source {
         };
         let mut source = Self {
             framer: Framer::new(&input.lines, record.position, &[]),
+            limiter: context.limiters.of(input),
             is_dry: true,
             trail: Trail::new(record.position, Vec::new(), Vec::new()),
             group: Group::new(
@@ -110,10 +110,10 @@ impl Source {
 
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
     /// its turn comes.
-    pub(super) async fn run(mut self, turn: Turn) -> Ended {
+    pub(super) async fn run(mut self, turn: Arc<Turn>) -> Ended {
         tokio::select! {
             () = turn.comes() => {}
-            () = self.context.stop.cancelled() => return Ended::Stopped,
+            () = self.control.leaves() => return Ended::Stopped,
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {
@@ -124,9 +124,7 @@ impl Source {
 
     async fn follow(&mut self, turn: &Turn) -> Ended {
         let control = Arc::clone(&self.control);
-        let stop = self.context.stop.clone();
-        let mut fates = control.fate();
-        let mut course = Course::new(*fates.borrow_and_update());
+        let mut course = Course::new(control.fate());
         loop {
             if let Some(ended) = self.advance(&mut course, turn) {
                 return ended;
@@ -152,10 +150,13 @@ impl Source {
                     course.at_end = false;
                     Ok(())
                 }
-                _ = fates.changed() => {
-                    course.fate = *fates.borrow_and_update();
-                    course.moved_at = Instant::now();
-                    course.at_end = false;
+                word = control.told(), if course.goal != Goal::End(Ended::Stopped) => {
+                    match word {
+                        Word::Fate(fate) => {
+                            (course.fate, course.moved_at, course.at_end) = (fate, Instant::now(), false);
+                        }
+                        Word::Leave => self.stop(&mut course),
+                    }
                     Ok(())
                 }
                 () = sleep_until(waits_until.map_or(lingers_until, Instant::from_std)), if waits_until.is_some() => {
@@ -165,10 +166,6 @@ impl Source {
                 }
                 () = sleep_until(lingers_until), if course.lingers() => {
                     self.close(&mut course);
-                    Ok(())
-                }
-                () = stop.cancelled(), if course.goal != Goal::End(Ended::Stopped) => {
-                    self.stop(&mut course);
                     Ok(())
                 }
             };
@@ -193,6 +190,7 @@ impl Source {
                 Goal::MarkGone => course.sending = Some(self.mark_gone()),
             }
         }
+        self.control.is_quiet(course.is_quiet() && self.framer.deadline().is_none());
         if course.is_quiet() {
             self.rest();
             let waits = self.framer.deadline().is_some();

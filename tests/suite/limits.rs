@@ -26,7 +26,10 @@ fn tailing(redis: &TestRedis, limits: Limits) -> Tailing {
     });
     let free_files = tailing.path("*.free").display().to_string();
     let others = Input::new(Patterns::parse(&[free_files]).unwrap(), TopicRule::Fixed(free()));
-    tailing.with_options(|options| options.inputs.push(others))
+    tailing.with(|mut options| {
+        options.inputs.push(others);
+        options
+    })
 }
 
 fn free() -> Topic {
@@ -107,8 +110,10 @@ async fn bytes_are_limited_and_a_line_larger_than_the_limit_passes() {
 #[tokio::test]
 async fn all_inputs_together_keep_their_limit() {
     let redis = TestRedis::start().await;
-    let mut limited =
-        tailing(&redis, Limits::default()).with_options(|options| options.limits = limits(50, 0));
+    let mut limited = tailing(&redis, Limits::default()).with(|mut options| {
+        options.limits = limits(50, 0);
+        options
+    });
     append(&limited.path("a.log"), &lines(0, 5000));
     append(&limited.path("b.free"), &lines(0, 5000));
     let began = Instant::now();
@@ -144,7 +149,10 @@ async fn a_stop_does_not_wait_for_the_limit_and_leaves_what_was_not_taken_to_the
     // It has minutes to wait.
     limited.stop().await;
     assert!(count(&redis, limited.topic()).await < 10);
-    let mut limited = limited.with_options(|options| options.inputs[0].limits = Limits::default());
+    let mut limited = limited.with(|mut options| {
+        options.inputs[0].limits = Limits::default();
+        options
+    });
     limited.resume();
     limited.until_lines(50).await;
     limited.assert_numbered(50).await;
@@ -162,5 +170,18 @@ async fn what_was_read_of_a_file_that_is_gone_is_appended_at_a_stop() {
     // By then it has been looked at: the file is known to be gone.
     eventually("the new file is read", async || count(&redis, &free()).await == 1).await;
     limited.stop().await;
+    limited.assert_numbered(50).await;
+}
+
+#[tokio::test]
+async fn a_limit_that_is_changed_reaches_a_source_that_waits() {
+    let redis = TestRedis::start().await;
+    let mut limited = tailing(&redis, limits(0, 1));
+    append(&limited.path("a.log"), &lines(0, 50));
+    limited.resume();
+    limited.until_lines(1).await;
+    let topic = limited.topic().clone();
+    limited.replace(vec![limited.input("*.log", &topic)]);
+    limited.until_lines(50).await;
     limited.assert_numbered(50).await;
 }

@@ -146,3 +146,20 @@ async fn a_change_reaches_those_who_wait() {
     assert!(!limiter.try_grant().unwrap().took_line(1_000_000_000));
     assert!(limiter.try_grant().is_none());
 }
+
+#[tokio::test]
+async fn an_input_of_the_same_paths_keeps_its_debt_when_inputs_are_replaced() {
+    let input = |path: &str, limits| {
+        let patterns = Patterns::parse(&[path.to_owned()]).unwrap();
+        Input { limits, ..Input::new(patterns, crate::tail::TopicRule::FileStem) }
+    };
+    let limiters = Limiters::default();
+    limiters.replace(&[input("/a", limits(0, 1)), input("/b", limits(0, 1))], Limits::default());
+    let (a, b) = (input("/a", Limits::default()), input("/b", Limits::default()));
+    assert!(!limiters.of(&a).try_grant().unwrap().took_line(1_000_000));
+    limiters.replace(&[input("/b", limits(0, 1)), input("/a", limits(0, 2))], Limits::default());
+    assert!(limiters.of(&a).try_grant().is_none());
+    assert!(limiters.of(&b).try_grant().is_some());
+    limiters.replace(&[], limits(0, 1));
+    assert!(!limiters.of(&a).try_grant().unwrap().took_line(1_000_000), "that of all holds for everybody");
+}

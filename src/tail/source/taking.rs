@@ -15,11 +15,11 @@ impl Source {
     /// a grant.
     pub(super) fn cut_lines(&mut self, course: &mut Course) {
         if !self.is_dry && !self.group.is_full() && course.waiting.is_none() {
-            match self.context.limiter.try_grant() {
+            match self.limiter.try_grant() {
                 Some(grant) => self.take_lines(grant),
                 // They are read again by the next run.
                 None if course.goal == Goal::End(Ended::Stopped) => self.is_dry = true,
-                None => course.waiting = Some(self.context.limiter.clone().grant().boxed()),
+                None => course.waiting = Some(self.limiter.clone().grant().boxed()),
             }
         }
         self.group.release_if_empty();
@@ -48,7 +48,7 @@ impl Source {
     pub(super) fn stop(&mut self, course: &mut Course) {
         (course.reading, course.waiting) = (None, None);
         if course.goal != Goal::Follow || course.fate == Fate::Away {
-            self.context.limiter = Limiter::default();
+            self.limiter = Limiter::default();
         }
         course.goal = Goal::End(Ended::Stopped);
     }
@@ -56,6 +56,6 @@ impl Source {
     /// Size of the next block in bytes: small where it may take long until its lines are
     /// taken.
     pub(super) fn block_bytes(&self) -> usize {
-        self.next_block_bytes.min(self.context.limiter.max_block_bytes())
+        self.next_block_bytes.min(self.limiter.max_block_bytes())
     }
 }

@@ -29,6 +29,7 @@ use super::{
     course::Ended,
     discover::{Found, Problem},
     lane::Lane,
+    limits::Limiters,
     lineage::{FileId, id_of},
     packed::Shelf,
     source::Context,
@@ -93,7 +94,11 @@ impl Fleet {
             inputs: Inputs::new(&[]),
             options: options.clone(),
             has_new_inputs: false,
-            context: Context { publisher, linger: Duration::from_millis(options.linger_ms) },
+            context: Context {
+                publisher,
+                linger: Duration::from_millis(options.linger_ms),
+                limiters: Limiters::default(),
+            },
             members: HashMap::new(),
             bench: Bench::default(),
             left_out: 0,
@@ -116,7 +121,8 @@ impl Fleet {
 
     /// Follows these inputs from the next look on, which has to be one for them.
     pub(super) fn replace(&mut self, inputs: &[Input], limits: Limits) {
-        (self.inputs, self.options.limits) = (Inputs::new(inputs), limits);
+        self.context.limiters.replace(inputs, limits);
+        self.inputs = Inputs::new(inputs);
         self.has_new_inputs = true;
         self.said.clear();
     }

@@ -12,6 +12,7 @@ mod half_open;
 mod hub;
 mod identity;
 mod inputs_change;
+mod limits;
 mod lines;
 mod lost_replies;
 mod mirror;

@@ -20,6 +20,9 @@ pub(crate) struct Plan {
     pub(crate) linger_ms: u64,
     /// Room for lines that are read and not appended: a small one makes sources wait.
     pub(crate) budget_bytes: u32,
+    /// After how long a quiet file has no task, and how many files may be open.
+    pub(crate) rest_after_ms: u64,
+    pub(crate) max_open_files: usize,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -131,6 +134,8 @@ impl Default for Plan {
             keeps_offset: false,
             linger_ms: 60_000,
             budget_bytes: 64 << 20,
+            rest_after_ms: 10_000,
+            max_open_files: 4096,
             actions: Vec::new(),
         }
     }

@@ -22,7 +22,9 @@ pub use self::{
     tree::{Looked, Tree},
 };
 
+mod branch;
 mod pattern;
+mod room;
 mod siblings;
 #[cfg(test)]
 mod tests;
@@ -133,8 +135,17 @@ impl Patterns {
 
     /// Whether a scan would return a regular file at this absolute path.
     pub fn matches(&self, path: &Path) -> bool {
-        let is_excluded = |path: &Path| self.excludes.iter().any(|exclude| exclude.matches(path));
-        self.patterns.iter().any(|pattern| pattern.matches(path)) && !path.ancestors().any(is_excluded)
+        self.patterns.iter().any(|pattern| pattern.matches(path)) && !self.is_excluded(path)
+    }
+
+    /// Whether it can matter that something at this absolute path, which is no folder, came
+    /// or went.
+    pub fn concern(&self, path: &Path) -> bool {
+        self.patterns.iter().any(|pattern| pattern.concerns(path)) && !self.is_excluded(path)
+    }
+
+    fn is_excluded(&self, path: &Path) -> bool {
+        path.ancestors().any(|path| self.excludes.iter().any(|exclude| exclude.matches(path)))
     }
 }
 

@@ -17,13 +17,15 @@ use tracing::{debug, warn};
 
 use super::{
     Following, Handle, Metrics, Wanted,
-    discover::{Found, Looked, Tree},
+    discover::{Found, Looked, Patterns, Tree},
     fleet::Fleet,
     reader::off_the_runtime,
     watcher::{Changes, Watcher},
 };
 
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use self::schedule::{Schedule, Scope};
 
@@ -40,6 +42,8 @@ pub(super) struct Look {
     changed: Changed,
     /// Where files really are that were found through a link: real path → path.
     links: HashMap<PathBuf, PathBuf>,
+    /// What is looked for now.
+    inputs: Vec<Patterns>,
     wanted: watch::Receiver<Wanted>,
     following: watch::Sender<Following>,
     metrics: Metrics,
@@ -58,6 +62,7 @@ struct Sight {
     files: Vec<(usize, Found)>,
     links: HashMap<PathBuf, PathBuf>,
     unwatched: Vec<PathBuf>,
+    took: Duration,
 }
 
 /// What changed since the last look.
@@ -68,6 +73,16 @@ struct Changed {
 }
 
 impl Changed {
+    /// What has come or gone and cannot matter is left out.
+    fn note(&mut self, changes: Changes, inputs: &[Patterns], links: &HashMap<PathBuf, PathBuf>) {
+        let concerns =
+            |path: &PathBuf| links.contains_key(path) || inputs.iter().any(|patterns| patterns.concern(path));
+        let entries = changes.entries.iter().filter(|path| concerns(path));
+        self.add(entries.filter_map(|path| path.parent()).map(Path::to_owned));
+        self.add(changes.folders);
+        self.everything |= changes.everything;
+    }
+
     fn add(&mut self, folders: impl IntoIterator<Item = PathBuf>) {
         self.folders.extend(folders);
         if self.folders.len() > MAX_CHANGED_FOLDERS {
@@ -96,6 +111,7 @@ impl Look {
             schedule: Schedule::new(poll_interval),
             changed: Changed::default(),
             links: HashMap::new(),
+            inputs: Vec::new(),
             wanted,
             following: handle.following.clone(),
             metrics,
@@ -118,16 +134,14 @@ impl Look {
             if folders.is_none() {
                 self.changed = Changed::default();
             }
-            let begin = Instant::now();
             let Some(sight) = self.look(folders, fleet).await else { return };
-            let took = begin.elapsed();
-            debug!(?scope, ?took, folders = sight.looked.folders, "looked");
             fleet.report(&sight.looked.problems);
             let (busy, ()) = timed(fleet.take_in(sight.files)).await;
+            debug!(?scope, took = ?sight.took, ?busy, folders = sight.looked.folders, "looked");
             sight.looked.changed.iter().for_each(|path| fleet.wake(path));
             self.following.send_replace(fleet.following(changes));
             (self.links, unwatched) = (sight.links, sight.unwatched);
-            self.schedule.looked(scope, Instant::now().into_std(), took + busy);
+            self.schedule.looked(scope, Instant::now().into_std(), sight.took + busy);
             scope = self.wait(fleet, !unwatched.is_empty()).await;
         }
     }
@@ -156,8 +170,9 @@ impl Look {
     fn replace(&mut self, fleet: &mut Fleet) -> u64 {
         let wanted = self.wanted.borrow_and_update();
         fleet.replace(&wanted.inputs, wanted.limits);
+        self.inputs = wanted.inputs.iter().map(|input| input.patterns.clone()).collect();
         if let Some(eyes) = &mut self.eyes {
-            eyes.tree = Tree::new(wanted.inputs.iter().map(|input| &input.patterns));
+            eyes.tree = Tree::new(&self.inputs);
         }
         wanted.changes
     }
@@ -199,28 +214,31 @@ impl Look {
         for path in &changes.written {
             fleet.wake(self.links.get(path).unwrap_or(path));
         }
-        self.changed.everything |= changes.everything;
-        self.changed.add(changes.folders);
+        self.changed.note(changes, &self.inputs, &self.links);
     }
 }
 
 impl Eyes {
     fn look(&mut self, folders: Option<&HashSet<PathBuf>>) -> Sight {
+        let begin = Instant::now();
         let watcher = &self.watcher;
         let watch = |folder: &Path| watcher.watch(folder);
         let looked = match folders {
             None => self.tree.look(&watch),
             Some(folders) => self.tree.look_at(folders, &watch),
         };
-        self.watcher.retain(|folder| self.tree.needs(folder));
-        Sight { looked, files: self.tree.files(), links: self.tree.links(), unwatched: self.tree.unwatched() }
+        if folders.is_none() {
+            self.watcher.retain(|folder| self.tree.needs(folder));
+        }
+        let (files, links) = (self.tree.files(), self.tree.links());
+        Sight { looked, files, links, unwatched: self.tree.unwatched(), took: begin.elapsed() }
     }
 }
 
 /// Waits for a value that was not seen, and leaves it so.
 async fn has_changed<T>(wanted: &watch::Receiver<T>) {
     if wanted.clone().changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

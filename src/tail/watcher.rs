@@ -30,7 +30,9 @@ mod tests;
 pub struct Changes {
     /// Files that were written to.
     pub written: HashSet<PathBuf>,
-    /// Folders in which something came, went, or got other permissions; or that went themselves.
+    /// Files, links and the like that came, went, or got other permissions.
+    pub entries: HashSet<PathBuf>,
+    /// Folders that did, those that they are in, and those whose watch has ended.
     pub folders: HashSet<PathBuf>,
     /// More has changed than could be told.
     pub everything: bool,
@@ -195,11 +197,11 @@ impl Names {
             let path = event.name.map(|name| folder.join(name));
             match (event.what, path) {
                 (What::Written, Some(path)) => drop(changes.written.insert(path)),
-                (What::Folder, path) => {
+                (What::Entry, Some(path)) => drop(changes.entries.insert(path)),
+                (_, path) => {
                     changes.folders.extend(path);
                     changes.folders.insert(folder.clone());
                 }
-                _ => drop(changes.folders.insert(folder.clone())),
             }
         }
         if event.what == What::Ended {

@@ -8,11 +8,13 @@ use std::{
 };
 
 use logrelay::{
+    proto,
     publish::{self, Publisher},
     record::{Offset, SourceState, Topic},
     store::{self, ConnectOptions, Entry, Item, Store},
-    tail::{Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
+    tail::{self, Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
 };
+use prost::Message as _;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +32,7 @@ pub(crate) struct Tailing {
     store: Store,
     running: Option<(JoinHandle<bool>, CancellationToken)>,
     handle: Option<Handle>,
+    metrics: tail::Metrics,
 }
 
 impl Tailing {
@@ -50,7 +53,14 @@ impl Tailing {
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
         let store = Store::new(store::Options::new(redis.url())).unwrap();
         let folder = std::sync::Arc::new(folder);
-        Self { folder, options, topic, connect: redis.options(), store, running: None, handle: None }
+        let (running, handle, metrics) = (None, None, tail::Metrics::default());
+        Self { folder, options, topic, connect: redis.options(), store, running, handle, metrics }
+    }
+
+    /// The same tailer with other options.
+    pub(crate) fn with(mut self, change: impl FnOnce(Options) -> Options) -> Self {
+        self.options = change(self.options.clone());
+        self
     }
 
     /// The same tailer with other connections; what is asserted still goes past them.
@@ -69,6 +79,7 @@ impl Tailing {
             store: other.store.clone(),
             running: None,
             handle: None,
+            metrics: tail::Metrics::default(),
         };
         tailing.resume();
         tailing
@@ -78,20 +89,30 @@ impl Tailing {
         self.folder.path().join(name)
     }
 
+    /// What the one that runs counts.
+    pub(crate) fn metrics(&self) -> &tail::Metrics {
+        &self.metrics
+    }
+
     pub(crate) fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    pub(crate) fn resume(&mut self) {
-        assert!(self.running.is_none(), "it runs");
+    pub(crate) fn publisher(&self) -> Publisher {
         let connect = self.connect.clone();
         let store =
             Store::new(store::Options { connect, ..store::Options::new(self.connect.url.clone()) }).unwrap();
         let options = publish::Options { audit_interval_ms: 200, retry_cap_ms: 200, ..Default::default() };
-        let publisher = Publisher::new(store, options, publish::Metrics::default());
+        Publisher::new(store, options, publish::Metrics::default())
+    }
+
+    pub(crate) fn resume(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        let publisher = self.publisher();
         let shutdown = CancellationToken::new();
         let service = Service::new(self.options.clone(), publisher);
         self.handle = Some(service.handle());
+        self.metrics = service.metrics();
         #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
         let task = tokio::spawn(service.run(shutdown.clone()));
         self.running = Some((task, shutdown));
@@ -198,6 +219,16 @@ impl Tailing {
                 let line = entry.batch.line(index).unwrap();
                 lines.push((String::from_utf8_lossy(line.content).into_owned(), line.truncated_bytes));
             }
+        }
+        lines
+    }
+
+    /// The lines of the topic as they are stored, each with its number in its source.
+    pub(crate) async fn stored(&self) -> Vec<(u64, proto::Line)> {
+        let mut lines = Vec::new();
+        for entry in self.entries().await {
+            let batch = proto::Batch::decode(entry.batch.stored().clone()).unwrap();
+            lines.extend((batch.first_line..).zip(batch.lines));
         }
         lines
     }

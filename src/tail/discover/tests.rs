@@ -100,6 +100,34 @@ fn a_link_to_a_file_is_found_under_its_own_name_and_its_target_is_known() {
 }
 
 #[test]
+fn what_is_excluded_is_not_found_and_an_excluded_folder_is_not_walked() {
+    let dir = tree(&NESTED);
+    let without = |excludes: &[&str]| {
+        let excludes: Vec<_> =
+            excludes.iter().map(|glob| format!("{}/{glob}", dir.path().display())).collect();
+        patterns(&dir, &["**/*.log"]).excluding(&excludes).unwrap()
+    };
+    let found = |excludes: &[&str]| {
+        let scan = without(excludes).scan();
+        below(&dir, scan.files.iter().map(|found| found.path.as_path()))
+    };
+    assert_eq!(found(&["a.log"]), ["b.log", "w/a.log", "x/c.log", "x/y/d.log", "x/y/z/a.log"]);
+    assert_eq!(found(&["**/a.log"]), ["b.log", "x/c.log", "x/y/d.log"]);
+    for folder in ["x", "x/", "[xyz]"] {
+        assert_eq!(found(&[folder]), ["a.log", "b.log", "w/a.log"]);
+        let walked = without(&[folder]).scan().folders;
+        assert_eq!(below(&dir, walked.iter().map(PathBuf::as_path)), ["", "w"]);
+    }
+    assert_eq!(found(&["x/y", "w/*"]), ["a.log", "b.log", "x/c.log"]);
+    assert_eq!(found(&[""]), [""; 0]);
+    let patterns = without(&["x/y"]);
+    let at = |path: &str| dir.path().join(path);
+    assert!(patterns.matches(&at("x/c.log")) && patterns.concern(&at("x/c.log")));
+    assert!(!patterns.matches(&at("x/y/z/a.log")) && !patterns.concern(&at("x/y/z/a.log")));
+    assert!(patterns.excluding(&["/logs/[a".to_owned()]).unwrap_err().to_string().contains("no glob"));
+}
+
+#[test]
 fn links_to_folders_are_followed_where_they_are_named_but_not_by_two_stars() {
     let dir = tree(&["real/a.log"]);
     let outside = tree(&["b.log"]);

@@ -10,8 +10,9 @@ use std::{
 
 use super::{
     Problem,
+    branch::{Kept, id_of},
     pattern::{Pattern, States},
-    tree::{Kept, Looked, id_of},
+    tree::Looked,
 };
 
 /// A look that is under way.
@@ -137,7 +138,11 @@ impl<'a> Walk<'a> {
         self.files += 1;
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
-            Err(error) => return self.add_problem(&path, error),
+            Err(error) => {
+                // Where a link leads to, what it waits for appears unnoticed.
+                listing.is_watched &= !kind.is_symlink();
+                return self.add_problem(&path, error);
+            }
         };
         if metadata.is_dir() && pattern.goes_on(after) {
             listing.below.push((path, after, id_of(&metadata)));

@@ -20,8 +20,9 @@ pub(crate) struct Plan {
     pub(crate) linger_ms: u64,
     /// Room for lines that are read and not appended: a small one makes sources wait.
     pub(crate) budget_bytes: u32,
-    /// After how long a quiet file has no task, and how many files may be open.
+    /// After how long a quiet file has no task.
     pub(crate) rest_after_ms: u64,
+    /// How many files may be open. With few of them, those that linger keep others waiting.
     pub(crate) max_open_files: usize,
     pub(crate) actions: Vec<Action>,
 }

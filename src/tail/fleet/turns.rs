@@ -4,7 +4,7 @@
 //! that were read for longest, after what was read of them is appended. What was renamed
 //! and not drained, or is gone from disk, stays open: there is no other way to it.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use tokio::time::Instant;
 
@@ -72,20 +72,19 @@ impl Fleet {
             return;
         }
         let opened = off_the_runtime(move || {
-            Ok(next.into_iter().map(|(id, path)| (id, open(id, path))).collect::<Vec<_>>())
+            Ok(next.into_iter().map(|(id, path)| (id, open(id, &path))).collect::<Vec<_>>())
         });
         for (id, reader) in opened.await.unwrap_or_default() {
             let Some(closed) = self.bench.remove(id) else { continue };
-            match reader {
-                Ok(reader) => self.reopen(closed, reader),
-                // The next look finds out what has become of it.
-                Err(_) => {
-                    let unsettled = self.unsettled.entry(closed.standing.topic().clone()).or_default();
-                    unsettled.insert(closed.path.clone());
-                    self.is_waiting = true;
-                    self.bench.add(Closed { waits: false, ..closed });
-                }
+            if let Ok(reader) = reader {
+                self.reopen(closed, reader);
+                continue;
             }
+            // The next look finds out what has become of it.
+            let unsettled = self.unsettled.entry(closed.standing.topic().clone()).or_default();
+            unsettled.insert(closed.path.clone());
+            self.is_waiting = true;
+            self.bench.add(Closed { waits: false, ..closed });
         }
     }
 
@@ -143,7 +142,7 @@ impl Fleet {
 }
 
 /// Opens the file that a path led to. Blocks.
-fn open(id: FileId, path: PathBuf) -> io::Result<Reader> {
-    let reader = Reader::open(&path)?;
+fn open(id: FileId, path: &Path) -> io::Result<Reader> {
+    let reader = Reader::open(path)?;
     if (reader.device, reader.inode) == id { Ok(reader) } else { Err(io::ErrorKind::NotFound.into()) }
 }

@@ -2,6 +2,7 @@
 //!
 //! One file serves every command. Defaults are those of the parts themselves.
 
+mod central;
 mod file;
 mod flags;
 mod input;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use self::{
+    central::{input_from_redis, inputs_to_push},
     file::File,
     flags::PathOptions,
     input::{Input, Mistake, Whose},
@@ -27,7 +29,7 @@ pub use self::{
     value::{
         RedisText,
         lists::{Label, Labels},
-        patterns::{LinePattern, PathGlob, PathPattern},
+        patterns::{ExcludeGlob, LinePattern, PathGlob, PathPattern},
     },
 };
 use crate::{
@@ -71,6 +73,10 @@ pub struct Effective {
     pub redis: store::Options,
     /// The tailer.
     pub tail: tail::Options,
+    /// Whether the tailer follows inputs that are kept in Redis.
+    pub inputs_from_redis: bool,
+    /// The groups of this host: whose inputs in Redis it follows besides its own.
+    pub groups: Vec<Host>,
     /// How the tailer appends.
     pub publish: publish::Options,
     /// Where the tailer serves its metrics.
@@ -90,6 +96,9 @@ pub enum ConfigError {
     /// Flags for paths are wrong.
     #[error("{}", .0.join("\n"))]
     Flags(Vec<String>),
+    /// Something else than inputs was to be pushed, or is kept as one.
+    #[error("{0}")]
+    Push(String),
     /// The URL of Redis is none.
     #[error(transparent)]
     Redis(#[from] UrlError),
@@ -148,6 +157,8 @@ impl Effective {
             shutdown_timeout_ms: DEFAULT_SHUTDOWN_TIMEOUT_MS,
             redis: store::Options::new(redis_url(&settings.redis)?),
             tail: tail::Options::new(host, Vec::new()),
+            inputs_from_redis: false,
+            groups: Vec::new(),
             publish: publish::Options::default(),
             metrics_listen: None,
             serve: serve::Options::new(DEFAULT_LISTEN),

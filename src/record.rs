@@ -15,7 +15,7 @@ mod timeline;
 mod topic;
 
 pub use self::{
-    batch::{BatchBuilder, BatchError, LineView, SealedBatch, StoredBatch},
+    batch::{BatchBuilder, BatchError, Labels, LineView, NewLine, SealedBatch, StoredBatch},
     cursor::{Cursor, CursorError},
     epoch::{Epoch, EpochError},
     identity::{Identity, PrintHash},

@@ -12,6 +12,7 @@ mod blocking;
 mod connect;
 mod entry;
 mod error;
+mod inputs;
 mod keepalive;
 mod keys;
 mod pool;
@@ -33,6 +34,7 @@ pub use self::{
     connect::{ConnectOptions, Connector},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
+    inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},
     pool::{Pool, Pooled},
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,

@@ -3,10 +3,11 @@
 //! The [`Service`] looks for files (`discover`) when something changes (`watcher`) and now
 //! and then (`look`), and keeps a `fleet` of sources, one task for each file. What a newly
 //! found file is, a source that Redis knows or a new one, is told by its content
-//! (`candidates`, `identity`, `copies`) and by the files beside it (`lineage`, `tie`), also
-//! when those were compressed meanwhile (`packs`, `packed`); then it is followed (`launch`), those
-//! of one path one after the other (`lane`). A `source` reads blocks (`reader`), cuts them
-//! into `lines`, and appends them through [`publish`](crate::publish), one at a time
+//! (`candidates`, `identity`, `copies`) and by the files that were at its path before
+//! (`past`, `search`, `lineage`, `tie`), also when those were compressed meanwhile (`packs`,
+//! `packed`); then it is followed (`launch`), those of one path one after the other
+//! (`lane`). A `source` reads blocks (`reader`), makes lines of them (`framing`, of what
+//! `lines` cuts), and appends these through [`publish`](crate::publish), one batch at a time
 //! (`course`); it remembers in its `trail` by what it will be known.
 
 mod candidates;
@@ -15,6 +16,7 @@ mod copies;
 mod course;
 pub mod discover;
 mod fleet;
+pub mod framing;
 mod identity;
 pub mod input;
 mod lane;
@@ -27,7 +29,9 @@ mod look;
 mod metrics;
 mod packed;
 mod packs;
+mod past;
 mod reader;
+mod search;
 mod source;
 mod stdin;
 pub mod template;

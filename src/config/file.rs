@@ -34,6 +34,7 @@ pub struct File {
     /// `[[inputs]]`.
     pub inputs: Vec<Input>,
     path: PathBuf,
+    text: String,
     /// The line of every setting; those of the first input as `inputs.0.paths`.
     lines: BTreeMap<String, usize>,
 }
@@ -55,7 +56,7 @@ impl File {
     /// [`FileError::Wrong`].
     pub fn parse(path: &Path, text: &str, whose: Whose) -> Result<Self, FileError> {
         let mut reading = Reading::new(path, text);
-        let mut file = Self { path: path.to_owned(), ..Self::default() };
+        let mut file = Self { path: path.to_owned(), text: text.to_owned(), ..Self::default() };
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             reading.problem(error.span().unwrap_or(0..0).start, error.message().to_owned());
@@ -73,6 +74,16 @@ impl File {
     /// or `inputs.0` for the first input and `inputs.0.paths` for a key of it.
     pub fn place_of(&self, key: &str) -> Option<String> {
         self.lines.get(key).map(|line| format!("{}:{line}", self.path.display()))
+    }
+
+    /// What was read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The settings that it has, without inputs; with their sections, as `tail.host`.
+    pub fn settings(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str).filter(|key| !key.starts_with("inputs."))
     }
 
     fn top(&mut self, reading: &mut Reading<'_>, table: &DeTable<'_>, whose: Whose) {

@@ -165,6 +165,12 @@ settings! {
         /// Most bytes of lines a second of all files together; over it the tailer waits and drops nothing
         #[arg(help_heading = "Tailer")]
         bytes_per_second: NonZeroU32 = "BYTES" => tail.limits.bytes_per_second,
+        /// Follow the inputs that were pushed to Redis for this host and its groups, too [default: false]
+        #[arg(help_heading = "Tailer", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        inputs_from_redis: bool = "BOOL" => inputs_from_redis,
+        /// Group of this host, whose inputs in Redis it follows; repeatable, or several with commas
+        #[arg(help_heading = "Tailer", value_delimiter = ',')]
+        group: Vec<Host> = "NAME" => groups,
         /// Address on which to serve /metrics [default: none]
         #[arg(help_heading = "Tailer")]
         metrics_listen: SocketAddr = "ADDRESS" => metrics_listen,

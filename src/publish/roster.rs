@@ -1,7 +1,7 @@
 //! All sources that publish now, and what each one has confirmed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -53,6 +53,11 @@ impl Standing {
         self.lock().confirmed.clone()
     }
 
+    /// The position that Redis confirmed last.
+    pub fn position(&self) -> u64 {
+        self.lock().confirmed.position
+    }
+
     /// Takes over a record that is known to be stored.
     pub fn confirm(&self, record: Record) {
         self.lock().confirmed = record;
@@ -96,7 +101,7 @@ impl Standing {
 pub(super) struct Roster {
     sources: Mutex<BTreeMap<(Topic, SourceKey), Weak<Standing>>>,
     epochs: Mutex<BTreeMap<Topic, Epoch>>,
-    joined: Mutex<BTreeSet<Topic>>,
+    joined: Mutex<Vec<Weak<Standing>>>,
     new_epoch: Notify,
     challenged: Arc<Notify>,
 }
@@ -112,7 +117,7 @@ impl Roster {
         });
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.insert((topic.clone(), key), Arc::downgrade(&standing));
-        self.joined.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&standing));
         standing
     }
 
@@ -128,8 +133,8 @@ impl Roster {
         self.challenged.notified().await;
     }
 
-    /// The topics that sources have joined since the last call.
-    pub(super) fn take_joined(&self) -> BTreeSet<Topic> {
+    /// Those that have joined since the last call.
+    pub(super) fn take_joined(&self) -> Vec<Weak<Standing>> {
         std::mem::take(&mut *self.joined.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

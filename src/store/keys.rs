@@ -31,6 +31,11 @@ impl Keys {
         format!("{}:topics", self.prefix)
     }
 
+    /// The hash: an input of the tailers of a host or group each.
+    pub(super) fn inputs(&self, of: &str) -> String {
+        format!("{}:inputs:{of}", self.prefix)
+    }
+
     /// Who does a work of which there is to be one at a time.
     pub(super) fn lock(&self, name: &str) -> String {
         format!("{}:lock:{name}", self.prefix)

@@ -191,15 +191,11 @@ impl Candidates {
         self.held.contains(&record)
     }
 
-    /// Whether the files of a path are what they were when they were looked at: they bear
-    /// the same names, none that is followed was truncated unnoticed, and what is at the
-    /// path can be read. Else they cannot be told apart. Blocks.
-    pub(super) fn are_settled(&self, known: &Known, path: &Path, beside: &[Found], now: &[Found]) -> bool {
-        let names = |found: &[Found]| -> HashSet<(PathBuf, FileId)> {
-            found.iter().map(|found| (found.path.clone(), id_of(found))).collect()
-        };
+    /// Whether the files of a path are what they were when they were looked at: none was
+    /// renamed or is not whole yet, none that is followed was truncated unnoticed, and what is
+    /// at the path can be read. Else they cannot be told apart. Blocks.
+    pub(super) fn are_settled(&self, known: &Known, path: &Path, beside: &[Found]) -> bool {
         beside.iter().all(|found| !self.moving.contains(&id_of(found)))
-            && names(beside) == names(now)
             && self.followed_of(path).iter().all(|&source| is_as_read(&known.followed[source]))
             && self.at(path).is_none_or(|found| self.get(found).is_some())
     }

@@ -18,7 +18,7 @@ use std::{
 use self::pattern::Pattern;
 pub use self::{
     pattern::PatternError,
-    siblings::{bases, siblings},
+    siblings::{bases, newest_first, siblings},
     tree::{Looked, Tree},
 };
 
@@ -117,6 +117,13 @@ impl Patterns {
             Some(path) if path.is_dir() => Err(pattern.error_of_folder()),
             _ => Ok(()),
         })
+    }
+
+    /// The plain paths at which there is nothing now: misspelt, or still to come.
+    pub fn absent(&self) -> Vec<PathBuf> {
+        let plain = self.patterns.iter().filter_map(Pattern::plain_path);
+        let is_absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        plain.filter(|path| fs::symlink_metadata(path).is_err_and(is_absent)).collect()
     }
 
     /// Looks for files now. This blocks, for as long as the disk takes.

@@ -1,9 +1,12 @@
 //! All files that are followed now, and the sources that Redis knows besides.
 
+mod bench;
 mod compressed;
+mod families;
 mod inputs;
 mod member;
 mod settle;
+mod turns;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -16,8 +19,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use self::{
+    bench::{Bench, Closed, leave_place},
     inputs::{Change, Inputs},
-    member::{Leave, Member, Tasks},
+    member::{After, Leave, Member, Tasks},
 };
 use super::{
     Following, Input, Limits, Options,
@@ -45,6 +49,12 @@ pub(super) struct Fleet {
     has_new_inputs: bool,
     context: Context,
     members: HashMap<FileId, Member>,
+    bench: Bench,
+    /// How many files were left out by the last look, and which ones were looked into.
+    left_out: usize,
+    tried: HashSet<FileId>,
+    /// Sizes of files that were there at the start and wait for their turn since.
+    at_start: HashMap<FileId, u64>,
     /// Who is at a path.
     places: HashMap<PathBuf, FileId>,
     ledgers: BTreeMap<Topic, Ledger>,
@@ -53,8 +63,9 @@ pub(super) struct Fleet {
     /// By path.
     lanes: HashMap<PathBuf, Arc<Lane>>,
     tasks: Tasks,
-    /// When quiet members are looked for.
+    /// When quiet members are looked for, and when others may be asked to give way again.
     rests_at: Instant,
+    turns_at: Instant,
     /// What was said already.
     said: HashSet<String>,
     shelf: Arc<Shelf>,
@@ -84,12 +95,17 @@ impl Fleet {
             has_new_inputs: false,
             context: Context { publisher, linger: Duration::from_millis(options.linger_ms) },
             members: HashMap::new(),
+            bench: Bench::default(),
+            left_out: 0,
+            tried: HashSet::new(),
+            at_start: HashMap::new(),
             places: HashMap::new(),
             ledgers: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             lanes: HashMap::new(),
             tasks: Tasks::new(),
             rests_at: Instant::now(),
+            turns_at: Instant::now(),
             said: HashSet::new(),
             shelf: Arc::new(Shelf::new(UNFINISHED_FOR.min(Duration::from_millis(options.linger_ms)))),
             compressed: HashSet::new(),
@@ -108,7 +124,7 @@ impl Fleet {
     /// What is followed after so many changes.
     pub(super) fn following(&self, changes: u64) -> Following {
         let open_files = self.members.len();
-        Following { changes, files: open_files, open_files }
+        Following { changes, files: open_files + self.bench.len(), open_files }
     }
 
     /// Whether files have to be taken in again soon, also when nothing changes.
@@ -137,8 +153,10 @@ impl Fleet {
 
     /// Wakes the source at a path.
     pub(super) fn wake(&mut self, path: &Path) {
-        if let Some(member) = self.places.get(path).and_then(|id| self.members.get_mut(id)) {
-            member.wake(&self.context, &mut self.tasks);
+        let Some(id) = self.places.get(path) else { return };
+        match self.members.get_mut(id) {
+            Some(member) => member.wake(&self.context, &mut self.tasks),
+            None => self.bench.wake(*id),
         }
     }
 
@@ -161,6 +179,7 @@ impl Fleet {
         for member in self.members.values_mut().filter(|member| member.is_challenged()) {
             member.wake(&self.context, &mut self.tasks);
         }
+        self.bench.wake_all(|closed| closed.standing.is_challenged());
     }
 
     /// Ends the tasks of those that have been quiet for long.
@@ -172,13 +191,18 @@ impl Fleet {
 
     fn has_ended(&mut self, id: FileId, ended: Ended) -> Option<PathBuf> {
         let member = self.members.get_mut(&id)?;
-        if ended == Ended::Stopped && member.stays(&self.context, &mut self.tasks) {
-            return None;
+        if ended == Ended::Stopped {
+            match member.after(&self.context, &mut self.tasks) {
+                After::Stays => return None,
+                After::Closes => {
+                    self.close(id);
+                    return None;
+                }
+                After::Goes => {}
+            }
         }
         let Member { live, .. } = self.members.remove(&id)?;
-        if self.places.get(&live.place) == Some(&id) {
-            self.places.remove(&live.place);
-        }
+        leave_place(&mut self.places, &live.place, id);
         let topic = live.standing.topic();
         let ledger = self.ledgers.entry(topic.clone()).or_default();
         ledger.insert(live.standing.key().clone(), live.standing.confirmed());
@@ -208,11 +232,13 @@ impl Fleet {
         let mut by_topic: BTreeMap<Topic, Vec<Newcomer>> = BTreeMap::new();
         by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
         if self.is_first {
-            by_topic.extend(self.inputs.topics().map(|topic| (topic.clone(), Vec::new())));
+            let topics = self.topics_left_behind().await;
+            by_topic.extend(topics.into_iter().map(|topic| (topic, Vec::new())));
         }
         let mut seen = HashSet::new();
         for (input, found) in files {
-            if self.members.contains_key(&id_of(&found)) || !seen.insert(id_of(&found)) {
+            let id = id_of(&found);
+            if self.members.contains_key(&id) || self.bench.contains(id) || !seen.insert(id) {
                 continue;
             }
             let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
@@ -221,13 +247,19 @@ impl Fleet {
                 None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
             }
         }
+        self.left_out = 0;
         for (topic, newcomers) in by_topic {
             let deserted = deserted.get(&topic).cloned().unwrap_or_default();
             self.settle(&topic, newcomers, deserted).await;
         }
         self.report_compressed(&compressed);
         self.is_first = false;
+        self.take_turns().await;
+        if self.left_out == 0 {
+            self.tried.clear();
+        }
         self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
+        self.is_waiting |= self.left_out + self.bench.waiting() > 0 || self.bench.misses_some();
     }
 
     /// Brings what is followed into line with new inputs.
@@ -249,11 +281,27 @@ impl Fleet {
             }
         }
         let inputs = &self.inputs;
+        let gone = self.bench.extract(|closed| {
+            let id = id_of(&closed.found);
+            let fate = fate_of(&closed.found, &closed.path);
+            let topic = closed.standing.topic();
+            match inputs.change(found.get(&id).copied(), &closed.path, topic, fate, &closed.input) {
+                Change::None(input) | Change::Leave(Leave::Reopen(input)) => closed.input = input,
+                Change::Leave(_) => return true,
+            }
+            false
+        });
+        let_go += gone.len();
+        for closed in gone {
+            leave_place(&mut self.places, &closed.found.path, id_of(&closed.found));
+            let ledger = self.ledgers.entry(closed.standing.topic().clone()).or_default();
+            ledger.insert(closed.standing.key().clone(), closed.standing.confirmed());
+        }
         self.unsettled.retain(|topic, paths| {
             paths.retain(|path| inputs.cover(path, topic));
             !paths.is_empty()
         });
-        let followed = self.members.len() - let_go;
+        let followed = (self.members.len() + self.bench.len()).saturating_sub(let_go);
         if !self.is_first {
             info!(followed, reopened, let_go, "the inputs have changed");
         }
@@ -272,13 +320,11 @@ impl Fleet {
             };
             let live = &mut member.live;
             if live.place != found.path {
-                if self.places.get(&live.place) == Some(id) {
-                    self.places.remove(&live.place);
-                }
+                leave_place(&mut self.places, &live.place, *id);
                 live.place.clone_from(&found.path);
                 self.places.insert(found.path.clone(), *id);
             }
-            let fate = if found.path == live.path { Fate::InPlace } else { Fate::Moved };
+            let fate = fate_of(found, &live.path);
             // One that is written anew can have its old size again.
             // A look at other folders than its own has its size of before: it may have grown since.
             let was_modified = std::mem::replace(&mut live.modified, found.modified) != found.modified;
@@ -287,6 +333,7 @@ impl Fleet {
                 member.wake(&self.context, &mut self.tasks);
             }
         }
+        self.bench.look(&found, &mut self.places);
         self.lanes.retain(|_, lane| !lane.is_empty());
     }
 
@@ -299,6 +346,11 @@ impl Fleet {
         for live in members.filter(|live| !there.contains(live.path.as_path())) {
             deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
         }
+        let is_deserted =
+            |closed: &&Closed| closed.away_since.is_some() || !there.contains(closed.path.as_path());
+        for closed in self.bench.values().filter(is_deserted) {
+            deserted.entry(closed.standing.topic().clone()).or_default().insert(closed.path.clone());
+        }
         deserted
     }
 
@@ -310,4 +362,9 @@ impl Fleet {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         timeout(limit, all).await.is_ok()
     }
+}
+
+/// Where a file is that was found; `path` is the one whose past it is part of.
+fn fate_of(found: &Found, path: &Path) -> Fate {
+    if found.path == path { Fate::InPlace } else { Fate::Moved }
 }

@@ -11,6 +11,9 @@ use super::{discover::Patterns, template::Template, topic_rule::TopicRule};
 pub struct Input {
     /// Which files.
     pub patterns: Patterns,
+    /// Where rotated files go, if that is neither beside the log nor in a folder in or beside
+    /// its own.
+    pub rotated: Option<Patterns>,
     /// Which topic.
     pub topic: TopicRule,
     /// Labels that every line's source carries, made of its path.
@@ -28,6 +31,7 @@ impl Input {
     pub fn new(patterns: Patterns, topic: TopicRule) -> Self {
         Self {
             patterns,
+            rotated: None,
             topic,
             labels: BTreeMap::new(),
             start: None,
@@ -123,6 +127,21 @@ pub struct Multiline {
     pub max_bytes: usize,
     /// How long more lines are waited for, in milliseconds.
     pub timeout_ms: u64,
+}
+
+impl Multiline {
+    /// Greatest number of lines, where nothing else is said.
+    pub const MAX_LINES: u32 = 500;
+    /// Greatest size in bytes, where nothing else is said.
+    pub const MAX_BYTES: usize = 1024 * 1024;
+    /// How long more lines are waited for in milliseconds, where nothing else is said.
+    pub const TIMEOUT_MS: u64 = 1000;
+
+    /// A rule with the default bounds.
+    pub fn new(rule: JoinRule) -> Self {
+        let (max_lines, max_bytes, timeout_ms) = (Self::MAX_LINES, Self::MAX_BYTES, Self::TIMEOUT_MS);
+        Self { rule, max_lines, max_bytes, timeout_ms }
+    }
 }
 
 /// Where one group of lines ends and the next one begins.

@@ -61,6 +61,11 @@ impl Lane {
         self.changed.notify_waiters();
     }
 
+    /// Whether all who are in it are drained.
+    pub(super) fn is_drained(&self) -> bool {
+        self.lock().iter().all(Place::is_drained)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

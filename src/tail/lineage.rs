@@ -15,11 +15,13 @@ use super::{
     candidates::{Candidate, Candidates},
     control::Read,
     copies::Original,
-    discover::{Found, bases, siblings},
+    discover::{Found, Patterns, bases},
     launch::{Launch, Origin},
     packed::Shelf,
     packs::look_into_packs,
+    past::{add, pasts},
     reader::Reader,
+    search::search,
     tie::{Tie, copy_of, tie_of},
 };
 use crate::record::{Record, SourceKey, SourceState};
@@ -36,7 +38,6 @@ pub(super) struct Followed {
     pub(super) in_place: bool,
     pub(super) reader: Reader,
     pub(super) read: Read,
-    pub(super) confirmed: Record,
 }
 
 /// What is known of one topic when new files are found.
@@ -50,6 +51,8 @@ pub(super) struct Known {
     /// Paths without a newcomer whose past has to be searched all the same.
     pub(super) deserted: BTreeSet<PathBuf>,
     pub(super) shelf: Arc<Shelf>,
+    /// What inputs match, and where rotated files of that go.
+    pub(super) rotated: Vec<(Patterns, Patterns)>,
 }
 
 /// What follows from what is known.
@@ -79,13 +82,21 @@ pub(super) fn plan(known: &Known) -> Plan {
         .filter(|path| known_paths.contains(&displayed(path)))
         .collect();
     paths.extend(known.deserted.iter().cloned());
-    let pasts = siblings(&paths);
+    let named = pasts(known, &paths);
+    let mut before = named.clone();
 
-    let mut candidates = Candidates::open(known, &pasts);
+    let mut candidates = Candidates::open(known, &before);
+    let elsewhere = search(known, &candidates, &before);
+    if !elsewhere.is_empty() {
+        for (path, found) in elsewhere {
+            add(&mut before, &path, found);
+        }
+        candidates = Candidates::open(known, &before);
+    }
     candidates.find_copies(|candidates, candidate| copy_of(known, candidates, candidate));
     // A rotated file can have a path that is known too: it belongs to that which it was
     // rotated from, and that is the shorter one.
-    let mut in_order: Vec<_> = pasts.iter().collect();
+    let mut in_order: Vec<_> = before.iter().collect();
     in_order.sort_by_key(|(path, _)| path.as_os_str().len());
     for (path, beside) in &in_order {
         look_into_packs(known, &mut candidates, path, beside);
@@ -95,12 +106,12 @@ pub(super) fn plan(known: &Known) -> Plan {
         .map(|(path, beside)| (path, beside, plan_past(known, &candidates, path, beside)))
         .collect();
     // Looked at last: what was seen before is what led to the plan.
-    let pasts_now = siblings(&paths);
+    let now = pasts(known, &paths);
     let mut plan = Plan::default();
     let mut done: HashSet<FileId> = HashSet::new();
     for (path, beside, mut past) in planned {
         past.launches.retain(|launch| !done.contains(&id_of(&launch.found)));
-        if candidates.are_settled(known, path, beside, &pasts_now[path]) {
+        if names(&named[path]) == names(&now[path]) && candidates.are_settled(known, path, beside) {
             done.extend(past.launches.iter().map(|launch| id_of(&launch.found)));
             plan.launches.extend(past.launches);
             plan.lost.extend(past.lost);
@@ -166,6 +177,11 @@ fn launch(known: &Known, candidate: &Candidate, path: &Path) -> Option<Launch> {
     };
     let (found, reader) = (found.clone(), candidate.reader.clone());
     Some(Launch { found, reader, path: path.to_owned(), origin })
+}
+
+/// Which file bears which name.
+fn names(files: &[Found]) -> HashSet<(&Path, FileId)> {
+    files.iter().map(|found| (found.path.as_path(), id_of(found))).collect()
 }
 
 pub(super) fn is_active(record: &Record) -> bool {

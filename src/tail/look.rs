@@ -152,8 +152,14 @@ impl Look {
             let is_polled = is_polled || fleet.is_waiting();
             let (scope, at) = self.schedule.next(self.changed.scope(), is_polled);
             tokio::select! {
-                changes = self.watcher.changed() => self.heed(changes, fleet),
-                ended = fleet.next_ended() => self.changed.add(ended),
+                changes = self.watcher.changed() => {
+                    self.heed(changes, fleet);
+                    fleet.take_turns().await;
+                }
+                ended = fleet.next_ended() => {
+                    self.changed.add(ended);
+                    fleet.take_turns().await;
+                }
                 () = has_changed(&self.wanted) => return Scope::Everything,
                 () = sleep_until(at.into()) => return scope,
             }

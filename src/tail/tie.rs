@@ -7,8 +7,8 @@ use super::{
     candidates::{Candidate, Candidates},
     copies::{Original, begins_like, is_pack_of, original_of},
     discover::{Found, bases},
-    identity::is_weighty,
     lineage::{Followed, Known, displayed, id_of},
+    trail::PRINT_BYTES,
 };
 
 /// How a file beside a path is tied to that.
@@ -49,9 +49,11 @@ pub(super) fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candid
     }
     let file = &candidate.reader;
     // In the glob, what agrees in less than a kilobyte can be a second log that begins alike.
+    // What was read counts: that it is stored may be known to Redis and to readers before it
+    // is known here.
     let is_newcomer = candidates.at(&candidate.found.path).is_some();
     let is_copied = |source: &Followed| {
-        let is_enough = !is_newcomer || is_weighty(&source.confirmed);
+        let is_enough = !is_newcomer || source.read.position >= PRINT_BYTES as u64;
         is_enough && source.in_place && begins_like(file, &source.reader)
     };
     let followed = bases.iter().flat_map(|path| candidates.followed_of(path));

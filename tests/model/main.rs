@@ -10,7 +10,7 @@
 //! - `LOGRELAY_MODEL_RANDOM`: new ones each time, as in `make soak`; else always the same.
 //! - `LOGRELAY_MODEL_SEED`, `LOGRELAY_MODEL_PLAN`: only the plan of this seed, or this one as
 //!   it was printed, again and again.
-//! - `LOGRELAY_MODEL_LOG`: the tailer says what it does meanwhile.
+//! - `LOGRELAY_MODEL_LOG`: the tailer says what it does meanwhile, at this level (`debug`).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod action;
@@ -66,7 +66,9 @@ fn no_line_is_lost_or_repeated_when_the_binary_is_killed_whatever_happens_beside
 /// Runs so many sequences; of those that fail, the shortest is made smaller.
 fn check(kind: Kind, count: usize, at_once: usize) {
     if env::var_os("LOGRELAY_MODEL_LOG").is_some() {
-        let logs = tracing_subscriber::fmt().with_env_filter("debug").with_writer(std::io::stderr);
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(env::var("LOGRELAY_MODEL_LOG").unwrap())
+            .with_writer(std::io::stderr);
         drop(logs.try_init());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();

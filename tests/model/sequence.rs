@@ -82,6 +82,7 @@ pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan, kind: Kind, pace: P
         folder,
     };
     let result = sequence.all(pace).await;
+    tracing::info!(folder = %sequence.folder.path().display(), ?result, "the sequence has ended");
     if let Some(tailer) = sequence.tailer.take() {
         tailer.kill(Duration::ZERO).await;
     }

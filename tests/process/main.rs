@@ -7,6 +7,8 @@ mod docs;
 mod foreign;
 mod full_disk;
 mod growth;
+mod host;
+mod inputs;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
@@ -19,6 +21,8 @@ mod reading;
 mod relay;
 mod slow_reader;
 mod status;
+mod stopped_tailer;
+mod systemd;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

@@ -153,14 +153,16 @@ impl Tailing {
         self.resume();
     }
 
-    /// Waits until the topic has exactly `count` lines; fails when it has more.
+    /// How many lines the topic has.
+    pub(crate) async fn count(&self) -> u64 {
+        let found = self.store.resolve(&self.topic).await.ok().flatten();
+        found.map_or(0, |found| found.timeline.next().get())
+    }
+
+    /// Waits until the topic has at least `count` lines.
     pub(crate) async fn until_lines(&self, count: u64) {
-        eventually(&format!("{count} lines of {}", self.topic), async || {
-            let found = self.store.resolve(&self.topic).await.ok().flatten();
-            let next = found.map_or(0, |found| found.timeline.next().get());
-            next >= count
-        })
-        .await;
+        let what = format!("{count} lines of {}", self.topic);
+        eventually(&what, async || self.count().await >= count).await;
     }
 
     /// Waits until so many sources are registered.

@@ -36,7 +36,7 @@ const DATE_DIGITS: usize = 6;
 /// time of its last change, then by its number or date. Folders that cannot be listed
 /// have none.
 pub fn siblings(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Vec<Found>> {
-    let mut ranked: BTreeMap<&Path, Vec<(Rank, Found)>> = BTreeMap::new();
+    let mut all: BTreeMap<&Path, Vec<Found>> = BTreeMap::new();
     // Listed once, however many of the paths are in it.
     let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
     for entry in folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
@@ -44,23 +44,27 @@ pub fn siblings(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Vec<Found>> {
         for base in bases(&path) {
             let Some(base) = paths.get(&base) else { continue };
             // One that is gone by now, or cannot be looked at, is none.
-            let (Some(rank), Ok(Some(found))) = (Rank::of_path(base, &path), Found::at(&path)) else {
-                continue;
-            };
-            ranked.entry(base).or_default().push((rank, found));
+            all.entry(base).or_default().extend(Found::at(&path).ok().flatten());
         }
     }
-    let newest_first = |path: &PathBuf| {
+    let of_path = |path: &PathBuf| {
         let itself = Found::at(path).ok().flatten().map(|found| (found.device, found.inode));
-        let mut ranked = ranked.remove(path.as_path()).unwrap_or_default();
-        ranked.retain(|(_, found)| itself != Some((found.device, found.inode)));
-        ranked.sort_by(|(rank, a), (other, b)| {
-            let by_rank = || rank.newest_first(other);
-            b.modified.cmp(&a.modified).then_with(by_rank).then_with(|| a.path.cmp(&b.path))
-        });
-        (path.clone(), ranked.into_iter().map(|(_, found)| found).collect())
+        let mut files = all.remove(path.as_path()).unwrap_or_default();
+        files.retain(|found| itself != Some((found.device, found.inode)));
+        newest_first(path, &mut files);
+        (path.clone(), files)
     };
-    paths.iter().map(newest_first).collect()
+    paths.iter().map(of_path).collect()
+}
+
+/// Orders files that were at `live` before: by the time of their last change, then by what
+/// a rotation added to their names.
+pub fn newest_first(live: &Path, files: &mut [Found]) {
+    let rank = |found: &Found| Rank::of_path(live, &found.path).unwrap_or_default();
+    files.sort_by(|a, b| {
+        let by_rank = || rank(a).newest_first(&rank(b));
+        b.modified.cmp(&a.modified).then_with(by_rank).then_with(|| a.path.cmp(&b.path))
+    });
 }
 
 /// The paths beside `path` of which it could be a rotated version, by its name; the other
@@ -113,7 +117,7 @@ fn has_ending(path: &Path, endings: &[&str]) -> bool {
 }
 
 /// What a rotation added to a name: its numbers, in their order.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Rank {
     is_date: bool,
     numbers: Vec<u64>,
@@ -124,7 +128,7 @@ impl Rank {
         let whole = unpacked(path);
         let (live, name) = (live.file_name()?, whole.file_name()?);
         if live == name && is_packed(path) {
-            return Some(Self { is_date: false, numbers: Vec::new() });
+            return Some(Self::default());
         }
         Self::of(live, name)
     }

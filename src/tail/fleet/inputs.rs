@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::member::Leave;
 use crate::{
     record::Topic,
-    tail::{Input, TopicRule, control::Fate},
+    tail::{Input, TopicRule, control::Fate, discover::Patterns},
 };
 
 #[derive(Debug)]
@@ -45,6 +45,17 @@ impl Inputs {
             TopicRule::Fixed(topic) => Some(topic),
             TopicRule::FileStem | TopicRule::Made(_) => None,
         })
+    }
+
+    /// Where rotated files are put, for those inputs that say so.
+    pub(super) fn rotated(&self) -> Vec<(Patterns, Patterns)> {
+        let inputs = self.0.iter();
+        inputs.filter_map(|input| Some((input.patterns.clone(), input.rotated.clone()?))).collect()
+    }
+
+    /// Whether topics are made of paths.
+    pub(super) fn make_topics(&self) -> bool {
+        self.0.iter().any(|input| !matches!(input.topic, TopicRule::Fixed(_)))
     }
 
     /// What becomes of a source of `topic`, followed as `input` says, now that its file was

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::tail::{
     Input,
@@ -27,8 +27,8 @@ pub(super) struct Member {
 
 #[derive(Debug)]
 enum State {
-    /// A task reads it.
-    Running,
+    /// A task reads it, since then and from this position.
+    Running(Instant, u64),
     /// The task was asked to end, for this.
     Leaving(Leave),
     /// All of it is confirmed: nobody reads it until it changes.
@@ -40,10 +40,26 @@ enum State {
 pub(super) enum Leave {
     /// It stays open without a task. `again`: it has changed meanwhile.
     Quiet { again: bool },
+    /// Others wait: it is closed until its turn comes again.
+    GiveWay,
     /// It goes on at once, as another input says.
     Reopen(Arc<Input>),
     /// Nobody wants it any more.
     LetGo,
+}
+
+/// What becomes of a file now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Stays,
+    Closes,
+    Goes,
+}
+
+impl State {
+    fn running(live: &Live) -> Self {
+        Self::Running(Instant::now(), live.standing.position())
+    }
 }
 
 impl Member {
@@ -58,7 +74,8 @@ impl Member {
         let (id, turn) = (id_of(&live), Arc::new(turn));
         let runs = Arc::clone(&turn);
         tasks.spawn(async move { (id, source.run(runs).await) });
-        Self { live, input, turn, state: State::Running }
+        let state = State::running(&live);
+        Self { live, input, turn, state }
     }
 
     /// Says that the file may have changed.
@@ -66,7 +83,7 @@ impl Member {
         match &mut self.state {
             State::Quiet => return self.run(context, tasks),
             State::Leaving(Leave::Quiet { again }) => *again = true,
-            State::Running | State::Leaving(_) => {}
+            State::Running(..) | State::Leaving(_) => {}
         }
         self.live.control.wake();
     }
@@ -105,7 +122,7 @@ impl Member {
     /// Ends its task when all of it has been confirmed for so long.
     pub(super) fn rest_after(&mut self, quiet: Duration) {
         let control = &self.live.control;
-        if matches!(self.state, State::Running)
+        if matches!(self.state, State::Running(..))
             && control.fate() != Fate::Away
             && control.quiet_for().is_some_and(|so_far| so_far >= quiet)
         {
@@ -119,11 +136,11 @@ impl Member {
         matches!(self.state, State::Quiet) && self.live.standing.is_challenged()
     }
 
-    /// Its task has ended as it was told to; true when the file stays.
-    pub(super) fn stays(&mut self, context: &Context, tasks: &mut Tasks) -> bool {
+    /// Its task has ended as it was told to.
+    pub(super) fn after(&mut self, context: &Context, tasks: &mut Tasks) -> After {
         match std::mem::replace(&mut self.state, State::Quiet) {
             State::Leaving(Leave::Quiet { again }) => {
-                if again || self.live.control.quiet_for().is_none() {
+                if again || !self.is_finished() {
                     self.run(context, tasks);
                 }
             }
@@ -131,14 +148,68 @@ impl Member {
                 self.input = input;
                 self.run(context, tasks);
             }
-            State::Leaving(Leave::LetGo) | State::Running | State::Quiet => return false,
+            State::Leaving(Leave::GiveWay) if self.live.control.fate() != Fate::Away => return After::Closes,
+            State::Leaving(Leave::GiveWay) => self.run(context, tasks),
+            State::Leaving(Leave::LetGo) | State::Running(..) | State::Quiet => return After::Goes,
         }
-        true
+        After::Stays
+    }
+
+    /// A file that was closed, and goes on from what is confirmed.
+    pub(super) fn reopen(
+        live: Live,
+        turn: Turn,
+        input: Arc<Input>,
+        context: &Context,
+        tasks: &mut Tasks,
+    ) -> Self {
+        let mut member = Self { live, input, turn: Arc::new(turn), state: State::Quiet };
+        member.run(context, tasks);
+        member
+    }
+
+    pub(super) fn id(&self) -> FileId {
+        id_of(&self.live)
+    }
+
+    /// Whether all that was in it when it was read last is confirmed.
+    pub(super) fn is_finished(&self) -> bool {
+        self.live.control.quiet_for().is_some()
+    }
+
+    /// Whether it can be closed at once.
+    pub(super) fn is_closable(&self) -> bool {
+        matches!(self.state, State::Quiet) && self.live.control.fate() != Fate::Away
+    }
+
+    /// Whether its task has nothing to do, and it may be closed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.live.control.fate() != Fate::Away && self.is_finished()
+    }
+
+    /// Whether it was asked to give way.
+    pub(super) fn gives_way(&self) -> bool {
+        matches!(self.state, State::Leaving(Leave::GiveWay))
+    }
+
+    /// How long it has been read; none where it may not be closed.
+    pub(super) fn running_for(&self) -> Option<Duration> {
+        match self.state {
+            State::Running(since, _) if self.live.control.fate() == Fate::InPlace || self.is_idle() => {
+                Some(since.elapsed())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether something was appended since its task began.
+    pub(super) fn has_progressed(&self) -> bool {
+        matches!(self.state, State::Running(_, from) if self.live.standing.position() != from)
     }
 
     /// Goes on from what is confirmed, in a new task.
     fn run(&mut self, context: &Context, tasks: &mut Tasks) {
-        self.state = State::Running;
+        self.state = State::running(&self.live);
         self.live.control.begin();
         let (id, context, turn) = (id_of(&self.live), context.clone(), Arc::clone(&self.turn));
         let (live, input) = (&self.live, Arc::clone(&self.input));

@@ -1,0 +1,76 @@
+//! The files that were at a path before, as their names tell: those beside it, those beside
+//! what it is a link to, and those where its rotated files go.
+//!
+//! Not here: which of them have to be read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    discover::{Found, bases, newest_first, siblings},
+    lineage::{Known, id_of},
+};
+
+/// For each path what was there before, the newest first.
+pub(super) type Pasts = BTreeMap<PathBuf, Vec<Found>>;
+
+/// What was at these paths, as names tell. Blocks.
+pub(super) fn pasts(known: &Known, paths: &BTreeSet<PathBuf>) -> Pasts {
+    let mut pasts = siblings(paths);
+    let targets = targets(paths);
+    let beside_targets = siblings(&targets.values().cloned().collect());
+    for (path, target) in &targets {
+        let beside = beside_targets.get(target).into_iter().flatten();
+        add(&mut pasts, path, beside.cloned().collect());
+    }
+    for (path, found) in set_apart(known, paths) {
+        add(&mut pasts, &path, vec![found]);
+    }
+    pasts
+}
+
+/// Adds files to what was at a path. Blocks.
+pub(super) fn add(pasts: &mut Pasts, path: &Path, more: Vec<Found>) {
+    let itself = Found::at(path).ok().flatten().map(|found| id_of(&found));
+    let past = pasts.entry(path.to_owned()).or_default();
+    let mut there: HashSet<_> = past.iter().map(id_of).chain(itself).collect();
+    past.extend(more.into_iter().filter(|found| there.insert(id_of(found))));
+    newest_first(path, past);
+}
+
+/// Where the paths really lead that are links: what is there is rotated there, too.
+fn targets(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, PathBuf> {
+    paths.iter().filter_map(|path| Some((path.clone(), target(path)?))).collect()
+}
+
+/// Where a path really leads, if it is a link. Blocks.
+pub(super) fn target(path: &Path) -> Option<PathBuf> {
+    // One that leads nowhere just now still says where to look.
+    let beside = || fs::read_link(path).map(|target| path.with_file_name("").join(target));
+    fs::canonicalize(path).or_else(|_| beside()).ok().filter(|target| target != path)
+}
+
+/// What is where the inputs say that rotated files go.
+fn set_apart(known: &Known, paths: &BTreeSet<PathBuf>) -> Vec<(PathBuf, Found)> {
+    let mut all = Vec::new();
+    let newcomers: HashSet<_> = known.newcomers.iter().map(id_of).collect();
+    for (patterns, rotated) in known.rotated.iter().filter(|_| !paths.is_empty()) {
+        for found in rotated.scan().files {
+            let mut names: HashSet<_> =
+                bases(&found.path).iter().filter_map(|base| Some(base.file_name()?.to_owned())).collect();
+            names.extend(found.unpacked_path().file_name().map(ToOwned::to_owned));
+            let is_of = |path: &&PathBuf| {
+                path.file_name().is_some_and(|name| names.contains(name))
+                    && **path != found.path
+                    && patterns.matches(path)
+            };
+            if !newcomers.contains(&id_of(&found)) {
+                all.extend(paths.iter().filter(is_of).map(|path| (path.clone(), found.clone())));
+            }
+        }
+    }
+    all
+}

@@ -43,10 +43,11 @@ fn owned(line: Line<'_>) -> Owned {
     (line.content.to_vec(), line.truncated_bytes, line.end)
 }
 
-/// The lines of a file that is there as a whole.
+/// The lines of a file that is there as a whole, behind the hole at its beginning.
 fn split(file: &[u8], max_line_bytes: usize) -> Vec<Owned> {
-    let mut end = 0;
-    let lines = file.split_inclusive(|&byte| byte == b'\n').map(|line| {
+    let hole = file.iter().take_while(|&&byte| byte == 0).count();
+    let mut end = hole as u64;
+    let lines = file[hole..].split_inclusive(|&byte| byte == b'\n').map(|line| {
         end += line.len() as u64;
         let content = match line {
             [content @ .., b'\r', b'\n'] | [content @ .., b'\n'] | content => content,

@@ -185,7 +185,7 @@ impl Sequence {
     }
 
     async fn rotate(&mut self, log: usize, create: bool) -> Result<(), String> {
-        if self.has_anchor(log).await? {
+        if self.has_anchor(log).await? && self.is_link_known(log).await? {
             self.logs[log].rotate(&mut self.history, create);
         }
         Ok(())
@@ -195,6 +195,9 @@ impl Sequence {
         if self.has_anchor(log).await? {
             for _ in 0..count {
                 self.logs[log].append(&mut self.history, lines, 60);
+                if !self.is_link_known(log).await? {
+                    return Ok(());
+                }
                 self.logs[log].rotate(&mut self.history, true);
             }
         }

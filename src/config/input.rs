@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     keys::{InputKeys, Key, MultilineKeys},
-    value::patterns::PathGlob,
+    value::patterns::{ExcludeGlob, PathGlob},
 };
 use crate::tail::{
     self, Limits, LineOptions, TopicRule,
@@ -138,7 +138,8 @@ impl Input {
 }
 
 fn patterns(keys: &InputKeys, whose: Whose, mistakes: &mut Vec<Mistake>) -> Option<Patterns> {
-    let paths = keys.paths.as_deref().unwrap_or_default();
+    let paths = texts(keys.paths.as_deref().unwrap_or_default(), PathGlob::as_str);
+    let exclude = texts(keys.exclude.as_deref().unwrap_or_default(), ExcludeGlob::as_str);
     if paths.is_empty() {
         mistakes.push(Mistake::of(
             "paths",
@@ -146,30 +147,32 @@ fn patterns(keys: &InputKeys, whose: Whose, mistakes: &mut Vec<Mistake>) -> Opti
         ));
         return None;
     }
-    for (index, path) in paths.iter().enumerate() {
-        let wrong = match whose {
-            Whose::Ours => is_folder(path),
-            Whose::Others => is_relative(path),
-        };
-        mistakes.extend(
-            wrong.map(|what| Mistake { element: Some(index.to_string()), ..Mistake::of("paths", what) }),
-        );
+    for (key, paths) in [("paths", &paths), ("exclude", &exclude)] {
+        for (index, path) in paths.iter().enumerate() {
+            let wrong = match whose {
+                Whose::Ours if key == "paths" => is_folder(path),
+                Whose::Ours => None,
+                Whose::Others => is_relative(path),
+            };
+            let element = Some(index.to_string());
+            mistakes.extend(wrong.map(|what| Mistake { element, ..Mistake::of(key, what) }));
+        }
     }
-    parsed("paths", paths, mistakes)
+    let patterns = Patterns::parse(&paths).and_then(|patterns| patterns.excluding(&exclude));
+    patterns.map_err(|error| mistakes.push(Mistake::of("paths", error.to_string()))).ok()
 }
 
-fn parsed(key: &'static str, paths: &[PathGlob], mistakes: &mut Vec<Mistake>) -> Option<Patterns> {
-    let texts: Vec<_> = paths.iter().map(|path| path.as_str().to_owned()).collect();
-    Patterns::parse(&texts).map_err(|error| mistakes.push(Mistake::of(key, error.to_string()))).ok()
+fn texts<G>(globs: &[G], text: fn(&G) -> &str) -> Vec<String> {
+    globs.iter().map(|glob| text(glob).to_owned()).collect()
 }
 
-fn is_folder(path: &PathGlob) -> Option<String> {
-    let patterns = Patterns::parse(&[path.as_str().to_owned()]).ok()?;
+fn is_folder(path: &str) -> Option<String> {
+    let patterns = Patterns::parse(&[path.to_owned()]).ok()?;
     patterns.check_plain().err().map(|error| error.to_string())
 }
 
-fn is_relative(path: &PathGlob) -> Option<String> {
-    let is_absolute = path.as_str().starts_with('/');
+fn is_relative(path: &str) -> Option<String> {
+    let is_absolute = path.starts_with('/');
     (!is_absolute).then(|| "expected is a path from / on: its tailer runs in another folder".to_owned())
 }
 

@@ -15,12 +15,11 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
     Input,
-    control::{Control, Fate},
+    control::{Control, Fate, Word},
     course::{Course, Ended, Goal, Reading, when_ready},
     framing::Framer,
     lane::Turn,
@@ -42,7 +41,6 @@ pub(super) struct Context {
     pub(super) publisher: Publisher,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
-    pub(super) stop: CancellationToken,
 }
 
 /// A file that is being followed.
@@ -103,10 +101,10 @@ impl Source {
 
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
     /// its turn comes.
-    pub(super) async fn run(mut self, turn: Turn) -> Ended {
+    pub(super) async fn run(mut self, turn: Arc<Turn>) -> Ended {
         tokio::select! {
             () = turn.comes() => {}
-            () = self.context.stop.cancelled() => return Ended::Stopped,
+            () = self.control.leaves() => return Ended::Stopped,
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {
@@ -117,9 +115,7 @@ impl Source {
 
     async fn follow(&mut self, turn: &Turn) -> Ended {
         let control = Arc::clone(&self.control);
-        let stop = self.context.stop.clone();
-        let mut fates = control.fate();
-        let mut course = Course::new(*fates.borrow_and_update());
+        let mut course = Course::new(control.fate());
         loop {
             if let Some(ended) = self.advance(&mut course, turn) {
                 return ended;
@@ -140,10 +136,13 @@ impl Source {
                     course.at_end = false;
                     Ok(())
                 }
-                _ = fates.changed() => {
-                    course.fate = *fates.borrow_and_update();
-                    course.moved_at = Instant::now();
-                    course.at_end = false;
+                word = control.told(), if !matches!(course.goal, Goal::End(_)) => {
+                    match word {
+                        Word::Fate(fate) => {
+                            (course.fate, course.moved_at, course.at_end) = (fate, Instant::now(), false);
+                        }
+                        Word::Leave => (course.reading, course.goal) = (None, Goal::End(Ended::Stopped)),
+                    }
                     Ok(())
                 }
                 () = sleep_until(waits_until.map_or(lingers_until, Instant::from_std)), if waits_until.is_some() => {
@@ -153,11 +152,6 @@ impl Source {
                 }
                 () = sleep_until(lingers_until), if course.lingers() => {
                     self.close(&mut course);
-                    Ok(())
-                }
-                () = stop.cancelled(), if course.goal != Goal::End(Ended::Stopped) => {
-                    course.reading = None;
-                    course.goal = Goal::End(Ended::Stopped);
                     Ok(())
                 }
             };
@@ -182,6 +176,7 @@ impl Source {
                 Goal::MarkGone => course.sending = Some(self.mark_gone()),
             }
         }
+        self.control.is_quiet(course.is_quiet() && self.framer.deadline().is_none());
         if course.is_quiet() {
             self.rest();
             let waits = self.framer.deadline().is_some();

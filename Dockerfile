@@ -5,6 +5,7 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY proto proto
 COPY src src
+COPY fuzz fuzz
 RUN cargo build --release --locked --bin logrelay
 
 FROM debian:bookworm-slim

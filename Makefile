@@ -2,20 +2,24 @@
 # make test    every test, against real Redis servers
 # make check   format, lints, dependencies, documentation
 # make bench   how fast it is
-# make soak    random sequences against the model, for a quarter of an hour
+# make fuzz    random bytes into every parser, for FUZZ_SECONDS each
+# make soak    make fuzz, files that come and go, and the model with new seeds for a quarter of an hour
 #
-# What is missing (redis-server, Python packages, cargo-deny) is installed first.
+# What is missing (redis-server, Python packages, cargo-deny, cargo-fuzz) is installed first.
 
 VENV := tests/clients/python/.venv
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+
+FUZZ_SECONDS := 60
 
 # Nextest runs every test in a process of its own, where it is installed.
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
 
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-build check bench soak python
+.PHONY: demo test test-build check bench fuzz soak cargo-fuzz python
 
 demo:
 	@.ci/need cc redis-server
@@ -24,17 +28,17 @@ demo:
 
 test: test-build python
 	@.ci/need redis-server
-	cargo $(TEST)
+	cargo $(TEST) --workspace
 
 test-build:
 	@.ci/need cc
-	cargo $(TEST) --no-run
+	cargo $(TEST) --workspace --no-run
 
 check:
 	@.ci/need cc
 	@command -v cargo-deny >/dev/null || $(MAKE) $(TOOLS)/bin/cargo-deny
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
@@ -43,10 +47,16 @@ bench:
 	cargo bench --bench leaves
 	cargo bench --bench throughput -- --readme README.md
 
-soak:
-	@.ci/need cc redis-server
-	LOGRELAY_MODEL_RANDOM=1 LOGRELAY_MODEL_COPIES=1 LOGRELAY_MODEL_SEQUENCES=15000 \
-		cargo test --test model -- --nocapture
+fuzz: cargo-fuzz
+	.ci/fuzz $(FUZZ_SECONDS)
+
+soak: cargo-fuzz
+	@.ci/need redis-server
+	.ci/soak $(FUZZ_SECONDS)
+
+cargo-fuzz:
+	@.ci/need cc c++
+	@command -v cargo-fuzz >/dev/null || $(MAKE) $(TOOLS)/bin/cargo-fuzz
 
 python: $(VENV)/ready
 
@@ -55,6 +65,9 @@ $(VENV)/ready: tests/clients/python/requirements.txt
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+$(TOOLS)/bin/cargo-fuzz:
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 # No registry has a package of it that reads today's Cargo.lock. Compiled without
 # optimisation: 40 s on two cores, against 5 min.

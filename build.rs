@@ -42,6 +42,15 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .codec_path("tonic_prost::ProstCodec")
                 .build(),
         )
+        .method(
+            manual::Method::builder()
+                .name("get_topic")
+                .route_name("GetTopic")
+                .input_type("crate::proto::GetTopicRequest")
+                .output_type("crate::proto::GetTopicResponse")
+                .codec_path("tonic_prost::ProstCodec")
+                .build(),
+        )
         .build();
     let server = out.join("server");
     fs::create_dir_all(&server)?;

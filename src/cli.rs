@@ -7,11 +7,16 @@ mod check_config;
 mod cursor_file;
 mod dev;
 mod environment;
+mod hangup;
+mod inputs;
+mod open_files;
 mod progress;
 mod redis;
 mod serve;
 mod shutdown;
+mod sources;
 mod subscribe;
+mod table;
 mod tail;
 mod topics;
 
@@ -42,6 +47,7 @@ enum Command {
     Serve(serve::Arguments),
     Subscribe(subscribe::Arguments),
     Topics(topics::Arguments),
+    Inputs(inputs::Arguments),
     CheckConfig(check_config::Arguments),
 }
 
@@ -89,6 +95,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
             Command::Tail(arguments) => Box::pin(tail::run(arguments, general, terminal)).await,
             Command::Subscribe(arguments) => Box::pin(subscribe::run(arguments, general, terminal)).await,
             Command::Topics(arguments) => topics::run(arguments, general, terminal).await,
+            Command::Inputs(arguments) => Box::pin(inputs::run(arguments, general, matches, terminal)).await,
             Command::CheckConfig(arguments) => check_config::run(arguments, general, matches),
         }
     });

@@ -30,5 +30,5 @@ pub use self::{
     options::{Options, OptionsError, Start},
     state::State,
     subscription::Subscription,
-    topics::list_topics,
+    topics::{get_topic, list_topics},
 };

@@ -2,7 +2,13 @@
 //!
 //! One file serves every command. Defaults are those of the parts themselves.
 
+mod central;
 mod file;
+mod flags;
+mod input;
+mod keys;
+mod problem;
+mod reading;
 mod settings;
 mod value;
 
@@ -13,19 +19,25 @@ use std::{
 };
 
 pub use self::{
-    file::{File, FileError, Input, Problem},
+    central::{input_from_redis, inputs_to_push},
+    file::File,
+    flags::PathOptions,
+    input::{Input, Mistake, Whose},
+    keys::{InputKeys, InputName, Key, MultilineKeys},
+    problem::{FileError, Problem},
     settings::{General, Redis, Serve, Tail},
-    value::RedisText,
+    value::{
+        RedisText,
+        lists::{Label, Labels},
+        patterns::{ExcludeGlob, LinePattern, PathGlob, PathPattern},
+    },
 };
 use crate::{
     hub, publish,
     record::Host,
     serve,
     store::{self, RedisUrl, UrlError},
-    tail::{
-        self, TopicRule,
-        discover::{PatternError, Patterns},
-    },
+    tail,
     telemetry::{LogFormat, LogLevel},
 };
 
@@ -61,6 +73,10 @@ pub struct Effective {
     pub redis: store::Options,
     /// The tailer.
     pub tail: tail::Options,
+    /// Whether the tailer follows inputs that are kept in Redis.
+    pub inputs_from_redis: bool,
+    /// The groups of this host: whose inputs in Redis it follows besides its own.
+    pub groups: Vec<Host>,
     /// How the tailer appends.
     pub publish: publish::Options,
     /// Where the tailer serves its metrics.
@@ -77,6 +93,12 @@ pub enum ConfigError {
     /// The file is wrong.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Flags for paths are wrong.
+    #[error("{}", .0.join("\n"))]
+    Flags(Vec<String>),
+    /// Something else than inputs was to be pushed, or is kept as one.
+    #[error("{0}")]
+    Push(String),
     /// The URL of Redis is none.
     #[error(transparent)]
     Redis(#[from] UrlError),
@@ -95,14 +117,6 @@ pub enum ConfigError {
         name: String,
         /// What is wrong with it.
         why: String,
-    },
-    /// A path cannot be followed.
-    #[error("{at}{error}")]
-    Path {
-        /// Where it stands in the file, or nothing.
-        at: String,
-        /// What is wrong with it.
-        error: PatternError,
     },
 }
 
@@ -132,7 +146,7 @@ impl Effective {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn new(settings: &Settings, inputs: Vec<tail::Input>) -> Result<Self, ConfigError> {
+    pub fn new(settings: &Settings, inputs: &[Input]) -> Result<Self, ConfigError> {
         let host = match &settings.tail.host {
             Some(host) => host.clone(),
             None => host_name()?,
@@ -142,7 +156,9 @@ impl Effective {
             log_format: LogFormat::default(),
             shutdown_timeout_ms: DEFAULT_SHUTDOWN_TIMEOUT_MS,
             redis: store::Options::new(redis_url(&settings.redis)?),
-            tail: tail::Options::new(host, inputs),
+            tail: tail::Options::new(host, Vec::new()),
+            inputs_from_redis: false,
+            groups: Vec::new(),
             publish: publish::Options::default(),
             metrics_listen: None,
             serve: serve::Options::new(DEFAULT_LISTEN),
@@ -152,9 +168,8 @@ impl Effective {
         settings.redis.apply(&mut effective);
         settings.tail.apply(&mut effective);
         settings.serve.apply(&mut effective);
-        for input in &mut effective.tail.inputs {
-            input.lines.max_line_bytes = effective.tail.max_line_bytes;
-        }
+        let max_line_bytes = effective.tail.max_line_bytes;
+        effective.tail.inputs = inputs.iter().map(|input| input.for_tailer(max_line_bytes)).collect();
         // The process ends at the timeout: what the parts do then has to fit into it.
         effective.tail.stop_timeout_ms = effective.shutdown_timeout_ms / 10 * 8;
         effective.serve.drain_ms = effective.tail.stop_timeout_ms;
@@ -172,23 +187,6 @@ impl Effective {
         shown.extend(Serve::shown(self).into_iter().map(|(key, value)| ("serve.", key, value)));
         shown
     }
-}
-
-/// The inputs of a file, as the tailer takes them.
-///
-/// # Errors
-/// [`ConfigError::Path`].
-pub fn inputs(file: &File) -> Result<Vec<tail::Input>, ConfigError> {
-    file.inputs
-        .iter()
-        .map(|input| {
-            let at = |error| ConfigError::Path { at: format!("{}: ", file.at(input.line)), error };
-            let patterns = Patterns::parse(&input.paths).map_err(at)?;
-            patterns.check_plain().map_err(at)?;
-            let topic = input.topic.clone().map_or(TopicRule::FileStem, TopicRule::Fixed);
-            Ok(tail::Input { labels: input.labels.clone(), ..tail::Input::new(patterns, topic) })
-        })
-        .collect()
 }
 
 fn host_name() -> Result<Host, ConfigError> {

@@ -13,7 +13,10 @@ mod metrics;
 mod packer;
 mod roster;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -140,17 +143,28 @@ impl Publisher {
         }
     }
 
+    /// All topics that a writer has announced. Waits as long as Redis is away.
+    pub async fn topics(&self) -> Vec<Topic> {
+        loop {
+            let Some(turn) = self.gate.enter_unless_shut(None).await else { return Vec::new() };
+            if let Some(topics) = turn.end_read(self.store.topics().await) {
+                return topics;
+            }
+        }
+    }
+
     /// Appends a batch of a source, or only its record, after the one that
     /// `standing` has confirmed; on success that becomes `record`. Tries as long as
     /// Redis is away. A source has one append under way at a time.
     pub async fn append(
         &self,
         standing: &Standing,
-        record: Record,
+        mut record: Record,
         mut batch: Option<SealedBatch>,
     ) -> Outcome {
         if let Some(batch) = &mut batch {
             self.packer.pack(batch).await;
+            record.details.appended_ms = unix_ms();
         }
         self.append_after(standing, Some(standing.confirmed()), record, batch.as_ref()).await
     }
@@ -209,6 +223,11 @@ impl Publisher {
         }
     }
 
+    /// Waits until a source [is challenged](Standing::is_challenged). For one who waits.
+    pub async fn challenged(&self) {
+        self.roster.challenged().await;
+    }
+
     /// The store that it writes to.
     pub fn store(&self) -> &Store {
         &self.store
@@ -223,4 +242,10 @@ impl Publisher {
     pub fn standings(&self) -> Vec<Arc<Standing>> {
         self.roster.all()
     }
+}
+
+/// The time of this host; none before 1970.
+fn unix_ms() -> Option<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }

@@ -10,17 +10,19 @@ mod identity;
 mod kept;
 mod offset;
 mod source;
+mod status;
 mod timeline;
 mod topic;
 
 pub use self::{
-    batch::{BatchBuilder, BatchError, LineView, SealedBatch, StoredBatch},
+    batch::{BatchBuilder, BatchError, Labels, LineView, NewLine, SealedBatch, StoredBatch},
     cursor::{Cursor, CursorError},
     epoch::{Epoch, EpochError},
     identity::{Identity, PrintHash},
     kept::{Details, Record, RecordError, SourceState, Token},
     offset::{MAX_OFFSET, Offset, OffsetError},
     source::{Host, SourceKey, SourceNameError},
+    status::{Activity, SourceStatus},
     timeline::{Timeline, TimelineError},
     topic::{Topic, TopicError},
 };

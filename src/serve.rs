@@ -15,8 +15,10 @@ mod metrics;
 mod principal;
 mod relay;
 mod request;
+mod retention;
 mod status;
 mod subscribe;
+mod topic;
 mod topics;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -25,10 +27,13 @@ use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::{drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay};
+use self::{
+    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
+};
 pub use self::{
     frame::{Frame, FrameCodec},
     principal::Principal,
+    retention::RetentionOptions,
 };
 use crate::{
     hub::{self, Hub},
@@ -76,6 +81,8 @@ pub struct Options {
     pub probe_ms: u64,
     /// How long stopping may take.
     pub drain_ms: u64,
+    /// How much of every topic is kept.
+    pub retention: RetentionOptions,
 }
 
 impl Options {
@@ -95,6 +102,7 @@ impl Options {
             redis_wait_ms: 5000,
             probe_ms: 1000,
             drain_ms: 8000,
+            retention: RetentionOptions::default(),
         }
     }
 }
@@ -137,6 +145,7 @@ pub struct Service {
     health: Health,
     hub: Hub,
     drain: Drain,
+    retention: Retention,
 }
 
 impl Service {
@@ -155,10 +164,11 @@ impl Service {
         let local_addr = listener.local_addr().map_err(|source| Error::Listen { at, source })?;
         let drain = Drain::new();
         let metrics = Metrics::register(&mut registry);
+        let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
         let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone());
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, Arc::new(registry))?;
-        Ok(Self { options, listener, local_addr, router, health, hub, drain })
+        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention })
     }
 
     /// Where it listens.
@@ -171,7 +181,7 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, .. } = self;
+        let Self { options, listener, router, health, hub, drain, retention, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
@@ -182,6 +192,7 @@ impl Service {
             ended = &mut hub => return Ok(ended?),
             never = door.serve() => match never {},
             never = health.watch() => match never {},
+            never = retention.run() => match never {},
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all

@@ -12,6 +12,7 @@ mod blocking;
 mod connect;
 mod entry;
 mod error;
+mod inputs;
 mod keepalive;
 mod keys;
 mod pool;
@@ -21,6 +22,7 @@ mod reply;
 mod resolve;
 mod server;
 mod topics;
+mod trim;
 mod url;
 
 use tokio::sync::watch;
@@ -32,10 +34,12 @@ pub use self::{
     connect::{ConnectOptions, Connector},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
+    inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},
     pool::{Pool, Pooled},
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,
     server::{PrivateServer, ServerError, ServerOptions},
+    trim::Trimmed,
     url::{RedisUrl, UrlError},
 };
 

@@ -6,6 +6,6 @@ mod logs;
 mod metrics;
 
 pub use self::{
-    logs::{LogFormat, LogLevel, LogLevelError, Terminal, start_logs},
+    logs::{LogFormat, LogLevel, LogLevelError, Logs, Terminal, start_logs},
     metrics::{MetricsError, MetricsListener, metrics_text},
 };

@@ -148,7 +148,7 @@ fn collect(tokens: TokenStream, prefix: &[String], inline_mods: usize, found: &m
 #[test]
 fn the_house_is_tidy() {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "examples"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz"] {
         visit(Path::new(folder), &mut |path, text| found.extend(violations(path, text)));
     }
     assert!(found.is_empty(), "{} rules broken:\n{}", found.len(), found.join("\n"));

@@ -51,7 +51,7 @@ pub(crate) async fn of_the_tailer(bed: &mut Bed) -> anyhow::Result<Option<Figure
 }
 
 /// Processor time of a process, or (two fields on) of its children that have ended.
-fn cpu_s(process: &str, further: usize) -> anyhow::Result<f64> {
+pub(crate) fn cpu_s(process: &str, further: usize) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name before may have blanks in it; the time in user mode is the 12th word after it.
     let (_, words) = stat.rsplit_once(')').context("no name")?;

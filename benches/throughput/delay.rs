@@ -179,14 +179,18 @@ async fn bare(bed: &mut Bed, lines: u64, pace: Duration) -> anyhow::Result<Perce
 }
 
 /// A line of 100 bytes that tells when it was made.
-fn stamp(began: Instant) -> Vec<u8> {
+pub(crate) fn stamp(began: Instant) -> Vec<u8> {
     format!("{:0>20}{:.<80}", began.elapsed().as_nanos(), "").into_bytes()
 }
 
 /// How old a line is, in seconds.
-fn delay(began: Instant, line: &[u8]) -> anyhow::Result<f64> {
-    let nanos: u64 = std::str::from_utf8(&line[..20])?.parse()?;
-    Ok(began.elapsed().saturating_sub(Duration::from_nanos(nanos)).as_secs_f64())
+pub(crate) fn delay(began: Instant, line: &[u8]) -> anyhow::Result<f64> {
+    Ok(began.elapsed().saturating_sub(stamped_at(line)?).as_secs_f64())
+}
+
+/// When a line was made, from the same begin on.
+pub(crate) fn stamped_at(line: &[u8]) -> anyhow::Result<Duration> {
+    Ok(Duration::from_nanos(std::str::from_utf8(&line[..20])?.parse()?))
 }
 
 fn percentiles(delays: Vec<f64>, lines: u64) -> anyhow::Result<Percentiles> {

@@ -7,10 +7,13 @@
 mod bed;
 mod cpu;
 mod delay;
+mod fairness;
 mod fan_out;
+mod idle;
 mod ingest;
 mod memory;
 mod proof;
+mod pulse;
 mod replay;
 mod sample;
 mod table;
@@ -55,6 +58,16 @@ async fn main() -> anyhow::Result<()> {
             }
         }
         table.add(delay::of_files(&mut bed).await.context("delay of a file")?);
+    }
+    if wanted("idle") {
+        for figure in idle::tailer(&mut bed).await.context("idle files")? {
+            table.add(figure);
+        }
+    }
+    if wanted("fairness") {
+        for figure in fairness::of_quiet_files(&mut bed).await.context("quiet files beside a backlog")? {
+            table.add(figure);
+        }
     }
     bed.stop().await;
     let text = table.to_markdown(&bed::machine(), began.elapsed());

@@ -30,6 +30,7 @@ pub(crate) enum Unit {
     BytesPerSecond,
     Bytes,
     Seconds,
+    PercentOfACore,
 }
 
 /// What the ratio shall be.
@@ -78,6 +79,7 @@ impl Unit {
             Self::LinesPerSecond => with_prefix(" lines/s").replace("  ", " "),
             Self::BytesPerSecond => with_prefix("B/s"),
             Self::Bytes => with_prefix("B"),
+            Self::PercentOfACore => format!("{value:.2} %"),
             Self::Seconds if value >= 1.0 => format!("{value:.2} s"),
             Self::Seconds => format!("{:.2} ms", value * 1e3),
         }

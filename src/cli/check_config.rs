@@ -1,6 +1,7 @@
 //! `logrelay check-config`: says what a configuration means, or what is wrong and where.
 
 use std::{
+    collections::HashSet,
     io::{self, Write as _},
     path::PathBuf,
 };
@@ -8,7 +9,13 @@ use std::{
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::environment::variable;
-use crate::config::{self, Effective, File, General, Settings};
+use crate::{
+    config::{self, Effective, File, General, Settings},
+    tail,
+};
+
+/// How many files of an input are named.
+const FILES_SHOWN: usize = 20;
 
 /// Says what a configuration means: every setting, its value and where that comes from.
 #[derive(Debug, clap::Args)]
@@ -28,7 +35,7 @@ pub(super) fn run(arguments: Arguments, general: General, matches: &ArgMatches) 
     let file = config::load(arguments.config.as_deref())?;
     let Arguments { redis, tail, serve, .. } = arguments;
     let settings = Settings { general, redis, tail, serve }.over(&file);
-    let effective = Effective::new(&settings, config::inputs(&file)?)?;
+    let effective = Effective::new(&settings, &file.inputs)?;
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     let mut text = table(&effective, &file, matches);
     text.push_str(&inputs(&effective, &file));
@@ -64,15 +71,42 @@ fn source(name: &str, key: &str, file: &File, matches: &ArgMatches) -> String {
     }
 }
 
-/// The inputs, and how many files each one has now.
+/// The inputs: every key, and the files that it has now with the topic of each.
 fn inputs(effective: &Effective, file: &File) -> String {
-    let described = effective.tail.inputs.iter().zip(&file.inputs).map(|(input, said)| {
-        let scan = input.patterns.scan();
-        let topic = said.topic.as_ref().map_or("each file's name".to_owned(), ToString::to_string);
-        let (paths, files, at) = (said.paths.join(" "), scan.files.len(), file.at(said.line));
-        let head = format!("inputs  {paths} -> {topic}  {at}, {files} files now\n");
-        let problems = scan.problems.iter().map(|problem| format!("        {problem}\n"));
-        std::iter::once(head).chain(problems).collect::<String>()
-    });
-    described.collect()
+    let mut lines = Vec::new();
+    let mut taken = HashSet::new();
+    for (index, (said, meant)) in file.inputs.iter().zip(&effective.tail.inputs).enumerate() {
+        let name = said.name().map_or_else(|| index.to_string(), str::to_owned);
+        let at = |key: &str| file.place_of(&format!("inputs.{index}{key}")).unwrap_or_default();
+        lines.push(format!("\ninputs.{name}  {}", at("")));
+        let written = said.written();
+        let width = written.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        lines.extend(written.into_iter().map(|(name, key, value)| match value {
+            Some(value) => format!("  {name:<width$}  {value}  {}", at(&format!(".{name}"))),
+            None => format!("  {name:<width$}  {}  default", key.default.trim_matches('`')),
+        }));
+        lines.extend(files(meant, &mut taken));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// What an input follows now; `taken` are the files of the inputs before it.
+fn files(input: &tail::Input, taken: &mut HashSet<PathBuf>) -> Vec<String> {
+    let scan = input.patterns.scan();
+    let all = scan.files.len();
+    let own: Vec<_> = scan.files.iter().filter(|found| taken.insert(found.path.clone())).collect();
+    let mut lines = vec![match all - own.len() {
+        0 => format!("  {all} files now"),
+        others => format!("  {all} files now, {others} of them belong to an input before it"),
+    }];
+    lines.extend(own.iter().take(FILES_SHOWN).map(|found| {
+        let topic = input.topic.topic_of(&found.path);
+        let topic = topic.map_or("no topic can be made of it".to_owned(), |topic| topic.to_string());
+        format!("    {} -> {topic}", found.path.display())
+    }));
+    if own.len() > FILES_SHOWN {
+        lines.push(format!("    and {} more", own.len() - FILES_SHOWN));
+    }
+    lines.extend(scan.problems.iter().map(|problem| format!("    {problem}")));
+    lines
 }

@@ -11,13 +11,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Misuse, progress, serve, shutdown, tail};
+use super::{Misuse, open_files, progress, serve, shutdown, tail};
 use crate::{
-    config::{self, Effective, General, Settings},
+    config::{self, Effective, General, PathOptions, Settings},
     publish::{self, Publisher},
     record::Topic,
     store::{PrivateServer, RedisUrl, ServerOptions, Store},
-    tail::TopicRule,
     telemetry::{self, Terminal},
 };
 
@@ -48,10 +47,10 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let file = config::load(arguments.config.as_deref())?;
     let inputs = if arguments.paths.is_empty() {
-        config::inputs(&file)?
+        file.inputs.clone()
     } else {
-        let rule = arguments.topic.map_or(TopicRule::FileStem, TopicRule::Fixed);
-        vec![tail::input(&arguments.paths, rule)?]
+        let topic = arguments.topic.map(|topic| topic.to_string());
+        vec![PathOptions { topic, ..PathOptions::default() }.input(&arguments.paths)?]
     };
     if inputs.is_empty() {
         let text = "nothing to follow: give paths, or a --config with [[inputs]]";
@@ -64,8 +63,11 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let mut settings = flags.over(&file);
     settings.redis.redis = None;
     settings.redis.redis_password_file = None;
-    let effective = Effective::new(&settings, inputs)?;
+    let mut effective = Effective::new(&settings, &inputs)?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
+    let room = open_files::raise().half();
+    effective.tail.max_open_files = room.fit("max_open_files", effective.tail.max_open_files);
+    effective.serve.max_connections = room.fit("max_connections", effective.serve.max_connections);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
 
     let options = ServerOptions { binary: arguments.redis_server, ..ServerOptions::new(data_dir.clone()) };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prometheus_client::registry::Registry;
 
-use super::{redis, shutdown};
+use super::{hangup, open_files, redis, shutdown};
 use crate::{
     config::{self, Effective, General, Settings},
     hub::Hub,
@@ -29,14 +29,23 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let Arguments { config, redis, serve } = arguments;
     let file = config::load(config.as_deref())?;
     let settings = Settings { general, redis, serve, ..Settings::default() }.over(&file);
-    let effective = Effective::new(&settings, Vec::new())?;
+    let mut effective = Effective::new(&settings, &[])?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
+    effective.serve.max_connections =
+        open_files::raise().fit("max_connections", effective.serve.max_connections);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
+    let _hangups = hangup::answered(
+        "a relay reads its settings when it starts, and no subscriber is lost over a restart",
+    )?;
     let store = Store::new(effective.redis.clone())?;
     let relay = bind(&effective, store.clone(), Registry::default()).await?;
-    redis::check(&store, &stop.token).await?;
-    relay.run(stop.token).await?;
-    Ok(())
+    // It answers while Redis is away, that it does not serve.
+    let mut serving = std::pin::pin!(relay.run(stop.token.clone()));
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        checked = redis::check(&store, &stop.token) => checked?,
+    }
+    Ok(serving.await?)
 }
 
 /// A relay that has its port, and counts in `registry`.

@@ -1,5 +1,10 @@
 //! `logrelay tail`: follows files, or reads standard input, and appends their lines to a topic.
 
+mod changes;
+mod config_file;
+mod pushed;
+mod status;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,13 +16,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Misuse, progress, redis, shutdown};
+use self::{
+    changes::{Changes, Origins},
+    config_file::ConfigFile,
+    pushed::Pushed,
+};
+use super::{Misuse, hangup, open_files, progress, redis, shutdown, subscribe::Output};
 use crate::{
-    config::{self, Effective, File, General, Settings},
+    config::{self, ConfigError, Effective, File, General, Input, PathOptions, Settings},
     publish::{self, Publisher},
-    record::Topic,
+    record::{Host, Topic},
     store::Store,
-    tail::{self, Input, TopicRule, discover::Patterns},
+    tail,
     telemetry::{self, MetricsListener, Terminal},
 };
 
@@ -29,9 +39,14 @@ pub(super) struct Arguments {
     /// Files and globs (in quotes); - is standard input; none: the inputs of the configuration
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
-    /// Topic of the paths
-    #[arg(long, value_name = "TOPIC", requires = "paths")]
-    topic: Option<Topic>,
+    #[command(flatten)]
+    options: PathOptions,
+    /// Print where the sources of this host (or --host) stand, of all topics or --topic, and exit
+    #[arg(long, conflicts_with = "paths")]
+    status: bool,
+    /// With --status: a table, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
     /// Configuration file (TOML); flags and variables win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,20 +59,26 @@ pub(super) struct Arguments {
 /// What is read.
 enum What {
     Files(Vec<Input>),
-    Stdin(Topic),
+    Stdin(Topic, PathOptions),
 }
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let file = config::load(arguments.config.as_deref())?;
-    let (inputs, stdin) = match what(&arguments.paths, arguments.topic, &file)? {
+    if arguments.status {
+        return show_status(arguments, general, &terminal, &file).await;
+    }
+    let Arguments { paths, options, config, redis, tail, .. } = arguments;
+    let flags = Settings { general, redis, tail, serve: config::Serve::default() };
+    let settings = flags.clone().over(&file);
+    let (inputs, stdin) = match what(&paths, options, &file, &settings.tail)? {
         What::Files(inputs) => (inputs, None),
-        What::Stdin(topic) => (Vec::new(), Some(topic)),
+        What::Stdin(topic, options) => (Vec::new(), Some((topic, options))),
     };
-    let flags =
-        Settings { general, redis: arguments.redis, tail: arguments.tail, serve: config::Serve::default() };
-    let settings = flags.over(&file);
-    let effective = Effective::new(&settings, inputs)?;
-    telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
+    let mut effective = Effective::new(&settings, &inputs)?;
+    let lines = |options: PathOptions| options.lines_of_stdin(effective.tail.max_line_bytes);
+    let stdin = stdin.map(|(topic, options)| Ok::<_, ConfigError>((topic, lines(options)?))).transpose()?;
+    let logs = telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
+    effective.tail.max_open_files = open_files::raise().fit("max_open_files", effective.tail.max_open_files);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
     if settings.tail.host.is_none() {
         say_where_the_host_comes_from(&effective);
@@ -66,12 +87,13 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
         Some(address) => Some(MetricsListener::bind(address).await?),
         None => None,
     };
+    let hangups = hangup::signals()?;
     let store = Store::new(effective.redis.clone())?;
     redis::check(&store, &stop.token).await?;
 
     let mut registry = Registry::default();
     let counters = publish::Metrics::register(&mut registry);
-    let publisher = Publisher::new(store, effective.publish.clone(), counters.clone());
+    let publisher = Publisher::new(store.clone(), effective.publish.clone(), counters.clone());
     let mut beside = JoinSet::new();
     if let Some(port) = metrics_port {
         beside.spawn(serve_metrics(port, registry, stop.token.clone()));
@@ -79,12 +101,55 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     if Terminal::is_watched() {
         beside.spawn(progress::of_tailer(progress::bar(&terminal), publisher.clone(), counters));
     }
-    if let Some(topic) = stdin {
-        return read_stdin(&effective, &publisher, &topic, &stop.token).await;
+    if let Some((topic, lines)) = stdin {
+        let _hangups = hangup::answered("standard input is read until its end")?;
+        return read_stdin(&effective, &publisher, &topic, &lines, &stop.token).await;
     }
+    let file = config.map(|path| ConfigFile::new(path, file.text().to_owned()));
+    let pushed = effective.inputs_from_redis.then(|| Pushed::new(store, owners(&effective)));
+    let origins = Origins { local: inputs, are_of_file: paths.is_empty(), file, pushed };
+    let mut changes = Changes::new(origins, flags, effective.clone(), logs, hangups);
+    effective.tail.inputs = tokio::select! {
+        inputs = changes.first_inputs() => inputs,
+        () = stop.token.cancelled() => return Ok(()),
+    };
+    say_what_is_absent(&effective.tail.inputs);
     let inputs = effective.tail.inputs.len();
     info!(host = %effective.tail.host, inputs, redis = publisher.store().address(), "following files");
-    follow(&effective, publisher, &stop.token).await
+    let service = tail::Service::new(effective.tail, publisher);
+    let handle = service.handle();
+    tokio::select! {
+        done = until_stopped(service, &stop.token) => done,
+        () = changes.run(handle) => Ok(()),
+    }
+}
+
+/// Whose inputs in Redis are followed: those of this host, and then those of its groups.
+fn owners(effective: &Effective) -> Vec<Host> {
+    let host = std::iter::once(&effective.tail.host);
+    let mut owners = Vec::new();
+    for owner in host.chain(&effective.groups) {
+        if !owners.contains(owner) {
+            owners.push(owner.clone());
+        }
+    }
+    owners
+}
+
+async fn show_status(
+    arguments: Arguments,
+    general: General,
+    terminal: &Terminal,
+    file: &File,
+) -> anyhow::Result<()> {
+    let Arguments { options, output, redis, tail, .. } = arguments;
+    let topic = options.topic.as_deref().map(read_topic).transpose()?;
+    let log_format = Some(output.log_format(&general));
+    let general = General { log_format, ..general };
+    let settings = Settings { general, redis, tail, serve: config::Serve::default() }.over(file);
+    let effective = Effective::new(&settings, &[])?;
+    telemetry::start_logs(&effective.log_level, effective.log_format, terminal);
+    status::print(&Store::new(effective.redis)?, &effective.tail.host, topic, output).await
 }
 
 /// Follows the files of the configuration until the shutdown.
@@ -93,7 +158,17 @@ pub(super) async fn follow(
     publisher: Publisher,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let service = tail::Service::new(effective.tail.clone(), publisher);
+    say_what_is_absent(&effective.tail.inputs);
+    until_stopped(tail::Service::new(effective.tail.clone(), publisher), shutdown).await
+}
+
+fn say_what_is_absent(inputs: &[tail::Input]) {
+    for path in inputs.iter().flat_map(|input| input.patterns.absent()) {
+        warn!(path = %path.display(), "there is no such file: waiting for it");
+    }
+}
+
+async fn until_stopped(service: tail::Service, shutdown: &CancellationToken) -> anyhow::Result<()> {
     if !service.run(shutdown.clone()).await {
         bail!("stopping took too long: the next run reads again what was not appended, and loses nothing");
     }
@@ -104,45 +179,51 @@ async fn read_stdin(
     effective: &Effective,
     publisher: &Publisher,
     topic: &Topic,
+    lines: &tail::LineOptions,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let tail::Options { host, max_line_bytes, .. } = &effective.tail;
+    let host = &effective.tail.host;
     info!(%host, %topic, redis = publisher.store().address(), "reading standard input");
-    let reading =
-        tail::publish_stdin(publisher, topic, host, *max_line_bytes, tokio::io::stdin(), shutdown.clone());
+    let reading = tail::publish_stdin(publisher, topic, host, lines, tokio::io::stdin(), shutdown.clone());
     tokio::select! {
         read = reading => read.context("standard input"),
         () = publisher.audit() => Ok(()),
     }
 }
 
-/// The files of the command line, or else those of the file.
-fn what(paths: &[String], topic: Option<Topic>, file: &File) -> anyhow::Result<What> {
-    if paths.is_empty() {
-        let inputs = config::inputs(file)?;
-        if inputs.is_empty() {
-            let text = "nothing to follow: give --topic and paths, or a --config with [[inputs]]";
-            return Err(Misuse(text.to_owned()).into());
-        }
-        return Ok(What::Files(inputs));
-    }
-    let Some(topic) = topic else {
-        return Err(Misuse("paths on the command line need a --topic".to_owned()).into());
-    };
-    match paths {
-        [only] if only == STDIN => Ok(What::Stdin(topic)),
-        paths if paths.iter().any(|path| path == STDIN) => {
-            Err(Misuse("- (standard input) cannot be followed together with files".to_owned()).into())
-        }
-        paths => Ok(What::Files(vec![input(paths, TopicRule::Fixed(topic))?])),
-    }
+fn read_topic(text: &str) -> anyhow::Result<Topic> {
+    Ok(text.parse().map_err(|error| Misuse(format!("--topic: {error}")))?)
 }
 
-/// Paths of the command line as an input.
-pub(super) fn input(paths: &[String], topic: TopicRule) -> anyhow::Result<Input> {
-    let patterns = Patterns::parse(paths).map_err(|error| Misuse(error.to_string()))?;
-    patterns.check_plain().map_err(|error| Misuse(error.to_string()))?;
-    Ok(Input::new(patterns, topic))
+/// The files of the command line, or else those of the file.
+fn what(paths: &[String], options: PathOptions, file: &File, tail: &config::Tail) -> anyhow::Result<What> {
+    let misuse = |text: &str| Err(Misuse(text.to_owned()).into());
+    let from_redis = tail.inputs_from_redis == Some(true);
+    if tail.group.is_some() && !from_redis {
+        return misuse("--group says whose inputs in Redis are followed, too: it needs --inputs-from-redis");
+    }
+    if paths.is_empty() {
+        if options.topic.is_some() {
+            return misuse("--topic is that of paths: give some");
+        }
+        if file.inputs.is_empty() && !from_redis {
+            return misuse(
+                "nothing to follow: give --topic and paths, a --config with [[inputs]], or --inputs-from-redis",
+            );
+        }
+        return Ok(What::Files(file.inputs.clone()));
+    }
+    let Some(topic) = &options.topic else { return misuse("paths on the command line need a --topic") };
+    match paths {
+        [only] if only == STDIN && from_redis => {
+            misuse("- (standard input) cannot be read together with inputs: leave out --inputs-from-redis")
+        }
+        [only] if only == STDIN => Ok(What::Stdin(read_topic(topic)?, options)),
+        paths if paths.iter().any(|path| path == STDIN) => {
+            misuse("- (standard input) cannot be followed together with files")
+        }
+        paths => Ok(What::Files(vec![options.input(paths)?])),
+    }
 }
 
 fn say_where_the_host_comes_from(effective: &Effective) {

@@ -1,21 +1,28 @@
-//! `logrelay topics`: what there is, a line each.
+//! `logrelay topics`: what there is, a line each; `topics show` names a topic's sources.
 
 use std::{
     io::{self, Write as _},
     time::SystemTime,
 };
 
-use jiff::Timestamp;
 use serde::Serialize;
 use tracing::warn;
 
-use super::subscribe::Output;
+use super::{
+    sources::{Row, printed, utc},
+    subscribe::Output,
+    table::{Align, table},
+};
 use crate::{
     client::{self, RelayAddress},
     config::General,
     proto::{ListTopicsResponse, TopicInfo},
+    record::Topic,
     telemetry::{self, Terminal},
 };
+
+/// As many sources as a relay tells at once.
+const MAX_SOURCES: u32 = 10_000;
 
 /// Lists the topics: their lines, their size, their age and their readers.
 #[derive(Debug, clap::Args)]
@@ -23,30 +30,41 @@ pub(super) struct Arguments {
     /// Address of a relay; several: the first that answers
     #[arg(
         long = "relay",
+        global = true,
         value_name = "URL",
         value_delimiter = ',',
         default_value = "http://127.0.0.1:7171"
     )]
     relays: Vec<RelayAddress>,
     /// A table, or one JSON object a line
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
     /// How long a relay may take to connect, and to answer, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, global = true, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Says where each source of a topic stands
+    Show {
+        /// The topic
+        topic: Topic,
+    },
 }
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
-    let format = arguments.output.log_format(&general);
-    telemetry::start_logs(&general.log_level.unwrap_or_default(), format, &terminal);
-    let ListTopicsResponse { topics, warnings } =
-        client::list_topics(&arguments.relays, arguments.timeout_ms).await?;
-    for warning in warnings {
-        warn!("{warning}");
-    }
-    let text = match arguments.output {
-        Output::Text => table(&topics),
-        Output::Json => objects(&topics)?,
+    let Arguments { relays, output, timeout_ms, action } = arguments;
+    telemetry::start_logs(
+        &general.log_level.clone().unwrap_or_default(),
+        output.log_format(&general),
+        &terminal,
+    );
+    let text = match action {
+        None => list(&relays, timeout_ms, output).await?,
+        Some(Action::Show { topic }) => show(&relays, timeout_ms, output, &topic).await?,
     };
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -54,13 +72,37 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     Ok(())
 }
 
-fn time_of(time: Option<&prost_types::Timestamp>) -> Option<String> {
-    let time = SystemTime::try_from(*time?).ok()?;
-    Some(format!("{:.3}", Timestamp::try_from(time).ok()?))
+async fn list(relays: &[RelayAddress], timeout_ms: u64, output: Output) -> anyhow::Result<String> {
+    let ListTopicsResponse { topics, warnings } = client::list_topics(relays, timeout_ms).await?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    Ok(match output {
+        Output::Text => text(&topics),
+        Output::Json => objects(&topics)?,
+    })
 }
 
-fn table(topics: &[TopicInfo]) -> String {
-    let head = ["TOPIC", "LINES", "FIRST", "NEXT", "BYTES", "READERS", "LAST LINE"].map(str::to_owned);
+async fn show(
+    relays: &[RelayAddress],
+    timeout_ms: u64,
+    output: Output,
+    topic: &Topic,
+) -> anyhow::Result<String> {
+    let found = client::get_topic(relays, topic, MAX_SOURCES, timeout_ms).await?;
+    if found.has_more_sources {
+        warn!(shown = found.sources.len(), "the topic has more sources than a relay tells at once");
+    }
+    let rows = found.sources.into_iter().map(|info| Row::of_info(topic.as_str(), info));
+    Ok(printed(&rows.collect::<Vec<_>>(), output)?)
+}
+
+fn time_of(time: Option<&prost_types::Timestamp>) -> Option<String> {
+    utc(SystemTime::try_from(*time?).ok()?)
+}
+
+fn text(topics: &[TopicInfo]) -> String {
+    use Align::{Left, Right};
     let rows = topics.iter().map(|topic| {
         [
             topic.topic.clone(),
@@ -72,19 +114,16 @@ fn table(topics: &[TopicInfo]) -> String {
             time_of(topic.last_time.as_ref()).unwrap_or_else(|| "-".to_owned()),
         ]
     });
-    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..7).map(width).collect();
-    // Numbers stand right, texts left; the last column needs no padding.
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-            0 => format!("{cell:<width$}"),
-            6 => cell.clone(),
-            _ => format!("{cell:>width$}"),
-        });
-        cells.collect::<Vec<_>>().join("  ") + "\n"
-    };
-    rows.iter().map(line).collect()
+    let columns = [
+        ("TOPIC", Left),
+        ("LINES", Right),
+        ("FIRST", Right),
+        ("NEXT", Right),
+        ("BYTES", Right),
+        ("READERS", Right),
+        ("LAST LINE", Left),
+    ];
+    table(columns, rows.collect())
 }
 
 fn objects(topics: &[TopicInfo]) -> Result<String, serde_json::Error> {
@@ -133,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_topic_and_columns_that_stand_under_each_other() {
-        let text = table(&[info("app", 10, 1_000), info("a-longer-name", 0, 0)]);
+        let text = text(&[info("app", 10, 1_000), info("a-longer-name", 0, 0)]);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0], "TOPIC          LINES  FIRST  NEXT  BYTES  READERS  LAST LINE");

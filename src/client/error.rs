@@ -63,6 +63,7 @@ impl Failure {
         let hopeless = matches!(
             status.code(),
             Code::InvalidArgument
+                | Code::NotFound
                 | Code::OutOfRange
                 | Code::FailedPrecondition
                 | Code::Unauthenticated

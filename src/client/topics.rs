@@ -1,13 +1,21 @@
-//! One question and its answer: which topics there are.
+//! One question and its answer: which topics there are, and what one of them is.
 
 use std::time::Duration;
+
+use tonic::{Response, Status, transport::Channel};
 
 use super::{
     Error, OptionsError, RelayAddress,
     error::Failure,
     link::{self, Times},
 };
-use crate::proto::{ListTopicsRequest, ListTopicsResponse};
+use crate::{
+    proto::{
+        GetTopicRequest, GetTopicResponse, ListTopicsRequest, ListTopicsResponse,
+        log_relay_client::LogRelayClient,
+    },
+    record::Topic,
+};
 
 /// The topics by name, from the first relay that answers; each one is asked once and given
 /// `timeout_ms` to connect and as much to answer.
@@ -15,10 +23,33 @@ use crate::proto::{ListTopicsRequest, ListTopicsResponse};
 /// # Errors
 /// [`Error::Refused`] where a relay refuses for good, [`Error::GaveUp`] where none answers.
 pub async fn list_topics(relays: &[RelayAddress], timeout_ms: u64) -> Result<ListTopicsResponse, Error> {
+    ask_any(relays, timeout_ms, async |client| client.list_topics(ListTopicsRequest {}).await).await
+}
+
+/// A topic and where its sources stand (`max_sources` of them at most; 0: as many as the relay
+/// likes), asked for as in [`list_topics`].
+///
+/// # Errors
+/// As there; [`Error::Refused`] where there is no such topic.
+pub async fn get_topic(
+    relays: &[RelayAddress],
+    topic: &Topic,
+    max_sources: u32,
+    timeout_ms: u64,
+) -> Result<GetTopicResponse, Error> {
+    let question = GetTopicRequest { topic: topic.to_string(), max_sources };
+    ask_any(relays, timeout_ms, async |client| client.get_topic(question.clone()).await).await
+}
+
+async fn ask_any<T>(
+    relays: &[RelayAddress],
+    timeout_ms: u64,
+    ask: impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
+) -> Result<T, Error> {
     let timeout = Duration::from_millis(timeout_ms);
     let mut last = None;
     for relay in relays {
-        match ask(relay, timeout).await {
+        match ask_one(relay, timeout, &ask).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => {
                 if let Some(error) = failure.permanent(relay) {
@@ -32,10 +63,14 @@ pub async fn list_topics(relays: &[RelayAddress], timeout_ms: u64) -> Result<Lis
     Err(Error::GaveUp { failures: u32::try_from(relays.len()).unwrap_or(u32::MAX), last })
 }
 
-async fn ask(relay: &RelayAddress, timeout: Duration) -> Result<ListTopicsResponse, Failure> {
+async fn ask_one<T>(
+    relay: &RelayAddress,
+    timeout: Duration,
+    ask: &impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
+) -> Result<T, Failure> {
     let times = Times { connect: timeout, keep_alive: timeout, answer: timeout };
     let mut client = link::connect(relay, times).await?;
-    match tokio::time::timeout(timeout, client.list_topics(ListTopicsRequest {})).await {
+    match tokio::time::timeout(timeout, ask(&mut client)).await {
         Ok(response) => Ok(response?.into_inner()),
         Err(_) => Err(Failure::Silent(timeout.as_millis())),
     }

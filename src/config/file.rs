@@ -1,8 +1,8 @@
 //! The configuration file: TOML, checked key by key, so that what is wrong is said with its place.
 
 use std::{
-    collections::BTreeMap,
-    fmt, fs, io,
+    collections::{BTreeMap, HashMap},
+    fs,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -13,10 +13,12 @@ use toml::{
 };
 
 use super::{
+    input::{Input, Whose},
+    keys::{InputKeys, MultilineKeys},
+    problem::FileError,
+    reading::{Places, Reading},
     settings::{General, Redis, Serve, Tail},
-    value::Value as _,
 };
-use crate::record::Topic;
 
 /// What a file says; nothing of it is filled in.
 #[derive(Debug, Clone, Default)]
@@ -32,59 +34,9 @@ pub struct File {
     /// `[[inputs]]`.
     pub inputs: Vec<Input>,
     path: PathBuf,
+    text: String,
+    /// The line of every setting; those of the first input as `inputs.0.paths`.
     lines: BTreeMap<String, usize>,
-}
-
-/// One of the `[[inputs]]`: files and their topic.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Input {
-    /// Paths and globs; at least one.
-    pub paths: Vec<String>,
-    /// The topic of all of them; none: each file's name without extension.
-    pub topic: Option<Topic>,
-    /// What its sources are labelled with.
-    pub labels: BTreeMap<String, String>,
-    /// The line of the file on which it begins.
-    pub line: usize,
-}
-
-/// Why a file is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// It cannot be read.
-    #[error("configuration {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Something in it is wrong.
-    #[error("{}", one_per_line(.0))]
-    Wrong(Vec<Problem>),
-}
-
-/// What is wrong at one place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The file.
-    pub path: PathBuf,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What it is.
-    pub what: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.path.display(), self.line, self.column, self.what)
-    }
-}
-
-fn one_per_line(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl File {
@@ -95,191 +47,159 @@ impl File {
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text =
             fs::read_to_string(path).map_err(|error| FileError::Read { path: path.to_owned(), error })?;
-        Self::parse(path, &text)
+        Self::parse(path, &text, Whose::Ours)
     }
 
-    /// Reads the text of a file.
+    /// Reads the text of a file, whose inputs are for this machine or for others.
     ///
     /// # Errors
     /// [`FileError::Wrong`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self, FileError> {
-        let mut reading = Reading { text, path, problems: Vec::new() };
-        let mut file = Self { path: path.to_owned(), ..Self::default() };
-        match DeTable::parse(text) {
-            Ok(table) => reading.top(&mut file, table.get_ref()),
-            Err(error) => reading.problem(error.span().unwrap_or(0..0), error.message().to_owned()),
+    pub fn parse(path: &Path, text: &str, whose: Whose) -> Result<Self, FileError> {
+        let mut reading = Reading::new(path, text);
+        let mut file = Self { path: path.to_owned(), text: text.to_owned(), ..Self::default() };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            reading.problem(error.span().unwrap_or(0..0).start, error.message().to_owned());
+        }
+        // What is left of broken TOML would be misread.
+        if errors.is_empty() {
+            file.top(&mut reading, table.get_ref(), whose);
         }
         let mut problems = reading.problems;
         problems.sort_by_key(|problem| (problem.line, problem.column));
         if problems.is_empty() { Ok(file) } else { Err(FileError::Wrong(problems)) }
     }
 
-    /// Where a setting stands in it, as `FILE:LINE`; the key with its section, as `tail.host`.
+    /// Where a setting stands in it, as `FILE:LINE`; the key with its section, as `tail.host`,
+    /// or `inputs.0` for the first input and `inputs.0.paths` for a key of it.
     pub fn place_of(&self, key: &str) -> Option<String> {
-        self.lines.get(key).map(|&line| self.at(line))
+        self.lines.get(key).map(|line| format!("{}:{line}", self.path.display()))
     }
 
-    /// A line of it, as `FILE:LINE`.
-    pub fn at(&self, line: usize) -> String {
-        format!("{}:{line}", self.path.display())
+    /// What was read.
+    pub fn text(&self) -> &str {
+        &self.text
     }
-}
 
-struct Reading<'a> {
-    text: &'a str,
-    path: &'a Path,
-    problems: Vec<Problem>,
-}
+    /// The settings that it has, without inputs; with their sections, as `tail.host`.
+    pub fn settings(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str).filter(|key| !key.starts_with("inputs."))
+    }
 
-type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
-
-impl Reading<'_> {
-    fn top(&mut self, file: &mut File, table: &DeTable<'_>) {
+    fn top(&mut self, reading: &mut Reading<'_>, table: &DeTable<'_>, whose: Whose) {
+        let mut places = Places::new();
         for (key, value) in table {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("tail", DeValue::Table(section)) => {
-                    let File { tail, lines, .. } = file;
-                    self.section("tail.", Tail::KEYS, section, lines, |key, value| tail.set(key, value));
+                    let set = |key: &str, value: &DeValue<'_>| self.tail.set(key, value);
+                    reading.section("tail.", Tail::KEYS, section, &mut places, set);
                 }
                 ("serve", DeValue::Table(section)) => {
-                    let File { serve, lines, .. } = file;
-                    self.section("serve.", Serve::KEYS, section, lines, |key, value| serve.set(key, value));
+                    let set = |key: &str, value: &DeValue<'_>| self.serve.set(key, value);
+                    reading.section("serve.", Serve::KEYS, section, &mut places, set);
                 }
-                ("inputs", DeValue::Array(inputs)) => {
-                    file.inputs = inputs.iter().filter_map(|input| self.input(input)).collect();
-                }
+                ("inputs", DeValue::Array(inputs)) => self.read_inputs(reading, inputs, whose),
                 (name @ ("tail" | "serve"), _) => {
-                    self.wrong(value, name, &format!("expected is a section, [{name}]"));
+                    reading.wrong(value.span(), None, name, &format!("expected is a section, [{name}]"));
                 }
-                ("inputs", _) => self.wrong(value, "inputs", "expected are sections, [[inputs]]"),
+                ("inputs", _) => {
+                    reading.wrong(value.span(), None, "inputs", "expected are sections, [[inputs]]");
+                }
                 _ => {
                     let known = [General::KEYS, Redis::KEYS, &["tail", "serve", "inputs"]].concat();
-                    let File { general, redis, lines, .. } = file;
-                    self.setting("", &known, (key, value), lines, |key, value| {
+                    let Self { general, redis, .. } = self;
+                    reading.setting("", &known, (key, value), &mut places, |key, value| {
                         general.set(key, value).or_else(|| redis.set(key, value))
                     });
                 }
             }
         }
+        self.lines.extend(places.into_iter().map(|(key, span)| (key, reading.line(span.start))));
     }
 
-    fn section(
-        &mut self,
-        section: &str,
-        known: &[&str],
-        table: &DeTable<'_>,
-        lines: &mut BTreeMap<String, usize>,
-        mut set: impl FnMut(&str, &DeValue<'_>) -> Option<Result<(), String>>,
-    ) {
-        for pair in table {
-            self.setting(section, known, pair, lines, &mut set);
-        }
-    }
-
-    fn setting(
-        &mut self,
-        section: &str,
-        known: &[&str],
-        (key, value): (&Key<'_>, &Spanned<DeValue<'_>>),
-        lines: &mut BTreeMap<String, usize>,
-        set: impl FnOnce(&str, &DeValue<'_>) -> Option<Result<(), String>>,
-    ) {
-        let name = format!("{section}{}", key.get_ref());
-        match set(key.get_ref(), value.get_ref()) {
-            None => self.problem(key.span(), unknown(section, key.get_ref(), known)),
-            Some(Ok(())) => {
-                lines.insert(name, self.place(key.span().start).0);
-            }
-            Some(Err(what)) => self.wrong(value, &name, &what),
-        }
-    }
-
-    fn input(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Input> {
-        let DeValue::Table(table) = value.get_ref() else {
-            self.wrong(value, "inputs", "expected are sections, [[inputs]]");
-            return None;
-        };
-        let mut input = Input { line: self.place(value.span().start).0, ..Input::default() };
-        let problems_before = self.problems.len();
-        for (key, value) in table {
-            let read = match key.get_ref().as_ref() {
-                "paths" => texts(value.get_ref()).map(|paths| input.paths = paths),
-                "topic" => Topic::from_toml(value.get_ref()).map(|topic| input.topic = Some(topic)),
-                "labels" => labels(value.get_ref()).map(|labels| input.labels = labels),
-                other => {
-                    self.problem(key.span(), unknown("inputs.", other, &["paths", "topic", "labels"]));
-                    Ok(())
-                }
+    fn read_inputs(&mut self, reading: &mut Reading<'_>, inputs: &[Spanned<DeValue<'_>>], whose: Whose) {
+        let mut names = HashMap::new();
+        for (index, value) in inputs.iter().enumerate() {
+            let DeValue::Table(table) = value.get_ref() else {
+                reading.wrong(value.span(), None, "inputs", "expected are sections, [[inputs]]");
+                continue;
             };
-            if let Err(what) = read {
-                self.wrong(value, &format!("inputs.{}", key.get_ref()), &what);
+            let mut places = Places::new();
+            let Some(input) = read_input(reading, value.span(), table, &mut places, whose) else { continue };
+            let line = reading.line(value.span().start);
+            if let Some(name) = &input.keys.name
+                && let Some(other) = names.insert(name.clone(), line)
+                && let Some(span) = places.get("inputs.name")
+            {
+                let what = format!("the input of line {other} has this name already");
+                reading.wrong(span.clone(), None, "inputs.name", &what);
+            }
+            self.lines.insert(format!("inputs.{index}"), line);
+            let lines = places.into_iter().filter_map(|(key, span)| {
+                Some((format!("inputs.{index}.{}", key.strip_prefix("inputs.")?), reading.line(span.start)))
+            });
+            self.lines.extend(lines);
+            self.inputs.push(input);
+        }
+    }
+}
+
+fn read_input(
+    reading: &mut Reading<'_>,
+    header: Range<usize>,
+    table: &DeTable<'_>,
+    places: &mut Places,
+    whose: Whose,
+) -> Option<Input> {
+    let before = reading.problems.len();
+    let mut keys = InputKeys::default();
+    let mut multiline = None;
+    let known = [InputKeys::NAMES, &["multiline"]].concat();
+    for (key, value) in table {
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("multiline", DeValue::Table(section)) => {
+                let joined = multiline.insert(MultilineKeys::default());
+                let set = |key: &str, value: &DeValue<'_>| joined.set(key, value);
+                reading.section("inputs.multiline.", MultilineKeys::NAMES, section, places, set);
+                places.insert("inputs.multiline".to_owned(), key.span());
+            }
+            ("multiline", _) => {
+                let what = "expected is a section, [inputs.multiline]";
+                reading.wrong(value.span(), None, "inputs.multiline", what);
+            }
+            _ => {
+                let set = |key: &str, value: &DeValue<'_>| keys.set(key, value);
+                reading.setting("inputs.", &known, (key, value), places, set);
             }
         }
-        if input.paths.is_empty() && self.problems.len() == problems_before {
-            self.problem(value.span(), "inputs: it has no paths".to_owned());
+    }
+    let is_complete = reading.problems.len() == before;
+    let lacks_pattern = table.contains_key("topic_pattern") && keys.topic_pattern.is_none();
+    let mistakes = match Input::new(keys, multiline, whose) {
+        Ok(input) => return is_complete.then_some(input),
+        Err(mistakes) => mistakes,
+    };
+    for mistake in mistakes {
+        let name = format!("inputs.{}", mistake.key);
+        let element = mistake.element.map(|element| format!("{name}.{element}"));
+        let place = element.and_then(|element| places.get(&element)).or_else(|| places.get(&name));
+        // What could not be read is not missing as well.
+        let follows = place.is_none() || mistake.key == "multiline";
+        let needs_pattern = matches!(mistake.key, "topic" | "labels");
+        if (follows && !is_complete) || (needs_pattern && lacks_pattern) {
+            continue;
         }
-        Some(input)
-    }
-
-    /// A value that is not what its key needs. The value is repeated, but for what may be a password.
-    fn wrong(&mut self, value: &Spanned<DeValue<'_>>, name: &str, what: &str) {
-        let shown = match self.text.get(value.span()) {
-            Some(text) if !name.starts_with("redis") => {
-                let line = text.lines().next().unwrap_or_default();
-                format!(" = {}", line.chars().take(60).collect::<String>())
+        match place {
+            Some(value) if mistake.key != "multiline" => {
+                reading.wrong(value.clone(), mistake.offset, &name, &mistake.what);
             }
-            _ => String::new(),
-        };
-        self.problem(value.span(), format!("{name}{shown}: {what}"));
+            place => {
+                let at = place.map_or(header.start, |place| place.start);
+                reading.problem(at, format!("{name}: {}", mistake.what));
+            }
+        }
     }
-
-    fn problem(&mut self, span: Range<usize>, what: String) {
-        let (line, column) = self.place(span.start);
-        self.problems.push(Problem { path: self.path.to_owned(), line, column, what });
-    }
-
-    /// Line and column of a byte, from 1.
-    fn place(&self, at: usize) -> (usize, usize) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line_begin = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before.get(line_begin..).unwrap_or_default().chars().count() + 1;
-        (before.matches('\n').count() + 1, column)
-    }
-}
-
-fn texts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
-    let wrong = || "expected is a list of texts, [\"…\", …], and at least one".to_owned();
-    let DeValue::Array(array) = value else { return Err(wrong()) };
-    let texts: Option<Vec<_>> =
-        array.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect();
-    texts.filter(|texts| !texts.is_empty()).ok_or_else(wrong)
-}
-
-fn labels(value: &DeValue<'_>) -> Result<BTreeMap<String, String>, String> {
-    let wrong = || "expected are texts, { name = \"value\", … }".to_owned();
-    let DeValue::Table(table) = value else { return Err(wrong()) };
-    let pairs = table.iter().map(|(key, value)| {
-        value.get_ref().as_str().map(|text| (key.get_ref().to_string(), text.to_owned()))
-    });
-    pairs.collect::<Option<_>>().ok_or_else(wrong)
-}
-
-/// Says that a key is unknown, and what was most likely meant.
-fn unknown(section: &str, key: &str, known: &[&str]) -> String {
-    let elsewhere = [("", General::KEYS), ("", Redis::KEYS), ("tail.", Tail::KEYS), ("serve.", Serve::KEYS)];
-    if let Some((other, _)) = elsewhere.iter().find(|(_, keys)| keys.contains(&key)) {
-        return match other.trim_end_matches('.') {
-            "" => format!(
-                "{section}{key} is not known; {key} belongs to the top of the file, before the sections"
-            ),
-            other => format!("{section}{key} is not known; {key} belongs to [{other}]"),
-        };
-    }
-    let distance = |name: &&&str| strsim::damerau_levenshtein(key, name);
-    match known.iter().min_by_key(distance) {
-        Some(nearest) => format!("{section}{key} is not known; the nearest known one is {section}{nearest}"),
-        None => format!("{section}{key} is not known"),
-    }
+    None
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 //! what stands here is what `--help` prints. Its default is that of the part that
 //! it configures and is not repeated.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use toml::de::DeValue;
 
 use super::{
     Effective,
-    value::{RedisText, Value, within},
+    value::{RedisText, Value, Wrong, within},
 };
 use crate::{
     record::Host,
@@ -31,7 +31,7 @@ macro_rules! settings {
             $(
                 $(#[$doc])*
                 #[arg(long, value_name = $placeholder, value_parser = |text: &str| {
-                    <$type as Value>::read(text)$(.and_then(|value| within(value, $bounds)))?
+                    <<$type as Value>::One as Value>::read(text)$(.and_then(|value| within(value, $bounds)))?
                 })]
                 pub $key: Option<$type>,
             )*
@@ -42,7 +42,7 @@ macro_rules! settings {
             pub const KEYS: &[&str] = &[$(stringify!($key)),*];
 
             /// Sets one of them to a value of the file; none where there is no such name.
-            pub(super) fn set(&mut self, key: &str, value: &DeValue<'_>) -> Option<Result<(), String>> {
+            pub(super) fn set(&mut self, key: &str, value: &DeValue<'_>) -> Option<Result<(), Wrong>> {
                 match key {
                     $(stringify!($key) => {
                         let value = <$type>::from_toml(value)$(.and_then(|value| within(value, $bounds)))?;
@@ -159,6 +159,18 @@ settings! {
         /// Longest delay between two tries while Redis is away, in milliseconds
         #[arg(help_heading = "Tailer")]
         retry_max_ms: u64 = "MS" in 10..=HOUR_MS => publish.retry_cap_ms,
+        /// Most lines a second of all files together; over it the tailer waits and drops nothing
+        #[arg(help_heading = "Tailer")]
+        lines_per_second: NonZeroU32 = "LINES" => tail.limits.lines_per_second,
+        /// Most bytes of lines a second of all files together; over it the tailer waits and drops nothing
+        #[arg(help_heading = "Tailer")]
+        bytes_per_second: NonZeroU32 = "BYTES" => tail.limits.bytes_per_second,
+        /// Follow the inputs that were pushed to Redis for this host and its groups, too [default: false]
+        #[arg(help_heading = "Tailer", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        inputs_from_redis: bool = "BOOL" => inputs_from_redis,
+        /// Group of this host, whose inputs in Redis it follows; repeatable, or several with commas
+        #[arg(help_heading = "Tailer", value_delimiter = ',')]
+        group: Vec<Host> = "NAME" => groups,
         /// Address on which to serve /metrics [default: none]
         #[arg(help_heading = "Tailer")]
         metrics_listen: SocketAddr = "ADDRESS" => metrics_listen,
@@ -201,6 +213,18 @@ settings! {
         /// How often health asks Redis, and how long it waits for the answer, in milliseconds
         #[arg(help_heading = "Relay")]
         probe_ms: u64 = "MS" in 10..=HOUR_MS => serve.probe_ms,
+        /// Greatest age of a line, in milliseconds; older ones are trimmed. 0: no bound
+        #[arg(help_heading = "Relay")]
+        retention_age_ms: u64 = "MS" => serve.retention.max_age_ms,
+        /// Greatest stored size of a topic, in bytes; what is older is trimmed. 0: no bound
+        #[arg(help_heading = "Relay")]
+        retention_bytes: u64 = "BYTES" => serve.retention.max_bytes,
+        /// Greatest stored size of all topics together, in bytes; the largest topics give way. 0: no bound
+        #[arg(help_heading = "Relay")]
+        retention_total_bytes: u64 = "BYTES" => serve.retention.total_bytes,
+        /// How often topics are looked at for what is too old or too much, in milliseconds
+        #[arg(help_heading = "Relay")]
+        retention_interval_ms: u64 = "MS" in 10..=HOUR_MS => serve.retention.interval_ms,
         /// What is kept of a topic for readers at its tail, in bytes
         #[arg(help_heading = "Relay")]
         window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,

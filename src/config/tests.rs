@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 
 fn file(text: &str) -> File {
-    File::parse(Path::new("relay.toml"), text).unwrap()
+    File::parse(Path::new("relay.toml"), text, Whose::Ours).unwrap()
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let file = file("[tail]\nhost = \"web\"\npoll_interval_ms = 50\nlinger_ms = 6\n");
     let flags =
         Settings { tail: Tail { poll_interval_ms: Some(7), ..Tail::default() }, ..Settings::default() };
-    let effective = Effective::new(&flags.over(&file), Vec::new()).unwrap();
+    let effective = Effective::new(&flags.over(&file), &[]).unwrap();
     assert_eq!(effective.tail.poll_interval_ms, 7);
     assert_eq!(effective.tail.linger_ms, 6);
     let defaults = tail::Options::new("web".parse().unwrap(), Vec::new());
@@ -29,7 +29,7 @@ fn every_setting_is_shown_once_and_no_password_is() {
     let mut settings = Settings::default();
     settings.redis.redis = Some(value::Value::read("redis://user:hunter1@relay-redis").unwrap());
     settings.redis.redis_password_file = Some(password);
-    let effective = Effective::new(&settings, Vec::new()).unwrap();
+    let effective = Effective::new(&settings, &[]).unwrap();
     let shown = effective.shown();
     assert!(shown.contains(&("", "redis", "redis://user@relay-redis:6379/0".to_owned())), "{shown:?}");
     assert!(!format!("{shown:?}").contains("hunter"), "{shown:?}");
@@ -43,14 +43,15 @@ fn every_setting_is_shown_once_and_no_password_is() {
 fn a_password_file_that_is_not_there_is_named() {
     let mut settings = Settings::default();
     settings.redis.redis_password_file = Some("/no/such/file".into());
-    let error = Effective::new(&settings, Vec::new()).unwrap_err().to_string();
+    let error = Effective::new(&settings, &[]).unwrap_err().to_string();
     assert!(error.contains("/no/such/file"), "{error}");
 }
 
 #[test]
-fn a_bad_path_is_named_with_its_place_in_the_file() {
+fn a_folder_among_the_paths_is_named_with_its_place_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
-    let text = format!("\n[[inputs]]\npaths = [{:?}]\n", dir.path());
-    let error = inputs(&file(&text)).unwrap_err().to_string();
-    assert!(error.starts_with("relay.toml:2: path "), "{error}");
+    let text = format!("\n[[inputs]]\npaths = [\"/x\",\n  {:?}]\n", dir.path());
+    let error = File::parse(Path::new("relay.toml"), &text, Whose::Ours).unwrap_err().to_string();
+    assert!(error.starts_with("relay.toml:4:3: inputs.paths = "), "{error}");
+    assert!(File::parse(Path::new("relay.toml"), &text, Whose::Others).is_ok());
 }

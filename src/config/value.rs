@@ -1,18 +1,27 @@
-//! How the value of one setting is read from TOML and shown again.
+//! How the value of one setting is read from TOML and shown again. Lists, tables and
+//! patterns are in `lists` and `patterns`.
+
+pub(super) mod lists;
+pub(super) mod patterns;
 
 use std::{
     fmt,
     net::SocketAddr,
-    ops::RangeInclusive,
+    num::NonZeroU32,
+    ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
 };
 
 use toml::de::DeValue;
 
+use super::keys::InputName;
 use crate::{
-    record::{Host, Topic},
+    record::Host,
     store::{RedisUrl, UrlError},
-    tail::StartAt,
+    tail::{
+        StartAt,
+        input::{Encoding, Format, Preset},
+    },
     telemetry::{LogFormat, LogLevel},
 };
 
@@ -21,6 +30,9 @@ use crate::{
 pub(super) enum Kind {
     Text,
     Number,
+    Flag,
+    List,
+    Table,
 }
 
 impl fmt::Display for Kind {
@@ -28,48 +40,94 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Text => "a text in quotes",
             Self::Number => "a whole number",
+            Self::Flag => "true or false",
+            Self::List => "a list of texts, [\"…\", …]",
+            Self::Table => "a table of texts, { name = \"…\", … }",
         })
+    }
+}
+
+/// A value that is not what its key needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub(super) struct Wrong {
+    pub(super) what: String,
+    /// The byte of the text at which it is wrong, where one can be told.
+    pub(super) offset: Option<usize>,
+    /// Where it is one of several: which, as bytes of the file.
+    pub(super) element: Option<Range<usize>>,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, offset: None, element: None }
     }
 }
 
 /// The type of a setting.
 pub(super) trait Value: Sized {
+    /// What a flag gives, which may be given several times where it is not the same.
+    type One: Value;
+
     /// How it is written in TOML.
     const KIND: Kind;
 
     /// Reads the text of a flag, or of a TOML value without its quotes; the error says what is
     /// expected.
-    fn read(text: &str) -> Result<Self, String>;
+    fn read(text: &str) -> Result<Self, Wrong>;
 
     /// The value for people. Never a password.
     fn shown(&self) -> String;
 
+    /// The value as it stands in TOML.
+    fn written(&self) -> String {
+        match Self::KIND {
+            Kind::Text => quoted(&self.shown()),
+            _ => self.shown(),
+        }
+    }
+
     /// Reads a TOML value.
-    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Wrong> {
         match (Self::KIND, value) {
             (Kind::Text, DeValue::String(text)) => Self::read(text),
             (Kind::Number, DeValue::Integer(number)) if number.radix() == 10 => Self::read(number.as_str()),
-            (kind, value) => Err(format!("it is of the type {}, expected is {kind}", value.type_str())),
+            (Kind::Flag, DeValue::Boolean(flag)) => Self::read(if *flag { "true" } else { "false" }),
+            (kind, value) => Err(unexpected(kind, value)),
         }
     }
 }
 
+/// A text in the quotes of TOML.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// What is said of a value of another type.
+fn unexpected(kind: Kind, value: &DeValue<'_>) -> Wrong {
+    format!("it is of the type {}, expected is {kind}", value.type_str()).into()
+}
+
 /// A value that is inside of its bounds.
-pub(super) fn within<V: Value + PartialOrd>(value: V, bounds: RangeInclusive<V>) -> Result<V, String> {
+pub(super) fn within<V: Value + PartialOrd>(value: V, bounds: RangeInclusive<V>) -> Result<V, Wrong> {
     if bounds.contains(&value) {
         Ok(value)
     } else {
-        Err(format!("expected is a number from {} to {}", bounds.start().shown(), bounds.end().shown()))
+        let (least, most) = (bounds.start().shown(), bounds.end().shown());
+        Err(format!("expected is a number from {least} to {most}").into())
     }
 }
 
 macro_rules! number {
     ($($type:ty),*) => {$(
         impl Value for $type {
+            type One = Self;
             const KIND: Kind = Kind::Number;
 
-            fn read(text: &str) -> Result<Self, String> {
-                text.parse().map_err(|_| format!("expected is a whole number from 0 to {}", <$type>::MAX))
+            fn read(text: &str) -> Result<Self, Wrong> {
+                let (least, most) = (<$type>::MIN, <$type>::MAX);
+                let expected = || format!("expected is a whole number from {least} to {most}");
+                text.parse().map_err(|_| expected().into())
             }
 
             fn shown(&self) -> String {
@@ -78,15 +136,16 @@ macro_rules! number {
         }
     )*};
 }
-number!(u32, u64, usize);
+number!(u32, u64, usize, NonZeroU32);
 
 macro_rules! text {
     ($($type:ty),*) => {$(
         impl Value for $type {
+            type One = Self;
             const KIND: Kind = Kind::Text;
 
-            fn read(text: &str) -> Result<Self, String> {
-                text.parse().map_err(|error| format!("{error}"))
+            fn read(text: &str) -> Result<Self, Wrong> {
+                text.parse().map_err(|error| format!("{error}").into())
             }
 
             fn shown(&self) -> String {
@@ -95,14 +154,29 @@ macro_rules! text {
         }
     )*};
 }
-text!(String, Host, Topic, LogLevel);
+text!(String, Host, LogLevel, InputName);
+
+impl Value for bool {
+    type One = Self;
+    const KIND: Kind = Kind::Flag;
+
+    fn read(text: &str) -> Result<Self, Wrong> {
+        text.parse().map_err(|_| "expected is true or false".to_owned().into())
+    }
+
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
 
 impl Value for SocketAddr {
+    type One = Self;
     const KIND: Kind = Kind::Text;
 
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| "expected is an address and a port, as 127.0.0.1:7171 or [::1]:7171".to_owned())
+    fn read(text: &str) -> Result<Self, Wrong> {
+        text.parse().map_err(|_| {
+            "expected is an address and a port, as 127.0.0.1:7171 or [::1]:7171".to_owned().into()
+        })
     }
 
     fn shown(&self) -> String {
@@ -111,10 +185,15 @@ impl Value for SocketAddr {
 }
 
 impl Value for PathBuf {
+    type One = Self;
     const KIND: Kind = Kind::Text;
 
-    fn read(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("the path is empty".to_owned()) } else { Ok(Path::new(text).to_owned()) }
+    fn read(text: &str) -> Result<Self, Wrong> {
+        if text.is_empty() {
+            Err("the path is empty".to_owned().into())
+        } else {
+            Ok(Path::new(text).to_owned())
+        }
     }
 
     fn shown(&self) -> String {
@@ -126,12 +205,13 @@ impl Value for PathBuf {
 macro_rules! words {
     ($type:ty { $($word:literal = $value:path),* }) => {
         impl Value for $type {
+            type One = Self;
             const KIND: Kind = Kind::Text;
 
-            fn read(text: &str) -> Result<Self, String> {
+            fn read(text: &str) -> Result<Self, Wrong> {
                 match text {
                     $($word => Ok($value),)*
-                    _ => Err(format!("expected is one of: {}", [$($word),*].join(", "))),
+                    _ => Err(format!("expected is one of: {}", [$($word),*].join(", ")).into()),
                 }
             }
 
@@ -145,11 +225,25 @@ macro_rules! words {
 }
 words!(LogFormat { "text" = LogFormat::Text, "json" = LogFormat::Json });
 words!(StartAt { "beginning" = StartAt::Beginning, "end" = StartAt::End });
+words!(Encoding {
+    "raw" = Encoding::Raw,
+    "utf-16" = Encoding::Utf16,
+    "utf-16le" = Encoding::Utf16Le,
+    "utf-16be" = Encoding::Utf16Be
+});
+words!(Format { "plain" = Format::Plain, "docker" = Format::Docker, "cri" = Format::Cri });
+words!(Preset {
+    "java" = Preset::Java,
+    "python" = Preset::Python,
+    "go" = Preset::Go,
+    "rust" = Preset::Rust
+});
 
 impl<V: Value> Value for Option<V> {
+    type One = Self;
     const KIND: Kind = V::KIND;
 
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, Wrong> {
         V::read(text).map(Some)
     }
 
@@ -180,15 +274,16 @@ impl fmt::Debug for RedisText {
 }
 
 impl Value for RedisText {
+    type One = Self;
     const KIND: Kind = Kind::Text;
 
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, Wrong> {
         Ok(Self(text.to_owned()))
     }
 
-    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Wrong> {
         let read = String::from_toml(value).map(Self)?;
-        read.url().map(|_| read).map_err(|error| error.to_string())
+        read.url().map(|_| read).map_err(|error| error.to_string().into())
     }
 
     fn shown(&self) -> String {

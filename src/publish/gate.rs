@@ -22,6 +22,10 @@ use crate::{record::Topic, retry::Backoff, store::Error};
 /// The first delay after a failure.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 
+/// Who publishes to a topic that cannot be used tries again within the greatest delay. After
+/// so many of those without a try nobody does any more, and the outage is forgotten.
+const DELAYS_TO_FORGET: u32 = 100;
+
 /// What an outage is of: one topic, or the server and so all topics.
 type Scope = Option<Topic>;
 
@@ -37,7 +41,7 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct Outages {
-    /// At most one for each topic that is published to, and one for the server.
+    /// At most one for each topic that is, or was lately, published to, and one for the server.
     now: BTreeMap<Scope, Outage>,
     /// When the last one of the server ended.
     ended_at: Option<Instant>,
@@ -156,6 +160,11 @@ impl Gate {
         let mut outages = self.lock();
         if scope.is_none() && outages.ended_at.is_some_and(|end| turn.entered_at < end) {
             return;
+        }
+        if !outages.now.contains_key(scope) {
+            let is_tried =
+                |outage: &Outage| outage.trying || outage.retry_at + self.cap * DELAYS_TO_FORGET > now;
+            outages.now.retain(|scope, outage| scope.is_none() || is_tried(outage));
         }
         let outage = outages.now.entry(scope.clone()).or_insert_with(|| {
             match scope {

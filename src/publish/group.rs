@@ -5,7 +5,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Options;
 use crate::{
     proto,
-    record::{BatchBuilder, SealedBatch},
+    record::{BatchBuilder, NewLine, SealedBatch},
 };
 
 /// The lines of one source that wait to be appended. Bounded: when it is full, its
@@ -42,8 +42,8 @@ impl Group {
     }
 
     /// Adds a line.
-    pub fn push(&mut self, content: &[u8], truncated_bytes: u64) {
-        self.builder.push(content, truncated_bytes);
+    pub fn push(&mut self, line: &NewLine<'_>) {
+        self.builder.push_line(line);
     }
 
     /// Keeps the room that was taken for bytes whose lines are in here.
@@ -77,15 +77,16 @@ mod tests {
     fn it_is_full_at_either_bound_and_empty_again_when_sealed() {
         let options = Options { max_batch_bytes: 100, max_batch_lines: 3, ..Options::default() };
         let mut group = Group::new(&options, &proto::Source::default(), 0, 0);
-        group.push(b"a", 0);
-        group.push(b"b", 0);
+        let line = |content| NewLine { content, truncated_bytes: 0, time_unix_nano: 0, labels: None };
+        group.push(&line(b"a"));
+        group.push(&line(b"b"));
         assert!(!group.is_full());
-        group.push(b"c", 0);
+        group.push(&line(b"c"));
         assert!(group.is_full());
         let (batch, _) = group.seal(6).unwrap();
         assert_eq!((batch.lines, batch.next_line, batch.end_position), (3, 3, 6));
         assert!(group.is_empty() && group.seal(6).is_none());
-        group.push(&[b'x'; 100], 0);
+        group.push(&line(&[b'x'; 100]));
         assert!(group.is_full());
     }
 }

@@ -1,7 +1,7 @@
 //! All sources that publish now, and what each one has confirmed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -17,6 +17,8 @@ pub struct Standing {
     key: SourceKey,
     state: Mutex<State>,
     challenged: Notify,
+    /// Told of it too, for sources that have no task of their own.
+    somebody: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,11 @@ impl Standing {
         self.lock().confirmed.clone()
     }
 
+    /// The position that Redis confirmed last.
+    pub fn position(&self) -> u64 {
+        self.lock().confirmed.position
+    }
+
     /// Takes over a record that is known to be stored.
     pub fn confirm(&self, record: Record) {
         self.lock().confirmed = record;
@@ -71,9 +78,17 @@ impl Standing {
         }
     }
 
+    /// Whether an audit found another record than the one that is confirmed now, and
+    /// nobody has answered yet.
+    pub fn is_challenged(&self) -> bool {
+        let state = self.lock();
+        state.challenge.as_ref().is_some_and(|found| found.token == state.confirmed.token)
+    }
+
     pub(super) fn challenge(&self, challenge: Challenge) {
         self.lock().challenge = Some(challenge);
         self.challenged.notify_one();
+        self.somebody.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,8 +101,9 @@ impl Standing {
 pub(super) struct Roster {
     sources: Mutex<BTreeMap<(Topic, SourceKey), Weak<Standing>>>,
     epochs: Mutex<BTreeMap<Topic, Epoch>>,
-    joined: Mutex<BTreeSet<Topic>>,
+    joined: Mutex<Vec<Weak<Standing>>>,
     new_epoch: Notify,
+    challenged: Arc<Notify>,
 }
 
 impl Roster {
@@ -97,10 +113,11 @@ impl Roster {
             key: key.clone(),
             state: Mutex::new(State { confirmed: record, challenge: None }),
             challenged: Notify::new(),
+            somebody: Arc::clone(&self.challenged),
         });
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.insert((topic.clone(), key), Arc::downgrade(&standing));
-        self.joined.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&standing));
         standing
     }
 
@@ -111,8 +128,13 @@ impl Roster {
         sources.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// The topics that sources have joined since the last call.
-    pub(super) fn take_joined(&self) -> BTreeSet<Topic> {
+    /// Waits until a source was challenged.
+    pub(super) async fn challenged(&self) {
+        self.challenged.notified().await;
+    }
+
+    /// Those that have joined since the last call.
+    pub(super) fn take_joined(&self) -> Vec<Weak<Standing>> {
         std::mem::take(&mut *self.joined.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -126,8 +148,36 @@ impl Roster {
         }
     }
 
+    /// Forgets the epochs of other topics.
+    pub(super) fn keep_epochs(&self, is_kept: impl Fn(&Topic) -> bool) {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        epochs.retain(|topic, _| is_kept(topic));
+    }
+
     /// Waits until an answer came from an epoch that was not known.
     pub(super) async fn new_epoch(&self) {
         self.new_epoch.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Details;
+
+    #[test]
+    fn what_nobody_publishes_to_any_more_takes_no_memory() {
+        let roster = Roster::default();
+        for number in 0..3 {
+            let topic: Topic = format!("topic-{number}").parse().unwrap();
+            let record = Record { token: Token::random(), position: 0, details: Details::default() };
+            let standing = roster.add(&topic, "host/1".parse().unwrap(), record);
+            roster.saw_epoch(&topic, Epoch::new(7));
+            roster.keep_epochs(|kept| *kept == topic);
+            assert_eq!((roster.all().len(), roster.take_joined().len()), (1, 1));
+            assert_eq!(roster.epochs.lock().unwrap().len(), 1);
+            drop(standing);
+        }
+        assert!(roster.all().is_empty() && roster.sources.lock().unwrap().is_empty());
     }
 }

@@ -5,11 +5,14 @@
 //! the two are one legal message, because protobuf fields may be concatenated.
 //! So lines are encoded once, by [`BatchBuilder`], and never again.
 
+mod builder;
+
 use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use prost::Message as _;
 
+pub use self::builder::{BatchBuilder, Labels, NewLine, SealedBatch};
 use crate::proto;
 
 /// Key of field 15 (`lines`), length-delimited, as one byte.
@@ -25,139 +28,6 @@ const CONTENT_KEY: u8 = 1 << 3 | 2;
 const TRUNCATED_KEY: u8 = 2 << 3;
 const LINE_TIME_KEY: u8 = 3 << 3 | 1;
 const LINE_LABELS_KEY: u8 = 4 << 3 | 2;
-
-/// Builds the stored bytes of a batch, line by line, without a copy of its own:
-/// room for the head is left in front and filled in when the batch is sealed.
-#[derive(Debug)]
-pub struct BatchBuilder {
-    source: Bytes,
-    headroom: usize,
-    buffer: BytesMut,
-    start_position: u64,
-    first_line: u64,
-    lines: u32,
-    /// The size of the batch before: the next one will be as large.
-    expected_bytes: usize,
-}
-
-/// A finished batch: the stored bytes, and what the append has to know of it.
-#[derive(Debug, Clone)]
-pub struct SealedBatch {
-    /// Fields 8 and up of `logrelay.v1.Batch`.
-    pub stored: Bytes,
-    /// The same, packed by zstd; none: it is kept as it is.
-    pub packed: Option<Bytes>,
-    /// How many lines; at least one.
-    pub lines: u32,
-    /// The number of the line after the last one.
-    pub next_line: u64,
-    /// Where the source stands after it.
-    pub end_position: u64,
-}
-
-impl BatchBuilder {
-    /// An empty batch of `source`, whose first line has the number `first_line`
-    /// and begins at `start_position` (in bytes of the file).
-    pub fn new(source: &proto::Source, start_position: u64, first_line: u64) -> Self {
-        let source = Bytes::from(source.encode_to_vec());
-        Self::with_encoded_source(source, start_position, first_line)
-    }
-
-    fn with_encoded_source(source: Bytes, start_position: u64, first_line: u64) -> Self {
-        // Three numbers of at most ten bytes and a unit, each with its key byte.
-        let headroom = 1 + varint_len(source.len() as u64) + source.len() + 3 * 11 + 2;
-        let mut buffer = BytesMut::new();
-        buffer.put_bytes(0, headroom);
-        Self { source, headroom, buffer, start_position, first_line, lines: 0, expected_bytes: 0 }
-    }
-
-    /// Adds a line: its content without the line ending, and how many bytes were
-    /// cut off its end.
-    pub fn push(&mut self, content: &[u8], truncated_bytes: u64) {
-        let content_len = match content.len() {
-            0 => 0,
-            len => 1 + varint_len(len as u64) + len,
-        };
-        let truncated_len = match truncated_bytes {
-            0 => 0,
-            number => 1 + varint_len(number),
-        };
-        // All at once, but not before there is a line: idle sources hold nothing.
-        let expected = if self.is_empty() { self.expected_bytes } else { 0 };
-        self.buffer.reserve(expected.max(content_len + truncated_len + 11));
-        // The keys and lengths before the content go in by one copy.
-        let mut head = [0; 2 * 11];
-        let mut rest = &mut head[..];
-        rest.put_u8(LINES_KEY);
-        put_varint(&mut rest, (content_len + truncated_len) as u64);
-        if content_len > 0 {
-            rest.put_u8(CONTENT_KEY);
-            put_varint(&mut rest, content.len() as u64);
-        }
-        let head_len = 2 * 11 - rest.len();
-        self.buffer.put_slice(&head[..head_len]);
-        self.buffer.put_slice(content);
-        if truncated_len > 0 {
-            self.buffer.put_u8(TRUNCATED_KEY);
-            put_varint(&mut self.buffer, truncated_bytes);
-        }
-        self.lines += 1;
-    }
-
-    /// How many lines are in it.
-    pub fn lines(&self) -> u32 {
-        self.lines
-    }
-
-    /// Its size in bytes, nearly: the encoded lines.
-    pub fn bytes(&self) -> usize {
-        self.buffer.len() - self.headroom
-    }
-
-    /// Whether there is no line in it.
-    pub fn is_empty(&self) -> bool {
-        self.lines == 0
-    }
-
-    /// Takes the batch out and begins the next one at `end_position`. None when
-    /// there is no line in it.
-    pub fn seal(&mut self, end_position: u64) -> Option<SealedBatch> {
-        if self.is_empty() {
-            return None;
-        }
-        let next_line = self.first_line + u64::from(self.lines);
-        let mut fresh = Self::with_encoded_source(self.source.clone(), end_position, next_line);
-        fresh.expected_bytes = self.buffer.len();
-        let full = std::mem::replace(self, fresh);
-        let head = full.head(end_position);
-        let Self { mut buffer, headroom, lines, .. } = full;
-        let begin = headroom - head.len();
-        buffer[begin..headroom].copy_from_slice(&head);
-        let stored = buffer.freeze().slice(begin..);
-        Some(SealedBatch { stored, packed: None, lines, next_line, end_position })
-    }
-
-    fn head(&self, end_position: u64) -> Vec<u8> {
-        let mut head = Vec::with_capacity(self.headroom);
-        head.put_u8(SOURCE_KEY);
-        put_varint(&mut head, self.source.len() as u64);
-        head.put_slice(&self.source);
-        let numbers = [
-            (START_POSITION_KEY, self.start_position),
-            (END_POSITION_KEY, end_position),
-            (FIRST_LINE_KEY, self.first_line),
-            (POSITION_UNIT_KEY, proto::PositionUnit::Bytes as u64),
-        ];
-        for (key, number) in numbers {
-            // The default is not written, as prost does not write it.
-            if number != 0 {
-                head.put_u8(key);
-                put_varint(&mut head, number);
-            }
-        }
-        head
-    }
-}
 
 /// Why bytes from Redis are no stored batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -219,7 +89,9 @@ impl StoredBatch {
         let head_end = head_end(&stored)?;
         let head =
             proto::Batch::decode(stored.slice(..head_end)).map_err(|e| BatchError::Head(e.to_string()))?;
-        let mut bounds = Vec::with_capacity(lines as usize + 1);
+        // A number that is wrong must not take memory: no line has less than two bytes.
+        let most_lines = (stored.len() - head_end) / 2;
+        let mut bounds = Vec::with_capacity(most_lines.min(lines as usize) + 1);
         let mut at = head_end;
         while at < stored.len() {
             bounds.push(at_u32(at));

@@ -67,6 +67,13 @@ pub struct Details {
     /// Whether more can come.
     #[serde(default)]
     pub state: SourceState,
+    /// Bytes that the file had when it was read last; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// When its last lines were appended, in unix milliseconds of its host's clock; none:
+    /// it had none yet, or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appended_ms: Option<u64>,
 }
 
 /// A stored text that is no record.
@@ -118,10 +125,12 @@ mod tests {
         let print = || (any::<u32>(), any::<u128>()).prop_map(|(len, hash)| PrintHash { len, hash });
         let identity = (any::<u64>(), any::<u64>(), print(), print())
             .prop_map(|(device, inode, head, tail)| Identity { device, inode, head, tail });
-        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), ".*", identity, any::<bool>()).prop_map(
-            |(token, position, next_line, start, path, identity, gone)| {
-                let state = if gone { SourceState::Gone } else { SourceState::Active };
-                let details = Details { next_line, start, path, identity, state };
+        let states =
+            any::<bool>().prop_map(|gone| if gone { SourceState::Gone } else { SourceState::Active });
+        let known = any::<(Option<u64>, Option<u64>)>();
+        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), ".*", identity, states, known).prop_map(
+            |(token, position, next_line, start, path, identity, state, (size, appended_ms))| {
+                let details = Details { next_line, start, path, identity, state, size, appended_ms };
                 Record { token: Token(token), position, details }
             },
         )
@@ -132,6 +141,14 @@ mod tests {
         fn a_record_is_read_back_as_it_was_written(record in records()) {
             prop_assert!(record.to_text().starts_with(&record.believed()));
             prop_assert_eq!(Record::parse(&record.to_text()), Ok(record));
+        }
+
+        #[test]
+        fn a_record_of_an_older_version_has_no_size(record in records()) {
+            let details = Details { size: None, appended_ms: None, ..record.details };
+            let old = Record { details, ..record };
+            prop_assert!(!old.to_text().contains("\"size\":"));
+            prop_assert_eq!(Record::parse(&old.to_text()), Ok(old));
         }
 
         #[test]

@@ -13,6 +13,9 @@ pub(super) struct Metrics {
     pub(super) batches: Counter,
     pub(super) lines: Counter,
     pub(super) bytes: Counter,
+    pub(super) retention_rounds: Counter,
+    pub(super) trimmed_lines: Counter,
+    pub(super) expired_records: Counter,
 }
 
 impl Metrics {
@@ -24,6 +27,18 @@ impl Metrics {
         part.register("batches", "Batches that were sent", metrics.batches.clone());
         part.register("lines", "Lines that were sent", metrics.lines.clone());
         part.register("bytes", "Size of the batches that were sent", metrics.bytes.clone());
+        let part = registry.sub_registry_with_prefix("logrelay_retention");
+        part.register(
+            "rounds",
+            "Times that this relay looked for what to trim",
+            metrics.retention_rounds.clone(),
+        );
+        part.register("trimmed_lines", "Lines that this relay trimmed", metrics.trimmed_lines.clone());
+        part.register(
+            "expired_records",
+            "Records of gone files that it removed",
+            metrics.expired_records.clone(),
+        );
         metrics
     }
 }

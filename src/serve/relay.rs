@@ -21,6 +21,7 @@ use super::{
     metrics::Metrics,
     request, status,
     subscribe::Subscription,
+    topic::{self, Question},
     topics,
 };
 use crate::{hub, proto, store::Store};
@@ -107,6 +108,18 @@ impl LogRelay for Relay {
         // A relay without the right to ask lists the topics all the same.
         let warnings = self.store.advice().await.unwrap_or_default();
         Ok(Response::new(proto::ListTopicsResponse { topics, warnings }))
+    }
+
+    async fn get_topic(
+        &self,
+        request: Request<proto::GetTopicRequest>,
+    ) -> Result<Response<proto::GetTopicResponse>, Status> {
+        let principal = Principal::of(&request);
+        self.is_open()?;
+        let question = Question::parse(request.get_ref())?;
+        tracing::debug!(?principal, ?question, "a topic is described");
+        let described = topic::describe(&self.store, &self.hub, &question, self.options.redis_wait_ms);
+        Ok(Response::new(described.await?))
     }
 }
 

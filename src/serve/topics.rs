@@ -27,11 +27,23 @@ pub(super) async fn list(
     hub: &hub::Handle,
     redis_wait_ms: u64,
 ) -> Result<Vec<proto::TopicInfo>, Status> {
+    let found = patiently(redis_wait_ms, || resolve_all(store)).await?;
+    Ok(found.into_iter().map(|(topic, resolved)| info(&topic, &resolved, hub.readers(&topic))).collect())
+}
+
+/// Asks Redis until it answers.
+///
+/// # Errors
+/// `UNAVAILABLE` when it does not within `redis_wait_ms`.
+pub(super) async fn patiently<T, F>(redis_wait_ms: u64, ask: impl Fn() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, store::Error>>,
+{
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
     let mut why = String::from("it does not answer");
     let patient = async {
         loop {
-            match resolve_all(store).await {
+            match ask().await {
                 Ok(found) => break found,
                 Err(error) => why = error.to_string(),
             }
@@ -39,11 +51,10 @@ pub(super) async fn list(
         }
     };
     let waited = timeout(Duration::from_millis(redis_wait_ms), patient).await;
-    let found = waited.map_err(|_| {
+    waited.map_err(|_| {
         let message = format!("redis has been away for {redis_wait_ms} ms: {why}");
         status::unavailable("REDIS_UNAVAILABLE", message, Duration::from_millis(redis_wait_ms))
-    })?;
-    Ok(found.into_iter().map(|(topic, resolved)| info(&topic, &resolved, hub.readers(&topic))).collect())
+    })
 }
 
 async fn resolve_all(store: &Store) -> Result<Vec<(Topic, Resolved)>, store::Error> {
@@ -60,7 +71,8 @@ async fn resolve_all(store: &Store) -> Result<Vec<(Topic, Resolved)>, store::Err
     Ok(found)
 }
 
-fn info(topic: &Topic, resolved: &Resolved, readers: u64) -> proto::TopicInfo {
+/// What is told of a topic.
+pub(super) fn info(topic: &Topic, resolved: &Resolved, readers: u64) -> proto::TopicInfo {
     let timeline = &resolved.timeline;
     let time = |ms| (ms > 0 && timeline.first() < timeline.next()).then(|| timestamp(ms));
     proto::TopicInfo {

@@ -30,6 +30,16 @@ impl Keys {
     pub(super) fn topics(&self) -> String {
         format!("{}:topics", self.prefix)
     }
+
+    /// The hash: an input of the tailers of a host or group each.
+    pub(super) fn inputs(&self, of: &str) -> String {
+        format!("{}:inputs:{of}", self.prefix)
+    }
+
+    /// Who does a work of which there is to be one at a time.
+    pub(super) fn lock(&self, name: &str) -> String {
+        format!("{}:lock:{name}", self.prefix)
+    }
 }
 
 /// The field of a source's record in its topic's state.
@@ -41,6 +51,9 @@ pub(super) fn record_field(source: &impl Display) -> String {
 pub(super) fn record_fields_of(host: &Host) -> String {
     format!("s:{host}/*")
 }
+
+/// The pattern that finds the fields of all records.
+pub(super) const ALL_RECORD_FIELDS: &str = "s:*";
 
 /// The source whose record a field holds.
 pub(super) fn source_of_field(field: &str) -> Option<SourceKey> {

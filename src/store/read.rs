@@ -4,10 +4,20 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::{BlockingConnection, Error, Item, Store, entry::read_id, reply::RawEntry};
+use super::{BlockingConnection, Error, Item, Resolved, Store, entry::read_id, reply::RawEntry};
 use crate::record::{Offset, Timeline, Topic};
 
 static PROBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("probe.lua")));
+
+/// An entry without its lines.
+#[derive(Debug, Clone, Copy)]
+struct Outline {
+    first: Offset,
+    next: Offset,
+    time_ms: u64,
+    /// Stored bytes that the topic ever had before it.
+    bytes_before: u64,
+}
 
 impl Store {
     /// At most `count` entries of a topic, from the one on that holds the line
@@ -58,28 +68,60 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn offset_at(&self, topic: &Topic, time_ms: u64, timeline: &Timeline) -> Result<Offset, Error> {
-        // Lines before `low` are too old; those from `high` on are not, or not there.
+        self.first_where(topic, timeline, |entry| entry.time_ms >= time_ms).await
+    }
+
+    /// The first offset from which on at most `max_bytes` (stored) of the lines are there
+    /// that [`Resolved`] tells of; a batch is not divided.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn offset_within(
+        &self,
+        topic: &Topic,
+        max_bytes: u64,
+        resolved: &Resolved,
+    ) -> Result<Offset, Error> {
+        let timeline = &resolved.timeline;
+        let excess = resolved.stored_bytes.saturating_sub(max_bytes);
+        let oldest = self.entry_of(topic, timeline.first()).await?;
+        let Some(oldest) = oldest.filter(|_| excess > 0) else { return Ok(timeline.first()) };
+        let from = oldest.bytes_before.saturating_add(excess);
+        self.first_where(topic, timeline, |entry| entry.bytes_before >= from).await
+    }
+
+    /// The first offset whose entry `is_late`, by bisection: of entries one after the
+    /// other, those behind the first late one are late too.
+    async fn first_where(
+        &self,
+        topic: &Topic,
+        timeline: &Timeline,
+        is_late: impl Fn(&Outline) -> bool,
+    ) -> Result<Offset, Error> {
+        // Lines before `low` are too early; those from `high` on are late, or not there.
         let (mut low, mut high) = (timeline.first(), timeline.next());
         while low < high {
             let middle = low.plus(high.since(low) / 2);
             match self.entry_of(topic, middle).await? {
-                Some((_, next, ms)) if ms < time_ms => low = next,
-                Some((first, ..)) => high = first.min(middle),
+                Some(entry) if is_late(&entry) => high = entry.first.min(middle),
+                Some(entry) => low = entry.next,
                 None => high = middle,
             }
         }
         Ok(high)
     }
 
-    /// The entry that holds a line: its first offset, the offset after it, its time.
-    async fn entry_of(&self, topic: &Topic, offset: Offset) -> Result<Option<(Offset, Offset, u64)>, Error> {
+    /// The entry that holds a line, or the next one after it.
+    async fn entry_of(&self, topic: &Topic, offset: Offset) -> Result<Option<Outline>, Error> {
         let key = self.keys.lines(topic);
         let mut script = PROBE.key(&key);
         script.arg(offset.get());
-        let found: Option<(String, u64)> = self.pool.get().await?.invoke(&script).await?;
-        let Some((id, lines)) = found else { return Ok(None) };
-        let (last, ms) = read_id(&id).ok_or_else(|| self.foreign_id(&key, &id))?;
-        Ok(Some((last.plus(1).minus(lines.max(1)), last.plus(1), ms)))
+        let found: Option<(String, u64, u64, u64)> = self.pool.get().await?.invoke(&script).await?;
+        let Some((id, lines, bytes, own_bytes)) = found else { return Ok(None) };
+        let (last, time_ms) = read_id(&id).ok_or_else(|| self.foreign_id(&key, &id))?;
+        let next = last.plus(1);
+        let bytes_before = bytes.saturating_sub(own_bytes);
+        Ok(Some(Outline { first: next.minus(lines.max(1)), next, time_ms, bytes_before }))
     }
 
     fn read_items(&self, key: &str, entries: Vec<RawEntry>) -> Result<Vec<Item>, Error> {

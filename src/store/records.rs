@@ -2,7 +2,7 @@
 
 use super::{
     Error, Store,
-    keys::{record_field, record_fields_of, source_of_field},
+    keys::{ALL_RECORD_FIELDS, record_field, record_fields_of, source_of_field},
 };
 use crate::record::{Host, Record, SourceKey, Topic};
 
@@ -21,7 +21,7 @@ impl Store {
         let epoch = async || Ok(self.resolve(topic).await?.map(|found| found.timeline.epoch()));
         let mut before = epoch().await?;
         loop {
-            let found = self.scan_records(topic, host).await?;
+            let found = self.scan_records(topic, &record_fields_of(host), usize::MAX).await?;
             let after = epoch().await?;
             if before == after {
                 return Ok(found);
@@ -30,13 +30,27 @@ impl Store {
         }
     }
 
-    async fn scan_records(&self, topic: &Topic, host: &Host) -> Result<Vec<(SourceKey, Record)>, Error> {
+    /// The records of the sources of all hosts in a topic: `most` of them, and a few more
+    /// where there are more.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn all_records(&self, topic: &Topic, most: usize) -> Result<Vec<(SourceKey, Record)>, Error> {
+        self.scan_records(topic, ALL_RECORD_FIELDS, most).await
+    }
+
+    async fn scan_records(
+        &self,
+        topic: &Topic,
+        fields: &str,
+        most: usize,
+    ) -> Result<Vec<(SourceKey, Record)>, Error> {
         let key = self.keys.state(topic);
         let mut found = std::collections::BTreeMap::new();
         let mut at = 0_u64;
         loop {
             let mut command = redis::cmd("HSCAN");
-            command.arg(&key).arg(at).arg("MATCH").arg(record_fields_of(host));
+            command.arg(&key).arg(at).arg("MATCH").arg(fields);
             command.arg("COUNT").arg(FIELDS_PER_COMMAND);
             let (next, pairs): (u64, Vec<(String, String)>) = self.pool.get().await?.query(&command).await?;
             for (field, text) in pairs {
@@ -44,7 +58,7 @@ impl Store {
                     found.insert(source, self.read_record(&key, &text)?);
                 }
             }
-            if next == 0 {
+            if next == 0 || found.len() > most {
                 return Ok(found.into_iter().collect());
             }
             at = next;

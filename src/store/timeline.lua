@@ -65,6 +65,25 @@ local function last_generated()
   end
 end
 
+-- The first offset that can be read: `next` where there are no lines.
+local function first_offset(next)
+  local oldest = entry_at('XRANGE', '-', '+')
+  return oldest and math.min(oldest.last - oldest.n + 1, next) or next
+end
+
+-- The epochs without those whose end is trimmed: a reader in one of these has missed
+-- lines in any case. The last epoch ends at `finish`.
+local function reachable_epochs(epochs, first, finish)
+  local pairs_before, kept = {}, {}
+  for pair in string.gmatch(epochs or '', '[^,]+') do pairs_before[#pairs_before + 1] = pair end
+  for i, pair in ipairs(pairs_before) do
+    local after = pairs_before[i + 1]
+    local ends = after and tonumber(string.match(after, ':(%d+)')) or finish
+    if ends >= first then kept[#kept + 1] = pair end
+  end
+  return table.concat(kept, ',')
+end
+
 -- Begins a new epoch: Redis may have lost lines that it had acknowledged.
 local function begin_epoch(state, replid)
   local begin, last, last_ms = state.next or 0, last_generated()
@@ -77,18 +96,9 @@ local function begin_epoch(state, replid)
   if state.epoch then ms = math.max(ms, tonumber(string.sub(state.epoch, 1, 11), 16) + 1) end
   state.epoch = string.format('%011x', ms) .. string.sub(replid, 1, 5)
 
-  -- An epoch is forgotten only when its end is trimmed: a reader in it has missed
-  -- lines in any case.
-  local oldest, kept, pairs_before = entry_at('XRANGE', '-', '+'), {}, {}
-  local first = oldest and oldest.last - oldest.n + 1 or begin
-  for pair in string.gmatch(state.epochs or '', '[^,]+') do pairs_before[#pairs_before + 1] = pair end
-  for i, pair in ipairs(pairs_before) do
-    local after = pairs_before[i + 1]
-    local finish = after and tonumber(string.match(after, ':(%d+)')) or begin
-    if finish >= first then kept[#kept + 1] = pair end
-  end
-  kept[#kept + 1] = state.epoch .. ':' .. whole(begin)
-  state.epochs = table.concat(kept, ',')
+  local kept = reachable_epochs(state.epochs, first_offset(begin), begin)
+  local own = state.epoch .. ':' .. whole(begin)
+  state.epochs = kept == '' and own or kept .. ',' .. own
 
   if not state.bytes then
     local newest = entry_at('XREVRANGE', '+', '-')

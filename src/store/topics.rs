@@ -34,4 +34,11 @@ impl Store {
         }
         self.pool.get().await?.query::<i64>(&command).await.map(drop)
     }
+
+    /// Takes a topic from the set of all topics.
+    pub(super) async fn withdraw(&self, topic: &Topic) -> Result<(), Error> {
+        let mut command = redis::cmd("SREM");
+        command.arg(self.keys.topics()).arg(topic.as_str());
+        self.pool.get().await?.query::<i64>(&command).await.map(drop)
+    }
 }

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
 
 use regex::bytes::Regex;
 
-use super::discover::Patterns;
-use crate::record::Topic;
+use super::{discover::Patterns, template::Template, topic_rule::TopicRule};
 
 /// Files to follow, and where their lines go.
 #[derive(Debug, Clone)]
@@ -17,8 +16,8 @@ pub struct Input {
     pub rotated: Option<Patterns>,
     /// Which topic.
     pub topic: TopicRule,
-    /// Labels that every line's source carries.
-    pub labels: BTreeMap<String, String>,
+    /// Labels that every line's source carries, made of its path.
+    pub labels: BTreeMap<String, Template>,
     /// Where its new files begin; none: as [`Options::start`](super::Options::start) says.
     pub start: Option<StartAt>,
     /// How its files are read as lines.
@@ -40,23 +39,16 @@ impl Input {
             limits: Limits::default(),
         }
     }
-}
 
-/// How the topic of a file is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TopicRule {
-    /// All files go to one topic.
-    Fixed(Topic),
-    /// The file's name without its extension; characters that no topic has become `_`.
-    FileStem,
-}
+    /// Whether a file that is followed is read alike by both, wherever it begins.
+    pub(super) fn reads_like(&self, other: &Self) -> bool {
+        self.labels == other.labels && self.lines == other.lines && self.limits == other.limits
+    }
 
-impl TopicRule {
-    pub(super) fn topic_of(&self, path: &Path) -> Option<Topic> {
-        match self {
-            Self::Fixed(topic) => Some(topic.clone()),
-            Self::FileStem => Topic::from_lossy(&path.file_stem()?.to_string_lossy()).ok(),
-        }
+    /// The labels of the file at a path, without those that cannot be made of it.
+    pub(super) fn labels_of(&self, path: &Path) -> BTreeMap<String, String> {
+        let labels = self.labels.iter();
+        labels.filter_map(|(name, template)| Some((name.clone(), template.text_for(path)?))).collect()
     }
 }
 
@@ -71,7 +63,7 @@ pub enum StartAt {
 }
 
 /// How the bytes of a file become lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineOptions {
     /// Greatest length of a line in bytes; the rest is cut off and counted.
     pub max_line_bytes: usize,
@@ -125,7 +117,7 @@ pub enum Format {
 }
 
 /// Which lines are published as one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Multiline {
     /// Where one ends and the next one begins.
     pub rule: JoinRule,
@@ -135,6 +127,21 @@ pub struct Multiline {
     pub max_bytes: usize,
     /// How long more lines are waited for, in milliseconds.
     pub timeout_ms: u64,
+}
+
+impl Multiline {
+    /// Greatest number of lines, where nothing else is said.
+    pub const MAX_LINES: u32 = 500;
+    /// Greatest size in bytes, where nothing else is said.
+    pub const MAX_BYTES: usize = 1024 * 1024;
+    /// How long more lines are waited for in milliseconds, where nothing else is said.
+    pub const TIMEOUT_MS: u64 = 1000;
+
+    /// A rule with the default bounds.
+    pub fn new(rule: JoinRule) -> Self {
+        let (max_lines, max_bytes, timeout_ms) = (Self::MAX_LINES, Self::MAX_BYTES, Self::TIMEOUT_MS);
+        Self { rule, max_lines, max_bytes, timeout_ms }
+    }
 }
 
 /// Where one group of lines ends and the next one begins.
@@ -149,6 +156,20 @@ pub enum JoinRule {
     /// The stack traces of a language.
     Preset(Preset),
 }
+
+impl PartialEq for JoinRule {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::StartsWith(one), Self::StartsWith(two))
+            | (Self::ContinuesWith(one), Self::ContinuesWith(two)) => one.as_str() == two.as_str(),
+            (Self::Preset(one), Self::Preset(two)) => one == two,
+            (Self::Indented, Self::Indented) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for JoinRule {}
 
 /// A language whose stack traces are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

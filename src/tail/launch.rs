@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     publish::Standing,
-    record::{Details, Host, Record, SourceKey, SourceState, Topic},
+    record::{Details, Host, Record, SourceKey, Topic},
 };
 
 /// A file to be followed.
@@ -138,9 +138,10 @@ async fn details_of_copy(reader: &Reader, path: &Path) -> io::Result<Details> {
 
 async fn details_at(reader: &Reader, path: &Path, start: u64) -> io::Result<Details> {
     let looked_at = reader.clone();
-    let around = off_the_runtime(move || Surroundings::read(&looked_at, start)).await?;
+    let look = move || Ok((Surroundings::read(&looked_at, start)?, looked_at.len()?));
+    let (around, len) = off_the_runtime(look).await?;
     let identity = around.identity(reader.device, reader.inode);
-    Ok(Details { next_line: 0, start, path: displayed(path), identity, state: SourceState::Active })
+    Ok(Details { start, path: displayed(path), identity, size: Some(len), ..Details::default() })
 }
 
 /// Where the last complete line of a file ends, looked for before `len`. Blocks.

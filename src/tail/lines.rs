@@ -4,6 +4,8 @@
 //! caller may stop anywhere in between. Every byte is looked at once, also when a
 //! line arrives in many small pieces.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 #[cfg(test)]
@@ -20,7 +22,36 @@ pub struct Line<'a> {
     pub end: u64,
 }
 
+/// One line, by its place in the buffer it was cut from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    from: usize,
+    to: usize,
+    pub(super) truncated_bytes: u64,
+    /// Whether a carriage return was taken for a part of the line's ending.
+    pub(super) had_return: bool,
+    /// The file positions before the line, and after it and its ending.
+    pub(super) begin: u64,
+    pub(super) end: u64,
+}
+
+impl Cut {
+    pub(super) fn new(in_buffer: Range<usize>, truncated_bytes: u64, file: Range<u64>) -> Self {
+        let Range { start: from, end: to } = in_buffer;
+        Self { from, to, truncated_bytes, had_return: false, begin: file.start, end: file.end }
+    }
+
+    /// The line, where `buffer` is what it was cut from and has not changed since.
+    pub(super) fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        &buffer[self.from..self.to]
+    }
+}
+
 /// The bytes of a file from some position on, cut into lines.
+///
+/// NUL bytes at the very beginning of a file are skipped: they are the hole that stays
+/// when a file is truncated under a writer that goes on at its old place.
+///
 ///
 /// To keep memory within the longest line plus one block, take lines until there
 /// are none before the next block goes in.
@@ -34,6 +65,10 @@ pub struct Lines {
     /// Bytes of the line at `start` that are in the file but not in the buffer: all
     /// behind the greatest length, except for the last one.
     dropped: u64,
+    /// Whether all bytes of the file until now were NUL, and how many of those come
+    /// before the line at `start`.
+    in_hole: bool,
+    hole: u64,
     max_line_bytes: usize,
     position: u64,
     read_position: u64,
@@ -48,6 +83,8 @@ impl Lines {
             scanned: 0,
             end: 0,
             dropped: 0,
+            in_hole: position == 0,
+            hole: 0,
             max_line_bytes,
             position,
             read_position: position,
@@ -73,24 +110,56 @@ impl Lines {
     pub fn filled(&mut self, len: usize) {
         debug_assert!(len <= self.buffer.len() - self.end, "more bytes than there was room for");
         let len = len.min(self.buffer.len() - self.end);
-        self.end += len;
         self.read_position += len as u64;
+        let skipped = if self.in_hole { self.skip_hole(len) } else { 0 };
+        self.end += len - skipped;
+    }
+
+    /// Leaves out the NUL bytes among the `len` that were filled; how many they are.
+    fn skip_hole(&mut self, len: usize) -> usize {
+        let filled = &mut self.buffer[self.end..self.end + len];
+        let skipped = filled.iter().position(|&byte| byte != 0).unwrap_or(len);
+        filled.copy_within(skipped.., 0);
+        self.hole += skipped as u64;
+        self.in_hole = skipped == len;
+        skipped
     }
 
     /// The next complete line; `None` when more bytes are needed.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
-        let newline = self.find_newline()?;
-        Some(self.take(newline, 1))
+        let cut = self.next_cut()?;
+        Some(self.line(&cut))
     }
 
     /// Like [`next_line`](Self::next_line) for what has come to its end: after the
     /// complete lines it returns the unfinished last one. A `\r` at its end is content.
     pub fn finish(&mut self) -> Option<Line<'_>> {
+        let cut = self.finish_cut()?;
+        Some(self.line(&cut))
+    }
+
+    /// [`next_line`](Self::next_line), whose content is still to be looked up.
+    pub(super) fn next_cut(&mut self) -> Option<Cut> {
+        let newline = self.find_newline()?;
+        Some(self.take(newline, 1))
+    }
+
+    /// [`finish`](Self::finish), whose content is still to be looked up.
+    pub(super) fn finish_cut(&mut self) -> Option<Cut> {
         match self.find_newline() {
             Some(newline) => Some(self.take(newline, 1)),
             None if self.held_back() == 0 => None,
             None => Some(self.take(self.end, 0)),
         }
+    }
+
+    /// The content of the line that was cut last.
+    pub(super) fn content(&self, cut: &Cut) -> &[u8] {
+        cut.of(&self.buffer)
+    }
+
+    fn line(&self, cut: &Cut) -> Line<'_> {
+        Line { content: self.content(cut), truncated_bytes: cut.truncated_bytes, end: cut.end }
     }
 
     /// The file position after the last line that was taken.
@@ -113,6 +182,7 @@ impl Lines {
     pub fn seek(&mut self, position: u64) {
         (self.start, self.scanned, self.end, self.dropped) = (0, 0, 0, 0);
         (self.position, self.read_position) = (position, position);
+        (self.in_hole, self.hole) = (position == 0, 0);
     }
 
     /// Gives back all memory but that of the bytes that are held.
@@ -132,21 +202,23 @@ impl Lines {
     }
 
     /// Takes the line at `start..line_end` and the `ending` bytes (0 or 1) behind it.
-    fn take(&mut self, line_end: usize, ending: usize) -> Line<'_> {
+    fn take(&mut self, line_end: usize, ending: usize) -> Cut {
         let start = self.start;
         let in_buffer = line_end - start;
         let is_crlf = ending == 1 && in_buffer > 0 && self.buffer[line_end - 1] == b'\r';
         let kept = (in_buffer - usize::from(is_crlf)).min(self.max_line_bytes);
         let truncated_bytes = self.dropped + (in_buffer - usize::from(is_crlf) - kept) as u64;
 
-        self.position += self.dropped + (in_buffer + ending) as u64;
-        self.dropped = 0;
+        let begin = self.position;
+        self.position += self.hole + self.dropped + (in_buffer + ending) as u64;
+        (self.hole, self.dropped) = (0, 0);
         self.start = line_end + ending;
         self.scanned = self.start;
         if self.start == self.end {
             (self.start, self.scanned, self.end) = (0, 0, 0);
         }
-        Line { content: &self.buffer[start..start + kept], truncated_bytes, end: self.position }
+        let cut = Cut::new(start..start + kept, truncated_bytes, begin..self.position);
+        Cut { had_return: is_crlf, ..cut }
     }
 
     /// Cuts an unfinished line that is too long already. Its last byte stays: it may

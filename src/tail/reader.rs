@@ -6,7 +6,10 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -28,6 +31,7 @@ pub(super) struct Reader {
     content: Arc<Content>,
     pub(super) device: u64,
     pub(super) inode: u64,
+    size: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -65,7 +69,9 @@ impl Reader {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), content: Arc::new(content(file)) })
+        let size = Arc::new(AtomicU64::new(metadata.len()));
+        let content = Arc::new(content(file));
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), content, size })
     }
 
     /// Its content, where that is compressed.
@@ -136,6 +142,11 @@ impl Reader {
         Ok(filled)
     }
 
+    /// Bytes of the file when it was read last.
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
     /// The next block: at most `most` bytes from `position` on. `before` is what was
     /// read right before it; it is looked at again in the same read.
     pub(super) async fn block(self, position: u64, before: Vec<u8>, most: usize) -> io::Result<Block> {
@@ -157,9 +168,9 @@ impl Reader {
         let (before, size) = match &*self.content {
             Content::Packed(_) => (&[][..], most),
             Content::Plain(file) => {
-                let Some(left) = file.metadata()?.len().checked_sub(position) else {
-                    return Ok(Block::Replaced);
-                };
+                let len = file.metadata()?.len();
+                self.size.store(len, Ordering::Relaxed);
+                let Some(left) = len.checked_sub(position) else { return Ok(Block::Replaced) };
                 (before, usize::try_from(left).unwrap_or(usize::MAX).min(most))
             }
         };
@@ -170,6 +181,7 @@ impl Reader {
             return Ok(Block::Replaced);
         }
         let bytes = Bytes::from(bytes).slice(before.len()..);
+        self.size.fetch_max(position + bytes.len() as u64, Ordering::Relaxed);
         Ok(if bytes.is_empty() { Block::End } else { Block::Bytes(bytes) })
     }
 }

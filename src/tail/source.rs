@@ -1,29 +1,35 @@
 //! One file, from where Redis has it to its end, for as long as it is of interest.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+mod place;
+mod sending;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     Input,
-    control::{Control, Fate},
-    course::{Course, Ended, Goal, Reading, Sending, when_ready},
-    identity::Surroundings,
+    control::{Control, Fate, Word},
+    course::{Course, Ended, Goal, Reading, when_ready},
+    framing::Framer,
     lane::Turn,
-    lines::Lines,
-    reader::{Block, MAX_BLOCK_BYTES, Reader, off_the_runtime},
+    reader::{Block, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };
 use crate::{
     proto,
     publish::{Group, Outcome, Publisher, Standing},
-    record::{Details, Identity, Record, SourceState, Token},
+    record::SourceState,
 };
 
 /// The first block after a pause: most files grow by little.
@@ -35,7 +41,6 @@ pub(super) struct Context {
     pub(super) publisher: Publisher,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
-    pub(super) stop: CancellationToken,
 }
 
 /// A file that is being followed.
@@ -47,7 +52,7 @@ pub(super) struct Source {
     standing: Arc<Standing>,
     control: Arc<Control>,
     message: proto::Source,
-    lines: Lines,
+    framer: Framer,
     trail: Trail,
     group: Group,
     next_block_bytes: usize,
@@ -71,10 +76,10 @@ impl Source {
             key: standing.key().to_string(),
             host: standing.key().host().to_owned(),
             path: record.details.path.clone(),
-            labels: input.labels.clone(),
+            labels: input.labels_of(Path::new(&record.details.path)),
         };
         let mut source = Self {
-            lines: Lines::new(record.position, input.lines.max_line_bytes),
+            framer: Framer::new(&input.lines, record.position, &[]),
             trail: Trail::new(record.position, Vec::new(), Vec::new()),
             group: Group::new(
                 context.publisher.options(),
@@ -96,10 +101,10 @@ impl Source {
 
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
     /// its turn comes.
-    pub(super) async fn run(mut self, turn: Turn) -> Ended {
+    pub(super) async fn run(mut self, turn: Arc<Turn>) -> Ended {
         tokio::select! {
             () = turn.comes() => {}
-            () = self.context.stop.cancelled() => return Ended::Stopped,
+            () = self.control.leaves() => return Ended::Stopped,
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {
@@ -110,14 +115,13 @@ impl Source {
 
     async fn follow(&mut self, turn: &Turn) -> Ended {
         let control = Arc::clone(&self.control);
-        let stop = self.context.stop.clone();
-        let mut fates = control.fate();
-        let mut course = Course::new(*fates.borrow_and_update());
+        let mut course = Course::new(control.fate());
         loop {
             if let Some(ended) = self.advance(&mut course, turn) {
                 return ended;
             }
             let lingers_until = self.active_at.max(course.moved_at) + self.context.linger;
+            let waits_until = self.framer.deadline().filter(|_| course.at_end && course.goal == Goal::Follow);
             let happened = tokio::select! {
                 outcome = when_ready(&mut course.sending) => self.sent(&mut course, outcome).await,
                 challenge = self.standing.challenged(), if course.sending.is_none() => {
@@ -132,19 +136,22 @@ impl Source {
                     course.at_end = false;
                     Ok(())
                 }
-                _ = fates.changed() => {
-                    course.fate = *fates.borrow_and_update();
-                    course.moved_at = Instant::now();
+                word = control.told(), if !matches!(course.goal, Goal::End(_)) => {
+                    match word {
+                        Word::Fate(fate) => {
+                            (course.fate, course.moved_at, course.at_end) = (fate, Instant::now(), false);
+                        }
+                        Word::Leave => (course.reading, course.goal) = (None, Goal::End(Ended::Stopped)),
+                    }
+                    Ok(())
+                }
+                () = sleep_until(waits_until.map_or(lingers_until, Instant::from_std)), if waits_until.is_some() => {
+                    // There may be more in the file by now that nobody has told.
                     course.at_end = false;
                     Ok(())
                 }
                 () = sleep_until(lingers_until), if course.lingers() => {
                     self.close(&mut course);
-                    Ok(())
-                }
-                () = stop.cancelled(), if course.goal != Goal::End(Ended::Stopped) => {
-                    course.reading = None;
-                    course.goal = Goal::End(Ended::Stopped);
                     Ok(())
                 }
             };
@@ -169,9 +176,11 @@ impl Source {
                 Goal::MarkGone => course.sending = Some(self.mark_gone()),
             }
         }
+        self.control.is_quiet(course.is_quiet() && self.framer.deadline().is_none());
         if course.is_quiet() {
             self.rest();
-            turn.is_drained(course.fate != Fate::InPlace);
+            let waits = self.framer.deadline().is_some();
+            turn.is_drained(course.fate != Fate::InPlace && !waits);
         }
         if course.goal == Goal::Follow && course.reading.is_none() && !course.at_end && !self.group.is_full()
         {
@@ -196,12 +205,17 @@ impl Source {
     }
 
     fn cut_lines(&mut self) {
-        while !self.group.is_full()
-            && let Some(line) = self.lines.next_line()
+        // A batch ends only where a position does.
+        while (!self.group.is_full() || self.framer.is_within_unit())
+            && let Some(line) = self.framer.next_line()
         {
-            self.group.push(line.content, line.truncated_bytes);
+            self.group.push(&line);
         }
         self.group.release_if_empty();
+        if let Some(position) = self.framer.take_malformed() {
+            let path = self.path.display();
+            warn!(%path, position, "a line is not of the format of its input: such lines are published as they are");
+        }
     }
 
     /// The time of a file that is gone from its place is over, when one more look finds no
@@ -212,45 +226,13 @@ impl Source {
             return;
         }
         course.goal = Goal::MarkGone;
-        if let Some(line) = self.lines.finish() {
-            self.group.push(line.content, line.truncated_bytes);
-        }
-    }
-
-    /// Appends what the group holds: at once when nothing is in flight, so that a
-    /// quiet file has no added delay and a busy one has large batches.
-    fn send(&mut self) -> Option<Sending> {
-        let position = self.lines.position();
-        let (batch, room) = self.group.seal(position)?;
-        let (head, tail) = self.trail.prints(position);
-        let last = self.standing.confirmed().details;
-        let identity = Identity { device: self.reader.device, inode: self.reader.inode, head, tail };
-        let details = Details { next_line: batch.next_line, identity, state: SourceState::Active, ..last };
-        let record = Record { token: Token::random(), position, details };
-        let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
-        let append = async move {
-            let outcome = publisher.append(&standing, record, Some(batch)).await;
-            drop(room);
-            outcome
-        };
-        Some(append.boxed())
-    }
-
-    fn mark_gone(&self) -> Sending {
-        let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
-        async move {
-            let last = standing.confirmed();
-            let details = Details { state: SourceState::Gone, ..last.details };
-            let record = Record { token: Token::random(), position: last.position, details };
-            publisher.append(&standing, record, None).await
-        }
-        .boxed()
+        self.framer.finish();
     }
 
     fn read(&mut self) -> Reading {
         let publisher = self.context.publisher.clone();
         let (position, before) = (self.trail.read_position(), self.trail.recent());
-        let (reader, most) = (self.reader.clone(), self.next_block_bytes);
+        let (reader, most) = (self.reader.clone(), self.framer.most_bytes(self.next_block_bytes));
         async move {
             let room = publisher.room(most).await;
             (room, reader.block(position, before, most).await)
@@ -270,8 +252,9 @@ impl Source {
                 if bytes.len() == self.next_block_bytes {
                     self.next_block_bytes = (self.next_block_bytes * 4).min(MAX_BLOCK_BYTES);
                 }
-                self.lines.extend(&bytes);
-                self.trail.push(bytes, self.lines.position());
+                let line_ends = self.framer.possible_ends();
+                self.framer.extend(&bytes, Instant::now().into_std());
+                self.trail.push(bytes, &line_ends);
                 if let Some(room) = room {
                     self.group.pay(room);
                 }
@@ -279,79 +262,31 @@ impl Source {
                 course.is_last_look = false;
                 self.control.has_read(self.trail.read());
             }
-            Ok(Block::End) => course.at_end = true,
-            Ok(Block::Replaced) if course.goal == Goal::Follow => course.goal = Goal::End(Ended::Replaced),
+            Ok(Block::End) => self.reached_end(course),
+            Ok(Block::Replaced) if course.goal == Goal::Follow => {
+                // What was read may be nowhere else.
+                self.framer.end_groups();
+                course.goal = Goal::End(Ended::Replaced);
+            }
             Ok(Block::Replaced) => {}
             Err(error) => {
                 warn!(path = %self.path.display(), %error, "cannot read: trying again when the file changes");
-                course.at_end = true;
+                self.reached_end(course);
             }
         }
+    }
+
+    /// There is no more to read now: what has waited for more may have waited enough.
+    fn reached_end(&mut self, course: &mut Course) {
+        course.at_end = true;
+        self.framer.expire(Instant::now().into_std());
     }
 
     /// At the end of the file, with everything confirmed: gives back what idle files
     /// need not hold.
     fn rest(&mut self) {
         self.next_block_bytes = FIRST_BLOCK_BYTES;
-        self.trail.settle(self.lines.position());
-        self.lines.shrink();
-    }
-
-    /// Goes where Redis has the source.
-    async fn settle_conflict(&mut self, course: &mut Course, outcome: Outcome) -> Result<(), Ended> {
-        let path = self.path.display();
-        (course.reading, course.at_end) = (None, false);
-        if course.goal == Goal::MarkGone {
-            (course.goal, course.is_last_look) = (Goal::Follow, false);
-        }
-        match outcome {
-            Outcome::Stored => Ok(()),
-            Outcome::Elsewhere(record) => {
-                let (from, to) = (self.standing.confirmed().position, record.position);
-                info!(%path, from, to, "redis has the source elsewhere: going on from there");
-                self.standing.confirm(record.clone());
-                match self.go_to(record).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) | Err(_) => Err(Ended::Replaced),
-                }
-            }
-            Outcome::Forgotten => {
-                let start = self.standing.confirmed().details.start;
-                info!(%path, start, "redis has forgotten the source: sending it again");
-                let first = self.first_record(start).await.map_err(|_| Ended::Replaced)?;
-                let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
-                let again = async move {
-                    match publisher.register_again(&standing, first).await {
-                        Outcome::Stored => Outcome::Elsewhere(standing.confirmed()),
-                        other => other,
-                    }
-                };
-                course.sending = Some(again.boxed());
-                Ok(())
-            }
-        }
-    }
-
-    /// The record of this source before its first line.
-    async fn first_record(&self, start: u64) -> io::Result<Record> {
-        let reader = self.reader.clone();
-        let around = off_the_runtime(move || Surroundings::read(&reader, start));
-        let identity = around.await?.identity(self.reader.device, self.reader.inode);
-        let last = self.standing.confirmed().details;
-        let details = Details { next_line: 0, identity, state: SourceState::Active, ..last };
-        Ok(Record { token: Token::random(), position: start, details })
-    }
-
-    /// Takes up the file at the position of a record; false when its content is not
-    /// what the record says.
-    async fn go_to(&mut self, record: Record) -> io::Result<bool> {
-        let (position, next_line) = (record.position, record.details.next_line);
-        let Some(around) = self.reader.clone().surroundings(record).await? else { return Ok(false) };
-        self.lines.seek(position);
-        self.trail = Trail::new(position, around.head, around.before);
-        self.group = Group::new(self.context.publisher.options(), &self.message, position, next_line);
-        self.next_block_bytes = FIRST_BLOCK_BYTES;
-        self.control.has_read(self.trail.read());
-        Ok(true)
+        self.trail.settle(&self.framer.possible_ends());
+        self.framer.shrink();
     }
 }

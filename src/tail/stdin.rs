@@ -4,12 +4,12 @@ use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::lines::Lines;
+use super::{LineOptions, framing::Framer};
 use crate::{
     proto,
     publish::{Group, Outcome, Publisher, Standing},
@@ -22,7 +22,7 @@ const BLOCK_BYTES: usize = 64 * 1024;
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
 /// Appends the lines of `input` to a topic until its end or until `shutdown`; what was
-/// read is confirmed when this returns. The source has the path `-`.
+/// read is confirmed when this returns, also an unfinished line. The source has the path `-`.
 ///
 /// What Redis forgets in a failover cannot be read again: it is said and counted in
 /// the line numbers, which go on.
@@ -33,7 +33,7 @@ pub async fn publish_stdin(
     publisher: &Publisher,
     topic: &Topic,
     host: &Host,
-    max_line_bytes: usize,
+    options: &LineOptions,
     mut input: impl AsyncRead + Unpin,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
@@ -53,35 +53,50 @@ pub async fn publish_stdin(
         path: "-".to_owned(),
         ..Default::default()
     };
-    let mut lines = Lines::new(0, max_line_bytes);
+    let mut framer = Framer::new(options, 0, &[]);
     let mut group = Group::new(publisher.options(), &message, 0, 0);
     let mut block = vec![0; BLOCK_BYTES];
     let mut result = Ok(());
     loop {
+        let deadline = framer.deadline();
         let count = tokio::select! {
             read = input.read(&mut block) => match read {
-                Ok(count) => count,
+                Ok(count) => Some(count),
                 Err(error) => {
                     result = Err(error);
-                    0
+                    Some(0)
                 }
             },
-            () = shutdown.cancelled() => 0,
+            () = wait_until(deadline) => None,
+            () = shutdown.cancelled() => Some(0),
         };
-        lines.extend(&block[..count]);
-        loop {
+        let now = Instant::now().into_std();
+        match count {
             // At the end of a stream the last line needs no newline.
-            let line = if count == 0 { lines.finish() } else { lines.next_line() };
-            let Some(line) = line else { break };
-            group.push(line.content, line.truncated_bytes);
-            if group.is_full() {
-                append(publisher, &standing, &mut group, lines.position()).await;
+            Some(0) => framer.finish(),
+            Some(count) => framer.extend(&block[..count], now),
+            None => framer.expire(now),
+        }
+        while let Some(line) = framer.next_line() {
+            group.push(&line);
+            if group.is_full() && !framer.is_within_unit() {
+                append(publisher, &standing, &mut group, framer.position()).await;
             }
         }
-        append(publisher, &standing, &mut group, lines.position()).await;
-        if count == 0 {
+        append(publisher, &standing, &mut group, framer.position()).await;
+        if framer.take_malformed().is_some() {
+            warn!("a line of standard input is not of its format: such lines are published as they are");
+        }
+        if count == Some(0) {
             return result;
         }
+    }
+}
+
+async fn wait_until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(Instant::from_std(deadline)).await,
+        None => std::future::pending().await,
     }
 }
 

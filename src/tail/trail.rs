@@ -19,9 +19,15 @@ pub(super) struct Trail {
     /// The block that was read last.
     block: Bytes,
     block_start: u64,
-    /// The last line's end before `block`, and its hashes: lines that wait to be
-    /// appended may end there while the next one goes on for blocks.
-    line_end: u64,
+    /// The line ends before `block` that may still be asked for, ascending, with their
+    /// hashes: lines that wait to be appended may end there while the next one goes on
+    /// for blocks.
+    marks: Vec<Mark>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    position: u64,
     prints: (PrintHash, PrintHash),
 }
 
@@ -31,7 +37,8 @@ impl Trail {
     /// none past the position.
     pub(super) fn new(position: u64, head: Vec<u8>, before: Vec<u8>) -> Self {
         let prints = (PrintHash::of(&head), PrintHash::of(&before));
-        Self { head, before, block: Bytes::new(), block_start: position, line_end: position, prints }
+        let marks = vec![Mark { position, prints }];
+        Self { head, before, block: Bytes::new(), block_start: position, marks }
     }
 
     /// Up to where the file was read.
@@ -45,9 +52,9 @@ impl Trail {
     }
 
     /// Takes the block that was read at [`read_position`](Self::read_position).
-    /// `line_end` is where the last line before it ends.
-    pub(super) fn push(&mut self, block: Bytes, line_end: u64) {
-        self.settle(line_end);
+    /// `line_ends` are the positions before it that may still be asked for.
+    pub(super) fn push(&mut self, block: Bytes, line_ends: &[u64]) {
+        self.settle(line_ends);
         if self.block_start < PRINT_BYTES as u64 {
             let missing = PRINT_BYTES - self.head.len();
             self.head.extend_from_slice(&block[..block.len().min(missing)]);
@@ -62,10 +69,10 @@ impl Trail {
     }
 
     /// The hashes of the first bytes and of those before `position`: a line's end in the
-    /// last block, or the last one before it.
+    /// last block, or one of those before it that were named.
     pub(super) fn prints(&self, position: u64) -> (PrintHash, PrintHash) {
-        if position == self.line_end {
-            return self.prints;
+        if let Some(mark) = self.marks.iter().find(|mark| mark.position == position) {
+            return mark.prints;
         }
         let in_block = usize::try_from(position.saturating_sub(self.block_start)).unwrap_or(usize::MAX);
         let head = usize::try_from(position).unwrap_or(usize::MAX).min(self.head.len());
@@ -73,11 +80,11 @@ impl Trail {
         (PrintHash::of(&self.head[..head]), PrintHash::of(&tail))
     }
 
-    /// Gives back the memory of the last block. `line_end` is where its last line ends,
-    /// or the last one before it.
-    pub(super) fn settle(&mut self, line_end: u64) {
-        self.prints = self.prints(line_end);
-        self.line_end = line_end;
+    /// Gives back the memory of the last block. `line_ends` are the positions up to its
+    /// end that may still be asked for.
+    pub(super) fn settle(&mut self, line_ends: &[u64]) {
+        let mark = |&position: &u64| Mark { position, prints: self.prints(position) };
+        self.marks = line_ends.iter().map(mark).collect();
         self.before = self.recent();
         self.block_start = self.read_position();
         self.block = Bytes::new();
@@ -110,6 +117,7 @@ mod tests {
         fn the_prints_are_those_of_the_file_up_to_the_position(
             file in prop::collection::vec(any::<u8>(), 0..6000),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+            kept in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), 10),
             start: prop::sample::Index,
         ) {
             let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(file.len() + 1)).collect();
@@ -119,22 +127,24 @@ mod tests {
             let head = file[..start.min(PRINT_BYTES)].to_vec();
             let before = file[start.saturating_sub(PRINT_BYTES)..start].to_vec();
             let mut trail = Trail::new(start as u64, head, before);
-            let (mut from, mut line_end) = (start, start);
-            for (at, cut) in cuts.into_iter().enumerate() {
-                trail.push(Bytes::copy_from_slice(&file[from..cut]), line_end as u64);
+            // Those that may be asked for stay so for some blocks, wherever they are.
+            let (mut from, mut line_ends) = (start, vec![start as u64]);
+            for (cut, kept) in cuts.into_iter().zip(kept) {
+                trail.push(Bytes::copy_from_slice(&file[from..cut]), &line_ends);
                 prop_assert_eq!(trail.read_position(), cut as u64);
-                for position in [line_end, from, usize::midpoint(from, cut), cut] {
-                    prop_assert_eq!(trail.prints(position as u64), prints_of(&file[..position]));
+                let in_block = [from, usize::midpoint(from, cut), cut].map(|position| position as u64);
+                let known: Vec<_> = line_ends.iter().copied().chain(in_block).collect();
+                for &position in &known {
+                    let upto = usize::try_from(position).unwrap();
+                    prop_assert_eq!(trail.prints(position), prints_of(&file[..upto]));
                 }
-                // Some blocks have no line's end.
-                if at % 3 != 1 {
-                    line_end = usize::midpoint(from, cut);
-                }
+                line_ends = kept.iter().map(|kept| *kept.get(&known)).collect();
                 from = cut;
             }
-            trail.settle(line_end as u64);
-            for position in [line_end, from] {
-                prop_assert_eq!(trail.prints(position as u64), prints_of(&file[..position]));
+            trail.settle(&line_ends);
+            for position in line_ends.into_iter().chain([from as u64]) {
+                let upto = usize::try_from(position).unwrap();
+                prop_assert_eq!(trail.prints(position), prints_of(&file[..upto]));
             }
         }
     }

@@ -118,21 +118,50 @@ impl<'a> MakeWriter<'a> for Terminal {
     }
 }
 
+/// Changes how much is logged, while logging goes on.
+pub struct Logs(Option<Box<dyn Fn(EnvFilter) + Send + Sync>>);
+
+impl Logs {
+    /// Logs so much from now on.
+    pub fn set_level(&self, level: &LogLevel) {
+        if let (Some(set), Ok(filter)) = (&self.0, level.filter()) {
+            set(filter);
+        }
+    }
+}
+
+impl std::fmt::Debug for Logs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Logs").field(&self.0.is_some()).finish()
+    }
+}
+
 /// Starts logging. Where something else logs in this process already, that stays.
-pub fn start_logs(level: &LogLevel, format: LogFormat, terminal: &Terminal) {
+pub fn start_logs(level: &LogLevel, format: LogFormat, terminal: &Terminal) -> Logs {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(level.filter().unwrap_or_default())
         .with_writer(terminal.clone())
         .with_ansi(Terminal::is_watched())
         // A closed standard error is no reason to panic.
         .log_internal_errors(false);
-    let started = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    // A filter can be replaced for as long as the process logs: the answer is always yes.
+    let (started, set): (_, Box<dyn Fn(EnvFilter) + Send + Sync>) = match format {
+        LogFormat::Text => {
+            let builder = builder.with_target(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (builder.try_init(), Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_current_span(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (builder.try_init(), Box::new(move |filter| drop(handle.reload(filter))))
+        }
     };
     if started.is_err() {
         tracing::debug!("logging was started before");
+        return Logs(None);
     }
+    Logs(Some(set))
 }
 
 #[cfg(test)]

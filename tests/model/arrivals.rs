@@ -7,18 +7,26 @@ use logrelay::{
     store::{Entry, Item, Store},
 };
 
-use crate::history::{Name, name_of};
+use crate::history::{Arrived, Name, hash_of, name_of};
 
 pub(crate) struct Arrivals {
     store: Store,
     topic: Topic,
     next: Offset,
     names: HashSet<Name>,
+    namer: Namer,
+}
+
+/// Names lines; a banner when the line after it is there.
+#[derive(Default)]
+struct Namer {
+    /// The banner that came last, by source.
+    banners: HashMap<String, u64>,
 }
 
 impl Arrivals {
     pub(crate) fn new(store: Store, topic: Topic) -> Self {
-        Self { store, topic, next: Offset::ZERO, names: HashSet::new() }
+        Self { store, topic, next: Offset::ZERO, names: HashSet::new(), namer: Namer::default() }
     }
 
     /// Whether a line has arrived.
@@ -33,7 +41,8 @@ impl Arrivals {
         {
             self.next = next_after(last)?;
             for entry in entries {
-                self.names.extend(names(&read(entry)?)?);
+                let named = self.namer.names(&read(entry)?)?;
+                self.names.extend(named.into_iter().map(|(name, _)| name));
             }
         }
         Ok(())
@@ -41,8 +50,9 @@ impl Arrivals {
 
     /// All that is in the topic, in order; offsets have no hole, nor have the line numbers
     /// of any source.
-    pub(crate) async fn all(&self) -> Result<Vec<Name>, String> {
+    pub(crate) async fn all(&self) -> Result<Vec<Arrived>, String> {
         let (mut next, mut all, mut lines) = (Offset::ZERO, Vec::new(), HashMap::new());
+        let mut namer = Namer::default();
         loop {
             let Some(items) = self.page(next).await else { continue };
             if items.is_empty() {
@@ -54,7 +64,7 @@ impl Arrivals {
                     return Err(format!("a hole: {} comes after {next}", entry.first));
                 }
                 next = entry.next();
-                all.extend(names(&entry)?);
+                all.extend(namer.names(&entry)?);
                 let head = entry.batch.head();
                 let key = head.source.as_ref().map(|source| source.key.clone()).unwrap_or_default();
                 let expected = lines.entry(key.clone()).or_insert(0);
@@ -86,11 +96,24 @@ fn next_after(item: &Item) -> Result<Offset, String> {
     }
 }
 
-fn names(entry: &Entry) -> Result<Vec<Name>, String> {
-    let lines = (0..entry.batch.lines()).filter_map(|index| entry.batch.line(index));
-    let named = lines.map(|line| {
-        let text = String::from_utf8_lossy(line.content);
-        name_of(&text).ok_or_else(|| format!("{text:?} was never written"))
-    });
-    named.collect()
+impl Namer {
+    fn names(&mut self, entry: &Entry) -> Result<Vec<Arrived>, String> {
+        let source = entry.batch.head().source.as_ref().map(|source| source.key.clone()).unwrap_or_default();
+        let mut named = Vec::new();
+        for line in (0..entry.batch.lines()).filter_map(|index| entry.batch.line(index)) {
+            let hash = hash_of(line.content);
+            match name_of(line.content)? {
+                Some(name @ (log, incarnation, _)) => {
+                    let banner = self.banners.remove(&source);
+                    named.extend(banner.map(|hash| ((log, incarnation, 0), hash)));
+                    named.push((name, hash));
+                }
+                None if self.banners.insert(source.clone(), hash).is_some() => {
+                    return Err(format!("the banner of {source} came again at its second line"));
+                }
+                None => {}
+            }
+        }
+        Ok(named)
+    }
 }

@@ -1,13 +1,26 @@
 //! Every line that was written, and what has to become of it. Pure.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 /// Names a line: which log, which incarnation of its file, which line of that.
 pub(crate) type Name = (usize, usize, usize);
 
+/// A line that arrived: its name, and the hash of its content.
+pub(crate) type Arrived = (Name, u64);
+
+/// What every file begins with where it has a banner: more than the kilobyte by which
+/// files are known.
+const BANNER_BYTES: usize = 1100;
+
 #[derive(Debug, Clone, Copy)]
 struct Written {
+    /// With its ending.
     bytes: usize,
+    hash: u64,
     /// It has to arrive. If not, it may: the file was gone before it was surely read.
     must_arrive: bool,
     /// It was written after the file had been rotated.
@@ -17,19 +30,28 @@ struct Written {
 /// What was written to the files of all logs.
 #[derive(Debug)]
 pub(crate) struct History {
+    has_banner: bool,
+    /// Logs that had a second name: what is beside which is not told there, and only each
+    /// file is in order.
+    linked: HashSet<usize>,
     /// By log, incarnation and line.
     written: Vec<Vec<Vec<Written>>>,
 }
 
 impl History {
-    pub(crate) fn new(logs: usize) -> Self {
-        Self { written: vec![Vec::new(); logs] }
+    pub(crate) fn new(logs: usize, has_banner: bool) -> Self {
+        Self { has_banner, linked: HashSet::new(), written: vec![Vec::new(); logs] }
     }
 
     /// Begins a new incarnation of a log's file, and returns its number.
     pub(crate) fn begin(&mut self, log: usize) -> usize {
         self.written[log].push(Vec::new());
         self.written[log].len() - 1
+    }
+
+    /// A log's file was given a second name.
+    pub(crate) fn link(&mut self, log: usize) {
+        self.linked.insert(log);
     }
 
     /// The next line of an incarnation, which no other line equals; it counts when it is
@@ -44,9 +66,22 @@ impl History {
         }
     }
 
-    /// A line was written, of so many bytes with its ending.
-    pub(crate) fn wrote(&mut self, log: usize, incarnation: usize, bytes: usize, is_late: bool) {
-        self.written[log][incarnation].push(Written { bytes, must_arrive: true, is_late });
+    /// What has to be written before the first line of an incarnation: a line that all of
+    /// them have, with its ending. It counts as written.
+    pub(crate) fn banner(&mut self, log: usize, incarnation: usize) -> String {
+        if !self.has_banner || self.lines_of(log, incarnation) > 0 {
+            return String::new();
+        }
+        let banner = "=".repeat(BANNER_BYTES);
+        self.wrote(log, incarnation, &banner, false);
+        banner + "\n"
+    }
+
+    /// A line was written.
+    pub(crate) fn wrote(&mut self, log: usize, incarnation: usize, line: &str, is_late: bool) {
+        let written =
+            Written { bytes: line.len() + 1, hash: hash_of(line.as_bytes()), must_arrive: true, is_late };
+        self.written[log][incarnation].push(written);
     }
 
     /// The last `count` lines of an incarnation need not arrive.
@@ -83,9 +118,9 @@ impl History {
     }
 
     /// Compares with what arrived, in its order.
-    pub(crate) fn check(&self, arrived: &[Name]) -> Result<(), String> {
+    pub(crate) fn check(&self, arrived: &[Arrived]) -> Result<(), String> {
         let mut at = HashMap::new();
-        for (offset, name) in arrived.iter().enumerate() {
+        for (offset, (name, _)) in arrived.iter().enumerate() {
             if let Some(first) = at.insert(*name, offset) {
                 return Err(format!("{name:?} came at offset {first} and again at {offset}"));
             }
@@ -93,17 +128,22 @@ impl History {
         if let Some(lost) = self.awaited().find(|name| !at.contains_key(name)) {
             return Err(format!("{lost:?} is lost"));
         }
+        self.check_order(arrived)
+    }
+
+    fn check_order(&self, arrived: &[Arrived]) -> Result<(), String> {
         let (mut of_file, mut of_log) = (HashMap::new(), HashMap::new());
-        for name @ (log, incarnation, index) in arrived {
-            let Some(line) = self.written.get(*log).and_then(|log| log.get(*incarnation)?.get(*index)) else {
-                return Err(format!("{name:?} was never written"));
+        for (name @ (log, incarnation, index), hash) in arrived {
+            let written = self.written.get(*log).and_then(|log| log.get(*incarnation)?.get(*index));
+            let Some(line) = written.filter(|line| line.hash == *hash) else {
+                return Err(format!("{name:?} was never written like this"));
             };
             if let Some(before) = of_file.insert((log, incarnation), index).filter(|before| *before > index) {
                 return Err(format!("{name:?} came after line {before} of the same file"));
             }
             // The successor of a file begins when the file is read to its end, and that may
             // have been before the late lines.
-            if line.is_late {
+            if line.is_late || self.linked.contains(log) {
                 continue;
             }
             if let Some(before) = of_log.insert(log, incarnation).filter(|before| *before > incarnation) {
@@ -114,8 +154,21 @@ impl History {
     }
 }
 
-/// The name at the beginning of a line.
-pub(crate) fn name_of(line: &str) -> Option<Name> {
-    let mut parts = line.split(' ').next()?.split(':').map(|number| number.parse().ok());
-    Some((parts.next()??, parts.next()??, parts.next()??))
+/// The name at the beginning of a line; none for a banner, which is named by the line after it.
+pub(crate) fn name_of(line: &[u8]) -> Result<Option<Name>, String> {
+    if line.len() == BANNER_BYTES && line.iter().all(|byte| *byte == b'=') {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(line);
+    let name = || {
+        let mut parts = text.split(' ').next()?.split(':').map(|number| number.parse().ok());
+        Some((parts.next()??, parts.next()??, parts.next()??))
+    };
+    name().map(Some).ok_or_else(|| format!("{text:?} was never written"))
+}
+
+pub(crate) fn hash_of(line: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    line.hash(&mut hasher);
+    hasher.finish()
 }

@@ -1,28 +1,52 @@
 //! Carries out one sequence, and compares what arrived with what was written.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
-use logrelay::{
-    publish::{self, Publisher},
-    record::Topic,
-    tail::{Input, Options, Service, TopicRule, discover::Patterns},
-};
+use logrelay::record::Topic;
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::sleep};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     action::{Action, LOGS, Plan},
     arrivals::Arrivals,
     files::Log,
     history::History,
+    tailer::{Job, Kind, Tailer},
     troubled::{Troubled, patiently},
 };
 
+mod known;
+
 /// More than the kilobyte by which a copy is known.
 const KNOWN_BYTES: usize = 1100;
+/// How often it is looked whether something has come true.
+const LOOK: Duration = Duration::from_millis(3);
+
+/// How much time goes by between two actions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace {
+    /// None but what the actions take.
+    Fast,
+    /// Less than the tailer takes to look.
+    Uneven,
+    /// The tailer looks in between.
+    Slow,
+}
+
+impl Pace {
+    pub(crate) const ALL: [Self; 3] = [Self::Fast, Self::Uneven, Self::Slow];
+
+    async fn rest(self) {
+        match self {
+            Self::Fast => {}
+            Self::Uneven => sleep(Duration::from_micros(fastrand::u64(..5000))).await,
+            Self::Slow => sleep(Duration::from_millis(fastrand::u64(25..50))).await,
+        }
+    }
+}
 
 struct Sequence {
+    kind: Kind,
     server: Arc<Troubled>,
     prefix: String,
     plan: Plan,
@@ -33,21 +57,23 @@ struct Sequence {
     logs: Vec<Log>,
     /// Incarnations that only an open file of the tailer has.
     deleted: Vec<(usize, usize)>,
-    tailer: Option<(JoinHandle<bool>, CancellationToken)>,
+    tailer: Option<Tailer>,
     troubles: Vec<JoinHandle<()>>,
 }
 
 /// Runs a sequence; the error says what went wrong.
-pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan) -> Result<(), String> {
+pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan, kind: Kind, pace: Pace) -> Result<(), String> {
     let folder = TempDir::new().unwrap();
     let topic: Topic = "model".parse().unwrap();
     let prefix = format!("model-{:016x}", fastrand::u64(..));
+    let logs = folder.path().join("logs");
     let mut sequence = Sequence {
-        logs: (0..LOGS).map(|log| Log::new(folder.path(), log)).collect(),
+        kind,
+        logs: (0..LOGS).map(|log| Log::new(&logs, log, plan)).collect(),
         arrivals: Arrivals::new(server.store(&prefix), topic.clone()),
         server: Arc::clone(server),
         plan: plan.clone(),
-        history: History::new(LOGS),
+        history: History::new(LOGS, plan.has_banner),
         deleted: Vec::new(),
         tailer: None,
         troubles: Vec::new(),
@@ -55,9 +81,10 @@ pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan) -> Result<(), Strin
         topic,
         folder,
     };
-    let result = sequence.all().await;
-    if let Some((task, _)) = sequence.tailer.take() {
-        task.abort();
+    let result = sequence.all(pace).await;
+    tracing::info!(folder = %sequence.folder.path().display(), ?result, "the sequence has ended");
+    if let Some(tailer) = sequence.tailer.take() {
+        tailer.kill(Duration::ZERO).await;
     }
     for trouble in sequence.troubles {
         trouble.await.map_err(|error| error.to_string())?;
@@ -66,11 +93,12 @@ pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan) -> Result<(), Strin
 }
 
 impl Sequence {
-    async fn all(&mut self) -> Result<(), String> {
+    async fn all(&mut self, pace: Pace) -> Result<(), String> {
         self.start();
-        for action in self.plan.actions.clone() {
+        for action in mem::take(&mut self.plan.actions) {
             tracing::info!(?action);
             self.act(action).await.map_err(|why| format!("{action:?}: {why}"))?;
+            pace.rest().await;
         }
         self.start();
         self.everything_arrives().await?;
@@ -89,40 +117,30 @@ impl Sequence {
         match action {
             Action::Append { log, lines, bytes } => self.logs[log].append(&mut self.history, lines, bytes),
             Action::Partial { log } => self.logs[log].begin_line(&mut self.history),
-            Action::Rotate { log, create } => {
-                if self.has_anchor(log).await? {
-                    self.logs[log].rotate(&mut self.history, create);
-                }
-            }
             Action::LateAppend { log, lines } => self.logs[log].append_late(&mut self.history, lines),
-            Action::CopyTruncate { log, between } => {
-                // A copy that has less than was read is known by a kilobyte, one inside the glob
-                // too; a file of position 0 is known by nothing.
-                let by_head = self.plan.inside || between > 0;
-                if self.is_known(log, if by_head { KNOWN_BYTES } else { 1 }).await? {
-                    self.logs[log].copy_truncate(&mut self.history, between);
-                }
+            Action::Rotate { log, create } => self.rotate(log, create).await?,
+            Action::Rotations { log, count, lines } => self.rotations(log, count, lines).await?,
+            Action::CopyTruncate { log, between } => self.copy_truncate(log, between).await?,
+            Action::Gzip { log, age, takes_ms } => {
+                self.logs[log].gzip(age, Duration::from_millis(takes_ms)).await;
             }
-            Action::DeleteDrained { log } => {
-                self.logs[log].finish_line(&mut self.history);
-                // A copy that has less than was read is known by its original alone.
-                if let Some(incarnation) = self.incarnation(log)
-                    && self.is_drained(log, incarnation).await?
-                    && (self.bytes_arrived(log, incarnation) > 0 || !self.logs[log].has_short_copy)
-                {
-                    self.logs[log].delete(&mut self.history);
+            Action::DeleteDrained { log } => drop(self.delete_drained(log).await?),
+            Action::Recreate { log, lines } => {
+                if self.delete_drained(log).await? {
+                    self.logs[log].append(&mut self.history, lines, 60);
                 }
             }
             Action::DeleteHeld { log, lines } => self.delete_held(log, lines).await?,
-            Action::DeleteOldest { log } => {
-                if let Some(&oldest) = self.logs[log].rotated.back()
-                    && self.is_drained(log, oldest).await?
-                    && self.is_anchored_without(log, Some(oldest))
+            Action::DeleteOldest { log } => self.delete_oldest(log).await?,
+            Action::HardLink { log } => self.logs[log].hard_link(&mut self.history),
+            Action::Unlink { log } => {
+                if let Some(incarnation) = self.logs[log].linked
+                    && self.is_drained(log, incarnation).await?
                 {
-                    self.logs[log].delete_oldest();
+                    self.logs[log].unlink();
                 }
             }
-            Action::Kill => self.kill().await,
+            Action::Kill { after_us } => self.kill(Duration::from_micros(after_us)).await,
             Action::Stop => self.stop().await?,
             Action::Start => self.start(),
             Action::RedisKill { away_ms } => self.troubles.push(self.server.kill(away_ms).await),
@@ -135,47 +153,28 @@ impl Sequence {
     }
 
     fn start(&mut self) {
-        if self.tailer.is_some() {
-            return;
-        }
-        let glob = if self.plan.inside { "*.log*" } else { "*.log" };
-        let patterns = Patterns::parse(&[self.folder.path().join(glob).display().to_string()]).unwrap();
-        let topic = TopicRule::Fixed(self.topic.clone());
-        let input = Input::new(patterns, topic);
-        let options = Options {
-            poll_interval_ms: 20,
-            linger_ms: self.plan.linger_ms,
-            ..Options::new("host".parse().unwrap(), vec![input])
+        let job = Job {
+            logs: &self.folder.path().join("logs"),
+            beside: self.folder.path(),
+            server: &self.server,
+            prefix: &self.prefix,
+            topic: &self.topic,
+            plan: &self.plan,
         };
-        let publishing = publish::Options {
-            audit_interval_ms: 100,
-            retry_cap_ms: 100,
-            budget_bytes: self.plan.budget_bytes,
-            ..Default::default()
-        };
-        let store = self.server.store(&self.prefix);
-        let publisher = Publisher::new(store, publishing, publish::Metrics::default());
-        let shutdown = CancellationToken::new();
-        let service = Service::new(options, publisher);
-        #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
-        let task = tokio::spawn(service.run(shutdown.clone()));
-        self.tailer = Some((task, shutdown));
+        self.tailer.get_or_insert_with(|| Tailer::start(self.kind, &job));
     }
 
-    async fn kill(&mut self) {
-        let Some((task, _)) = self.tailer.take() else { return };
-        task.abort();
-        drop(task.await);
+    async fn kill(&mut self, after: Duration) {
+        let Some(tailer) = self.tailer.take() else { return };
+        tailer.kill(after).await;
         self.forget_deleted();
     }
 
     async fn stop(&mut self) -> Result<(), String> {
-        let Some((task, shutdown)) = self.tailer.take() else { return Ok(()) };
-        shutdown.cancel();
-        let stopped = patiently("the tailer stops", task).await?.map_err(|error| error.to_string())?;
+        let Some(tailer) = self.tailer.take() else { return Ok(()) };
+        tailer.stop().await?;
         self.forget_deleted();
-        // Redis may be away for a part of the time only.
-        if stopped { Ok(()) } else { Err("the tailer did not stop in time".to_owned()) }
+        Ok(())
     }
 
     /// What was deleted is gone with the tailer that had it open.
@@ -185,66 +184,41 @@ impl Sequence {
         }
     }
 
-    fn incarnation(&self, log: usize) -> Option<usize> {
-        self.logs[log].current.as_ref().map(|writer| writer.incarnation)
+    async fn rotate(&mut self, log: usize, create: bool) -> Result<(), String> {
+        if self.has_anchor(log).await? {
+            self.logs[log].rotate(&mut self.history, create);
+        }
+        Ok(())
     }
 
-    /// Whether one file of the log is known to Redis and still there: without one, a
-    /// rotated file that was never seen cannot be told from those of long ago.
-    async fn has_anchor(&mut self, log: usize) -> Result<bool, String> {
-        self.arrivals.look().await?;
-        Ok(self.is_anchored_without(log, None) || self.is_known(log, 1).await?)
+    async fn rotations(&mut self, log: usize, count: u32, lines: u32) -> Result<(), String> {
+        if self.has_anchor(log).await? {
+            for _ in 0..count {
+                self.logs[log].append(&mut self.history, lines, 60);
+                self.logs[log].rotate(&mut self.history, true);
+            }
+        }
+        Ok(())
     }
 
-    fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {
-        let there = self.logs[log].rotated.iter().copied().chain(self.incarnation(log));
-        let mut others = there.filter(|incarnation| Some(*incarnation) != without);
-        others.any(|incarnation| self.bytes_arrived(log, incarnation) > 0)
+    async fn copy_truncate(&mut self, log: usize, between: u32) -> Result<(), String> {
+        // A copy that has less than was read is known by a kilobyte, one inside the glob
+        // too; a file of position 0 is known by nothing.
+        let by_head = self.plan.inside || between > 0;
+        if self.is_known(log, if by_head { KNOWN_BYTES } else { 1 }).await? {
+            self.logs[log].copy_truncate(&mut self.history, between);
+        }
+        Ok(())
     }
 
-    /// Whether so many bytes of a log's file have arrived, and the tailer knows that they
-    /// have; writes them where it runs.
-    async fn is_known(&mut self, log: usize, bytes: usize) -> Result<bool, String> {
-        self.arrivals.look().await?;
+    /// Whether the file was deleted.
+    async fn delete_drained(&mut self, log: usize) -> Result<bool, String> {
+        self.logs[log].finish_line(&mut self.history);
+        // A copy that has less than was read is known by its original alone.
         let Some(incarnation) = self.incarnation(log) else { return Ok(false) };
-        if self.bytes_arrived(log, incarnation) >= bytes {
-            return Ok(true);
-        }
-        if self.tailer.is_none() {
-            return Ok(false);
-        }
-        self.logs[log].append(&mut self.history, 1, bytes);
-        let first = format!("the first {bytes} bytes of log {log}, incarnation {incarnation}, arrive");
-        patiently(&first, async {
-            while self.bytes_arrived(log, incarnation) < bytes {
-                self.arrivals.look().await?;
-                sleep(Duration::from_millis(2)).await;
-            }
-            Ok(true)
-        })
-        .await?
-    }
-
-    fn bytes_arrived(&self, log: usize, incarnation: usize) -> usize {
-        self.history.bytes_arrived(log, incarnation, |name| self.arrivals.has(name))
-    }
-
-    /// Whether all lines of an incarnation have arrived, in time where the tailer runs.
-    async fn is_drained(&mut self, log: usize, incarnation: usize) -> Result<bool, String> {
-        self.arrivals.look().await?;
-        let due: Vec<_> =
-            self.history.awaited().filter(|name| (name.0, name.1) == (log, incarnation)).collect();
-        if self.tailer.is_none() {
-            return Ok(due.iter().all(|name| self.arrivals.has(*name)));
-        }
-        patiently(&format!("log {log}, incarnation {incarnation}, is drained"), async {
-            while !due.iter().all(|name| self.arrivals.has(*name)) {
-                self.arrivals.look().await?;
-                sleep(Duration::from_millis(2)).await;
-            }
-            Ok(true)
-        })
-        .await?
+        Ok(self.is_drained(log, incarnation).await?
+            && (self.bytes_arrived(log, incarnation) > 0 || !self.logs[log].has_short_copy)
+            && self.logs[log].delete(&mut self.history).is_some())
     }
 
     async fn delete_held(&mut self, log: usize, lines: u32) -> Result<(), String> {
@@ -260,6 +234,16 @@ impl Sequence {
         Ok(())
     }
 
+    async fn delete_oldest(&mut self, log: usize) -> Result<(), String> {
+        if let Some(oldest) = self.logs[log].rotated.back().map(|rotated| rotated.incarnation)
+            && self.is_drained(log, oldest).await?
+            && self.is_anchored_without(log, Some(oldest))
+        {
+            self.logs[log].delete_oldest();
+        }
+        Ok(())
+    }
+
     async fn everything_arrives(&mut self) -> Result<(), String> {
         for log in &mut self.logs {
             log.finish_line(&mut self.history);
@@ -268,18 +252,7 @@ impl Sequence {
                 log.append(&mut self.history, 1, 60);
             }
         }
-        let mut missing = None;
-        let all = async {
-            loop {
-                self.arrivals.look().await?;
-                missing = self.history.awaited().find(|name| !self.arrivals.has(*name));
-                if missing.is_none() {
-                    return Ok(());
-                }
-                sleep(Duration::from_millis(2)).await;
-            }
-        };
-        let arrived = patiently("everything arrives", all).await;
-        arrived.map_err(|why| format!("{why}: {missing:?} is missing"))?
+        let awaited: Vec<_> = self.history.awaited().collect();
+        self.arrive("everything arrives", &awaited).await
     }
 }

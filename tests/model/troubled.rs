@@ -17,6 +17,10 @@ use tokio::{
 
 use crate::suite::support::TestRedis;
 
+/// Short, so that a pause of the server loses answers.
+pub(crate) const CONNECT_TIMEOUT_MS: u64 = 500;
+pub(crate) const RESPONSE_TIMEOUT_MS: u64 = 250;
+
 pub(crate) struct Troubled {
     redis: Arc<Mutex<TestRedis>>,
     url: RedisUrl,
@@ -30,12 +34,16 @@ impl Troubled {
         Self { url: redis.url(), redis: Arc::new(Mutex::new(redis)) }
     }
 
+    pub(crate) fn url(&self) -> &RedisUrl {
+        &self.url
+    }
+
     /// A store of this server whose keys are those of one sequence.
     pub(crate) fn store(&self, prefix: &str) -> Store {
         let mut options = store::Options::new(self.url.clone());
         prefix.clone_into(&mut options.prefix);
-        // Short, so that a pause of the server loses answers.
-        (options.connect.connect_timeout_ms, options.connect.response_timeout_ms) = (500, 250);
+        options.connect.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+        options.connect.response_timeout_ms = RESPONSE_TIMEOUT_MS;
         options.connect.pool_size = 4;
         Store::new(options).unwrap()
     }

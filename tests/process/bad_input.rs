@@ -115,7 +115,10 @@ async fn check_config_says_each_value_and_where_it_comes_from() {
     assert_eq!(line("tail.linger_ms"), ["5", "--linger-ms"]);
     assert_eq!(line("serve.window_bytes"), ["10000", "LOGRELAY_WINDOW_BYTES"]);
     assert_eq!(line("tail.max_line_bytes"), ["1048576", "default"]);
-    assert_eq!(line("inputs")[0], "/x/*.log");
+    assert_eq!(line("inputs.0"), [format!("{path}:4")]);
+    assert_eq!(line("paths"), [r#"["/x/*.log"]"#, &format!("{path}:5")]);
+    assert_eq!(line("topic"), ["{file_stem}", "default"]);
+    assert!(text.contains("\n  0 files now\n"), "{text}");
 }
 
 #[tokio::test]

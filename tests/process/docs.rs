@@ -52,6 +52,18 @@ fn every_flag_in_the_readme_is_one_of_its_command() {
 }
 
 #[test]
+fn every_configuration_in_the_readme_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocks = README.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let checked = blocks.map(|block| {
+        let config = folder.path().join("logrelay.toml");
+        fs::write(&config, block).unwrap();
+        printed(&["check-config", "--config", config.to_str().unwrap()])
+    });
+    assert!(checked.count() >= 2, "the examples were not found");
+}
+
+#[test]
 fn every_variable_in_the_compose_file_is_one_of_its_command() {
     let help = [["serve", "--help"], ["tail", "--help"]].map(|arguments| printed(&arguments)).concat();
     let variables = COMPOSE.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name);

@@ -24,7 +24,7 @@ const LINES_AT_THE_END: u64 = 4096 + 1000;
 const MIN_UNCONFIRMED: u64 = 1000;
 
 /// How far a topic is.
-async fn next(store: &Store, topic: &Topic) -> u64 {
+pub(crate) async fn next(store: &Store, topic: &Topic) -> u64 {
     let found = store.resolve(topic).await.unwrap();
     found.map_or(0, |found| found.timeline.next().get())
 }

@@ -6,6 +6,9 @@ mod dev;
 mod docs;
 mod foreign;
 mod full_disk;
+mod growth;
+mod host;
+mod inputs;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;
@@ -17,6 +20,9 @@ mod python;
 mod reading;
 mod relay;
 mod slow_reader;
+mod status;
+mod stopped_tailer;
+mod systemd;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

@@ -5,7 +5,7 @@ use std::{fs::File, process::Stdio, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::{sleep, timeout},
 };
 
@@ -65,6 +65,11 @@ impl Process {
     /// Its standard output, when it is a pipe.
     pub(crate) fn stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().unwrap()
+    }
+
+    /// Its standard input, when it is a pipe.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
     }
 
     /// Its process id.

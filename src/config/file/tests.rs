@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn parse(text: &str) -> Result<File, FileError> {
-    File::parse(Path::new("relay.toml"), text)
+    File::parse(Path::new("relay.toml"), text, Whose::Ours)
 }
 
 fn problems(text: &str) -> Vec<String> {
@@ -29,9 +29,11 @@ fn a_good_file_is_read_with_the_line_of_every_setting() {
     assert_eq!(file.tail.buffer_bytes, Some(1_000_000));
     assert_eq!(file.place_of("tail.buffer_bytes").as_deref(), Some("relay.toml:6"));
     assert_eq!(file.place_of("log_level").as_deref(), Some("relay.toml:2"));
-    assert_eq!(file.inputs[0].topic.as_ref().unwrap().as_str(), "app");
-    assert_eq!((file.inputs[0].line, file.inputs[1].line), (8, 13));
-    assert_eq!((file.inputs[1].topic.as_ref(), file.inputs[0].labels["env"].as_str()), (None, "prod"));
+    assert_eq!(file.inputs[0].keys.topic.as_deref(), Some("app"));
+    let place = |key| file.place_of(key).unwrap();
+    assert_eq!((place("inputs.0"), place("inputs.1")), ("relay.toml:8".into(), "relay.toml:13".into()));
+    assert_eq!(place("inputs.0.labels"), "relay.toml:11");
+    assert_eq!(file.inputs[1].keys.topic, None);
 }
 
 #[test]

@@ -112,3 +112,17 @@ async fn a_topic_that_cannot_be_used_stops_no_other() {
     assert!(gate.enter(&a).await.end(Ok(()), wrote).is_some());
     assert!(is_open(&gate, "a"));
 }
+
+#[tokio::test]
+async fn topics_that_nobody_tries_any_more_are_forgotten() {
+    let gate = Gate::new("somewhere", 1, Metrics::default());
+    let mut broken = 0;
+    while broken < 10 || gate.lock().now.contains_key(&Some(topic("0"))) {
+        let broken_topic = topic(&broken.to_string());
+        assert!(gate.enter(&broken_topic).await.end(refused("WRONGTYPE"), wrote).is_none());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(!is_open(&gate, &broken.to_string()), "one that was broken lately is known");
+        broken += 1;
+        assert!(broken < 1000, "all are known for ever");
+    }
+}

@@ -9,10 +9,29 @@ fn source() -> impl Strategy<Value = proto::Source> {
         .prop_map(|(key, host, path, labels)| proto::Source { key, host, path, labels })
 }
 
-fn lines() -> impl Strategy<Value = Vec<(Vec<u8>, u64)>> {
+fn lines() -> impl Strategy<Value = Vec<proto::Line>> {
     let content = prop::collection::vec(any::<u8>(), 0..300);
-    let truncated = prop_oneof![4 => Just(0), 1 => any::<u64>()];
-    prop::collection::vec((content, truncated), 1..40)
+    let number = || prop_oneof![4 => Just(0), 1 => any::<u64>()];
+    let labels =
+        prop_oneof![2 => Just(Labels::new()), 1 => prop::collection::btree_map(".{0,5}", ".{0,200}", 0..3)];
+    let line = (content, number(), number(), labels).prop_map(
+        |(content, truncated_bytes, time_unix_nano, labels)| proto::Line {
+            content: content.into(),
+            truncated_bytes,
+            time_unix_nano,
+            labels,
+        },
+    );
+    prop::collection::vec(line, 1..40)
+}
+
+fn push(builder: &mut BatchBuilder, line: &proto::Line) {
+    builder.push_line(&NewLine {
+        content: &line.content,
+        truncated_bytes: line.truncated_bytes,
+        time_unix_nano: line.time_unix_nano,
+        labels: Some(&line.labels),
+    });
 }
 
 /// What prost makes of the same batch, with the relay's fields taken from `prefix`.
@@ -21,7 +40,7 @@ fn message(
     start: u64,
     end: u64,
     first_line: u64,
-    lines: &[(Vec<u8>, u64)],
+    lines: &[proto::Line],
     prefix: &proto::Batch,
 ) -> proto::Batch {
     proto::Batch {
@@ -30,14 +49,7 @@ fn message(
         end_position: end,
         first_line,
         position_unit: proto::PositionUnit::Bytes.into(),
-        lines: lines
-            .iter()
-            .map(|(content, truncated_bytes)| proto::Line {
-                content: content.clone().into(),
-                truncated_bytes: *truncated_bytes,
-                ..Default::default()
-            })
-            .collect(),
+        lines: lines.to_vec(),
         ..prefix.clone()
     }
 }
@@ -50,8 +62,8 @@ proptest! {
     ) {
         let prefix = proto::Batch { topic, base_offset, offset_deltas, ..Default::default() };
         let mut builder = BatchBuilder::new(&source, start, first_line);
-        for (content, truncated) in &lines {
-            builder.push(content, *truncated);
+        for line in &lines {
+            push(&mut builder, line);
         }
         let sealed = builder.seal(end).unwrap();
         prop_assert_eq!(sealed.next_line, first_line + lines.len() as u64);
@@ -64,8 +76,8 @@ proptest! {
 
         let stored = StoredBatch::parse(sealed.stored.clone(), sealed.lines).unwrap();
         prop_assert_eq!(stored.lines() as usize, lines.len());
-        for (index, (content, truncated_bytes)) in lines.iter().enumerate() {
-            let view = LineView { content, truncated_bytes: *truncated_bytes };
+        for (index, line) in lines.iter().enumerate() {
+            let view = LineView { content: &line.content, truncated_bytes: line.truncated_bytes };
             prop_assert_eq!(stored.line(at_u32(index)), Some(view));
         }
         prop_assert_eq!([stored.head_bytes(), stored.line_bytes(0..sealed.lines)].concat(), sealed.stored.to_vec());
@@ -83,8 +95,8 @@ proptest! {
         lines in lines(), at: prop::sample::Index, byte: u8, cut: prop::sample::Index,
     ) {
         let mut builder = BatchBuilder::new(&proto::Source::default(), 0, 0);
-        for (content, truncated) in &lines {
-            builder.push(content, *truncated);
+        for line in &lines {
+            push(&mut builder, line);
         }
         let sealed = builder.seal(1).unwrap();
         let mut damaged = sealed.stored.to_vec();
@@ -110,6 +122,18 @@ fn a_wrong_line_count_is_said() {
     builder.push(b"one", 0);
     let stored = builder.seal(4).unwrap().stored;
     assert_eq!(StoredBatch::parse(stored, 2).unwrap_err(), BatchError::LineCount { expected: 2, found: 1 },);
+}
+
+/// Four billion lines would be 16 GiB of bounds, which ends the process where memory is not promised.
+#[test]
+fn a_line_count_that_no_bytes_stand_behind_takes_no_memory() {
+    let mut builder = BatchBuilder::new(&proto::Source::default(), 0, 0);
+    builder.push(b"", 0);
+    builder.push(b"", 0);
+    let stored = builder.seal(2).unwrap().stored;
+    assert_eq!(StoredBatch::parse(stored.clone(), 2).unwrap().bounds.capacity(), 3);
+    let error = StoredBatch::parse(stored, u32::MAX).unwrap_err();
+    assert_eq!(error, BatchError::LineCount { expected: u32::MAX, found: 2 });
 }
 
 /// Written by version 1 of the format and never regenerated: Redis is full of these.

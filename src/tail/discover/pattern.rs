@@ -120,6 +120,16 @@ impl Pattern {
         self.accepts(states)
     }
 
+    /// Whether something at this path that is no folder can matter: as a file that matches,
+    /// or a link to a folder that is walked.
+    pub(super) fn concerns(&self, path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        // What comes in the way of the base folder can be a link as well.
+        let Ok(below) = folder.strip_prefix(&self.base) else { return self.base.starts_with(path) };
+        let states = below.iter().fold(self.start(), |states, name| self.step(states, name));
+        self.accepts(self.step(states, name)) || self.goes_on(self.step_through_link(states, name))
+    }
+
     /// The states in the base folder.
     pub(super) fn start(&self) -> States {
         self.with_skipped(States(1))

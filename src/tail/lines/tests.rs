@@ -198,3 +198,22 @@ fn a_quiet_file_keeps_no_memory_but_its_unfinished_line() {
     lines.shrink();
     assert_eq!(lines.buffer.capacity(), 0);
 }
+
+#[test]
+fn nul_bytes_at_the_beginning_of_a_file_belong_to_no_line() {
+    let mut lines = Lines::new(0, 10);
+    for _ in 0..1000 {
+        lines.extend(&[0; 1000]);
+        assert_eq!(lines.next_line(), None);
+        assert_eq!((lines.held_back(), lines.position()), (0, 0));
+        assert!(lines.buffer.len() <= 1000);
+    }
+    assert_eq!(lines.finish(), None);
+    lines.extend(b"\0\0on\0e\n\0\n");
+    let line = lines.next_line().unwrap();
+    assert_eq!((line.content, line.truncated_bytes, line.end), (b"on\0e".as_slice(), 0, 1_000_007));
+    assert_eq!(lines.next_line().unwrap().content, b"\0");
+    lines.seek(5);
+    lines.extend(b"\0two\n");
+    assert_eq!(lines.next_line().unwrap().content, b"\0two");
+}

@@ -85,9 +85,7 @@ impl TestRelay {
 
     /// What health says.
     pub(crate) async fn serves(&self) -> bool {
-        let channel = Endpoint::from_shared(self.url.clone()).unwrap().connect().await.unwrap();
-        let status = HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap();
-        status.into_inner().status() == ServingStatus::Serving
+        serves(&self.url).await
     }
 
     /// Tells it to stop, and waits until it has.
@@ -101,6 +99,13 @@ impl TestRelay {
         drop(self.stop);
         self.task
     }
+}
+
+/// What the health of a relay says.
+pub(crate) async fn serves(url: &str) -> bool {
+    let channel = Endpoint::from_shared(url.to_owned()).unwrap().connect().await.unwrap();
+    let status = HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap();
+    status.into_inner().status() == ServingStatus::Serving
 }
 
 /// An HTTP/1.1 request: status line and body.

@@ -1,0 +1,205 @@
+//! Keeps every topic within its age and its size. All relays of a Redis do it in turn: who
+//! holds the lock trims, and appends do not wait for it.
+
+use std::{convert::Infallible, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::sleep;
+
+use super::metrics::Metrics;
+use crate::{
+    record::{Offset, Topic},
+    store::{self, Resolved, Store, Trimmed},
+};
+
+/// What the lock is called.
+const WORK: &str = "retention";
+/// How many topics are trimmed at once.
+const AT_ONCE: usize = 4;
+/// The lock is held for so many rounds, so that its holder keeps it while it lives.
+const ROUNDS_HELD: u64 = 3;
+/// How long the records of files that are gone are kept, where lines are kept for ever:
+/// a failover may make them needed again.
+const KEEP_RECORDS_MS: u64 = 24 * 3_600_000;
+/// Records are looked through once in so many rounds.
+const ROUNDS_PER_EXPIRY: u64 = 12;
+
+/// How much is kept. Zero is no bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionOptions {
+    /// Greatest age of a line in milliseconds, by the time of its append.
+    pub max_age_ms: u64,
+    /// Greatest stored size of a topic, in bytes.
+    pub max_bytes: u64,
+    /// Greatest stored size of all topics together, in bytes.
+    pub total_bytes: u64,
+    /// How often topics are looked at, in milliseconds.
+    pub interval_ms: u64,
+}
+
+impl Default for RetentionOptions {
+    /// A day, and 1 GiB a topic.
+    fn default() -> Self {
+        Self { max_age_ms: 24 * 3_600_000, max_bytes: 1 << 30, total_bytes: 0, interval_ms: 5000 }
+    }
+}
+
+/// The part of a relay that trims.
+#[derive(Debug)]
+pub(super) struct Retention {
+    store: Store,
+    options: RetentionOptions,
+    metrics: Metrics,
+    /// Names this relay to the lock.
+    token: String,
+}
+
+impl Retention {
+    pub(super) fn new(store: Store, options: RetentionOptions, metrics: Metrics) -> Self {
+        Self { store, options, metrics, token: format!("{:016x}", fastrand::u64(..)) }
+    }
+
+    /// Trims now and then, for ever.
+    pub(super) async fn run(&self) -> Infallible {
+        let (interval, mut round) = (Duration::from_millis(self.options.interval_ms.max(10)), 0_u64);
+        loop {
+            // Relays that were started together do not ask for the lock together.
+            sleep(interval.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+            let hold_ms = self.options.interval_ms.saturating_mul(ROUNDS_HELD);
+            let done = match self.store.take_lock(WORK, &self.token, hold_ms).await {
+                Ok(true) => self.round(round.is_multiple_of(ROUNDS_PER_EXPIRY)).await.map(|()| round += 1),
+                other => other.map(drop),
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "retention waits");
+            }
+        }
+    }
+
+    /// Looks at every topic once. A topic that cannot be read is no reason to leave others
+    /// alone.
+    async fn round(&self, expires: bool) -> Result<(), store::Error> {
+        self.metrics.retention_rounds.inc();
+        let now_ms = self.store.time_ms().await?;
+        let topics = self.store.topics().await?;
+        let looked = stream::iter(topics).map(|topic| async move {
+            let found = self.store.resolve(&topic).await;
+            (topic, found)
+        });
+        let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
+        let mut topics = Vec::new();
+        for (topic, found) in looked {
+            match found {
+                Ok(found) => topics.extend(found.map(|found| (topic, found))),
+                Err(error) => tracing::debug!(%topic, %error, "retention cannot read a topic"),
+            }
+        }
+        let sizes: Vec<u64> = topics.iter().map(|(_, found)| found.stored_bytes).collect();
+        let most = share(&sizes, self.options.max_bytes, self.options.total_bytes);
+        let work = stream::iter(topics).for_each_concurrent(AT_ONCE, |(topic, found)| async move {
+            let kept = self.keep(&topic, &found, now_ms, most).await;
+            let forgot = if expires { self.expire(&topic).await } else { Ok(()) };
+            if let Err(error) = kept.and(forgot) {
+                tracing::debug!(%topic, %error, "retention cannot trim a topic");
+            }
+        });
+        work.await;
+        Ok(())
+    }
+
+    /// Trims a topic to its age and to `max_bytes`.
+    async fn keep(
+        &self,
+        topic: &Topic,
+        found: &Resolved,
+        now_ms: u64,
+        max_bytes: Option<u64>,
+    ) -> Result<(), store::Error> {
+        let mut to = found.timeline.first();
+        let oldest_ms = match self.options.max_age_ms {
+            0 => 0,
+            age => now_ms.saturating_sub(age),
+        };
+        if found.first_ms < oldest_ms && found.stored_bytes > 0 {
+            to = to.max(self.store.offset_at(topic, oldest_ms, &found.timeline).await?);
+        }
+        if let Some(max_bytes) = max_bytes.filter(|max_bytes| found.stored_bytes > *max_bytes) {
+            to = to.max(self.store.offset_within(topic, max_bytes, found).await?);
+        }
+        if to > found.timeline.first() { self.trim(topic, found, to).await } else { Ok(()) }
+    }
+
+    async fn trim(&self, topic: &Topic, found: &Resolved, to: Offset) -> Result<(), store::Error> {
+        let before = found.timeline.first();
+        loop {
+            match self.store.trim(topic, found.timeline.epoch(), to).await? {
+                // It is looked at again in the next round.
+                Trimmed::OtherEpoch => return Ok(()),
+                Trimmed::To { is_done: false, .. } => {}
+                Trimmed::To { first, is_done: true, .. } => {
+                    let lines = first.since(before);
+                    self.metrics.trimmed_lines.inc_by(lines);
+                    tracing::debug!(%topic, lines, first = first.get(), "trimmed");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn expire(&self, topic: &Topic) -> Result<(), store::Error> {
+        let keep_ms = match self.options.max_age_ms {
+            0 => KEEP_RECORDS_MS,
+            age => age,
+        };
+        let expired = self.store.expire_records(topic, keep_ms).await?;
+        self.metrics.expired_records.inc_by(expired);
+        Ok(())
+    }
+}
+
+/// The greatest size that a topic may have, so that none has more than `max_bytes` and all
+/// together no more than `total_bytes` (zero: no bound): the largest topics give way first.
+fn share(sizes: &[u64], max_bytes: u64, total_bytes: u64) -> Option<u64> {
+    let of_one = (max_bytes > 0).then_some(max_bytes);
+    if total_bytes == 0 {
+        return of_one;
+    }
+    let mut sizes: Vec<u64> = sizes.iter().map(|size| of_one.map_or(*size, |most| most.min(*size))).collect();
+    sizes.sort_unstable();
+    let mut left = total_bytes;
+    for (at, size) in sizes.iter().enumerate() {
+        let even = left / (sizes.len() - at) as u64;
+        if *size > even {
+            return Some(even);
+        }
+        left -= size;
+    }
+    of_one
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn sizes_keep_both_bounds_and_nobody_gives_more_than_is_needed(
+            sizes in prop::collection::vec(0..10_000_u64, 0..20),
+            max_bytes in 0..8000_u64, total_bytes in 0..40_000_u64,
+        ) {
+            let most = share(&sizes, max_bytes, total_bytes);
+            let kept: Vec<u64> = sizes.iter().map(|size| most.map_or(*size, |most| *size.min(&most))).collect();
+            let sum: u64 = kept.iter().sum();
+            prop_assert!(max_bytes == 0 || kept.iter().all(|size| *size <= max_bytes));
+            prop_assert!(total_bytes == 0 || sum <= total_bytes);
+            // One byte more for each of those that were cut would be too much.
+            let is_cut_for_all = most.is_some_and(|most| max_bytes == 0 || most < max_bytes);
+            if is_cut_for_all {
+                let cut = sizes.iter().filter(|size| Some(**size) > most).count() as u64;
+                prop_assert!(cut > 0 && sum + cut > total_bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+-- Forgets records that were marked as gone long enough ago. How long is counted from the
+-- first call that sees the mark, by the clock of the server.
+-- ARGV: for how many milliseconds they are kept, then source and beginning of the record,
+-- as it was read, in turn.
+local role, replid = role_and_id()
+if role ~= 'master' then return { 'not-master', role } end
+local keep_ms, now, expired = tonumber(ARGV[1]), now_ms(), 0
+for i = 2, #ARGV, 2 do
+  local record, mark = 's:' .. ARGV[i], 'g:' .. ARGV[i]
+  local believed = ARGV[i + 1]
+  local stored = redis.call('HGET', STATE, record)
+  if stored and string.sub(stored, 1, #believed) == believed then
+    -- The mark is of one state of the record: a source that came back begins anew.
+    local seen = redis.call('HGET', STATE, mark) or ''
+    local since = string.sub(seen, 1, #believed) == believed and tonumber(string.sub(seen, #believed + 1))
+    if not since then
+      redis.call('HSET', STATE, mark, believed .. whole(now))
+    elseif now - since >= keep_ms then
+      redis.call('HDEL', STATE, record, mark)
+      expired = expired + 1
+    end
+  end
+end
+
+-- Offsets never start over: what stays of a topic without lines and sources is where it
+-- stood.
+local is_tombstone = redis.call('XLEN', LINES) == 0
+if is_tombstone then
+  for _, field in ipairs(redis.call('HKEYS', STATE)) do
+    if string.sub(field, 1, 2) == 's:' then is_tombstone = false end
+  end
+  if is_tombstone then redis.call('DEL', LINES) end
+end
+return { 'ok', whole(expired), is_tombstone and '1' or '0' }

@@ -1,0 +1,175 @@
+//! The tailer under test: a task of this process, or the built binary.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use logrelay::{
+    publish::{self, Publisher},
+    record::Topic,
+    tail::{Input, Options, Service, TopicRule, discover::Patterns},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::{Child, Command},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    action::Plan,
+    troubled::{CONNECT_TIMEOUT_MS, RESPONSE_TIMEOUT_MS, Troubled, patiently},
+};
+
+/// Which tailer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Task,
+    Process,
+}
+
+/// A running tailer.
+pub(crate) enum Tailer {
+    Task { task: JoinHandle<bool>, shutdown: CancellationToken },
+    Process(Child),
+}
+
+/// What it is told.
+pub(crate) struct Job<'a> {
+    /// Where the logs are, and where nobody looks for any.
+    pub(crate) logs: &'a Path,
+    pub(crate) beside: &'a Path,
+    pub(crate) server: &'a Troubled,
+    pub(crate) prefix: &'a str,
+    pub(crate) topic: &'a Topic,
+    pub(crate) plan: &'a Plan,
+}
+
+/// By how much a process is slower than a task to begin.
+const PROCESS_DELAY: u32 = 5;
+const POLL_INTERVAL_MS: u64 = 20;
+const AUDIT_INTERVAL_MS: u64 = 100;
+const RETRY_CAP_MS: u64 = 100;
+/// The least that the binary takes.
+const MIN_BUFFER_BYTES: u32 = 65_536;
+
+impl Tailer {
+    pub(crate) fn start(kind: Kind, job: &Job<'_>) -> Self {
+        match kind {
+            Kind::Task => Self::start_task(job),
+            Kind::Process => Self::start_process(job),
+        }
+    }
+
+    fn start_task(job: &Job<'_>) -> Self {
+        let patterns = Patterns::parse(&job.globs()).unwrap();
+        let input = Input::new(patterns, TopicRule::Fixed(job.topic.clone()));
+        let options = Options {
+            poll_interval_ms: POLL_INTERVAL_MS,
+            linger_ms: job.plan.linger_ms,
+            ..Options::new("host".parse().unwrap(), vec![input])
+        };
+        let publishing = publish::Options {
+            audit_interval_ms: AUDIT_INTERVAL_MS,
+            retry_cap_ms: RETRY_CAP_MS,
+            budget_bytes: job.plan.budget_bytes,
+            ..Default::default()
+        };
+        let store = job.server.store(job.prefix);
+        let publisher = Publisher::new(store, publishing, publish::Metrics::default());
+        let shutdown = CancellationToken::new();
+        let service = Service::new(options, publisher);
+        #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
+        let task = tokio::spawn(service.run(shutdown.clone()));
+        Self::Task { task, shutdown }
+    }
+
+    fn start_process(job: &Job<'_>) -> Self {
+        let config = job.beside.join("logrelay.toml");
+        fs::write(&config, job.config()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logrelay"));
+        command.arg("tail").arg("--config").arg(&config);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).env("NO_COLOR", "1").kill_on_drop(true);
+        if std::env::var_os("LOGRELAY_MODEL_LOG").is_none() {
+            let path = job.beside.join("stderr");
+            command.stderr(File::options().append(true).create(true).open(path).unwrap());
+        }
+        Self::Process(command.spawn().unwrap())
+    }
+
+    /// Ends it at whatever it is doing.
+    pub(crate) async fn kill(self, after: Duration) {
+        match self {
+            Self::Task { task, .. } => {
+                if !after.is_zero() {
+                    sleep(after).await;
+                }
+                task.abort();
+                drop(task.await);
+            }
+            Self::Process(mut child) => {
+                // It takes its time until it has begun.
+                sleep(after * PROCESS_DELAY).await;
+                child.kill().await.unwrap();
+            }
+        }
+    }
+
+    /// Lets it append what it has read.
+    pub(crate) async fn stop(self) -> Result<(), String> {
+        let is_in_order = match self {
+            Self::Task { task, shutdown } => {
+                shutdown.cancel();
+                patiently("the tailer stops", task).await?.map_err(|error| error.to_string())?
+            }
+            Self::Process(mut child) => {
+                let id = child.id().ok_or("the tailer had ended by itself")?;
+                kill_process(Pid::from_raw(id.cast_signed()).unwrap(), Signal::TERM).unwrap();
+                let status = patiently("the tailer stops", child.wait()).await?.unwrap();
+                // It may not have come to where it listens to signals.
+                status.success() || status.signal() == Some(Signal::TERM.as_raw())
+            }
+        };
+        // Redis is away for a part of the time only.
+        if is_in_order { Ok(()) } else { Err("the tailer did not stop in order".to_owned()) }
+    }
+}
+
+impl Job<'_> {
+    fn globs(&self) -> Vec<String> {
+        let globs: &[&str] = if self.plan.inside { &["*.log*", "old/*.log*"] } else { &["*.log"] };
+        globs.iter().map(|glob| self.logs.join(glob).display().to_string()).collect()
+    }
+
+    fn config(&self) -> String {
+        let Self { server, prefix, topic, plan, .. } = self;
+        let buffer_bytes = plan.budget_bytes.max(MIN_BUFFER_BYTES);
+        format!(
+            r#"
+            redis = "{url}"
+            prefix = "{prefix}"
+            log_level = "info"
+            redis_connect_timeout_ms = {CONNECT_TIMEOUT_MS}
+            redis_response_timeout_ms = {RESPONSE_TIMEOUT_MS}
+            [tail]
+            host = "host"
+            poll_interval_ms = {POLL_INTERVAL_MS}
+            linger_ms = {linger_ms}
+            buffer_bytes = {buffer_bytes}
+            audit_interval_ms = {AUDIT_INTERVAL_MS}
+            retry_max_ms = {RETRY_CAP_MS}
+            [[inputs]]
+            paths = {paths:?}
+            topic = "{topic}"
+            "#,
+            url = server.url(),
+            linger_ms = plan.linger_ms,
+            paths = self.globs(),
+        )
+    }
+}

@@ -3,6 +3,7 @@
 
 mod advice;
 mod append;
+mod copytruncate;
 mod deploy;
 mod discovery;
 mod epochs;

@@ -29,7 +29,7 @@ pub use self::{
     value::{
         RedisText,
         lists::{Label, Labels},
-        patterns::{LinePattern, PathGlob, PathPattern},
+        patterns::{ExcludeGlob, LinePattern, PathGlob, PathPattern},
     },
 };
 use crate::{

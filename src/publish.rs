@@ -143,6 +143,16 @@ impl Publisher {
         }
     }
 
+    /// All topics that a writer has announced. Waits as long as Redis is away.
+    pub async fn topics(&self) -> Vec<Topic> {
+        loop {
+            let Some(turn) = self.gate.enter_unless_shut(None).await else { return Vec::new() };
+            if let Some(topics) = turn.end_read(self.store.topics().await) {
+                return topics;
+            }
+        }
+    }
+
     /// Appends a batch of a source, or only its record, after the one that
     /// `standing` has confirmed; on success that becomes `record`. Tries as long as
     /// Redis is away. A source has one append under way at a time.
@@ -211,6 +221,11 @@ impl Publisher {
             self.roster.saw_epoch(topic, epoch);
             return outcome;
         }
+    }
+
+    /// Waits until a source [is challenged](Standing::is_challenged). For one who waits.
+    pub async fn challenged(&self) {
+        self.roster.challenged().await;
     }
 
     /// The store that it writes to.

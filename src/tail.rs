@@ -1,7 +1,7 @@
 //! ① Files become lines.
 //!
-//! The [`Service`] looks for files (`discover`), wakes up when something changes
-//! (`watcher`), and keeps a `fleet` of sources, one task for each file. What a newly
+//! The [`Service`] looks for files (`discover`) when something changes (`watcher`) and now
+//! and then (`look`), and keeps a `fleet` of sources, one task for each file. What a newly
 //! found file is, a source that Redis knows or a new one, is told by its content
 //! (`candidates`, `identity`, `copies`) and by the files that were at its path before
 //! (`past`, `search`, `lineage`, `tie`), also when those were compressed meanwhile (`packs`,
@@ -17,14 +17,17 @@ mod course;
 pub mod discover;
 mod fleet;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 pub mod input;
 mod lane;
 mod launch;
-#[cfg_attr(not(test), expect(dead_code, reason = "sources take turns once their lines are framed"))]
 mod limits;
 mod lineage;
 pub mod lines;
+mod look;
+mod metrics;
 mod packed;
 mod packs;
 mod past;
@@ -40,22 +43,13 @@ pub mod watcher;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-use self::{
-    discover::{Found, Scan},
-    fleet::Fleet,
-    reader::off_the_runtime,
-    watcher::Watcher,
-};
+use self::{fleet::Fleet, look::Look};
 pub use self::{
     input::{Input, Limits, LineOptions, StartAt},
+    metrics::Metrics,
     stdin::publish_stdin,
     topic_rule::TopicRule,
 };
@@ -71,9 +65,11 @@ pub struct Options {
     /// Where files begin whose path was never seen on this host; those that appear
     /// later begin at their first line.
     pub start: StartAt,
-    /// How often files are looked at, whether or not a change was reported, in
-    /// milliseconds.
+    /// How often files are looked at whose changes the system does not report, in
+    /// milliseconds; and others, as long as looking takes less than 0.5 % of the time.
     pub poll_interval_ms: u64,
+    /// Whether the system is asked to report changes of files; else all are polled.
+    pub watch_files: bool,
     /// Greatest length of a line of standard input in bytes; that of files is their input's.
     pub max_line_bytes: usize,
     /// Greatest number of files that are open at once.
@@ -81,6 +77,9 @@ pub struct Options {
     /// How long a file that is gone from its place is kept open after its last line
     /// was confirmed, in milliseconds: a failover may make it needed again.
     pub linger_ms: u64,
+    /// After how long without a change a file costs no task of its own any more, in
+    /// milliseconds.
+    pub rest_after_ms: u64,
     /// How fast all inputs together are read.
     pub limits: Limits,
     /// How long a stop may take, in milliseconds.
@@ -95,9 +94,11 @@ impl Options {
             inputs,
             start: StartAt::default(),
             poll_interval_ms: 1000,
+            watch_files: true,
             max_line_bytes: 1024 * 1024,
             max_open_files: 4096,
             linger_ms: 60_000,
+            rest_after_ms: 10_000,
             limits: Limits::default(),
             stop_timeout_ms: 10_000,
         }
@@ -107,14 +108,55 @@ impl Options {
 /// Changes what a running tailer follows.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    inputs: watch::Sender<Arc<[Input]>>,
+    wanted: watch::Sender<Wanted>,
+    following: watch::Sender<Following>,
+}
+
+/// What a running tailer is to follow.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    inputs: Arc<[Input]>,
+    limits: Limits,
+    /// How often it has changed.
+    changes: u64,
+}
+
+/// What is followed now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Following {
+    /// How many changes of the inputs have come into force.
+    pub changes: u64,
+    /// Files that are followed.
+    pub files: usize,
+    /// How many of them are open.
+    pub open_files: usize,
 }
 
 impl Handle {
-    /// Follows these inputs from now on. Sources that they still cover go on without a
-    /// pause; others stop when what was read of them is appended.
-    pub fn replace(&self, inputs: Vec<Input>) {
-        self.inputs.send_replace(inputs.into());
+    /// Follows these inputs from now on, all together within `limits`. Sources for which
+    /// nothing changes go on without a pause. Others stop when what was read of them is
+    /// appended, and go on at the next line where an input still covers them. What is
+    /// covered no more stays known to Redis, where it stands.
+    pub fn replace(&self, inputs: Vec<Input>, limits: Limits) {
+        self.wanted.send_modify(|wanted| {
+            *wanted = Wanted { inputs: inputs.into(), limits, changes: wanted.changes + 1 };
+        });
+    }
+
+    /// What is followed after each look for files.
+    pub fn following(&self) -> watch::Receiver<Following> {
+        self.following.subscribe()
+    }
+
+    /// Waits until all calls of [`replace`](Self::replace) so far are in force; returns what
+    /// is followed then. Waits for ever where the tailer has ended.
+    pub async fn applied(&self) -> Following {
+        let changes = self.wanted.borrow().changes;
+        let mut following = self.following.subscribe();
+        match following.wait_for(|now| now.changes >= changes).await {
+            Ok(now) => *now,
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -123,19 +165,27 @@ impl Handle {
 pub struct Service {
     options: Options,
     publisher: Publisher,
-    inputs: watch::Sender<Arc<[Input]>>,
+    handle: Handle,
+    metrics: Metrics,
 }
 
 impl Service {
     /// A service that has not begun.
     pub fn new(options: Options, publisher: Publisher) -> Self {
-        let inputs = watch::Sender::new(options.inputs.clone().into());
-        Self { options, publisher, inputs }
+        let (inputs, limits) = (options.inputs.clone().into(), options.limits);
+        let wanted = watch::Sender::new(Wanted { inputs, limits, changes: 0 });
+        let handle = Handle { wanted, following: watch::Sender::default() };
+        Self { options, publisher, handle, metrics: Metrics::default() }
     }
 
     /// By which what it follows can be changed, before it runs and while it does.
     pub fn handle(&self) -> Handle {
-        Handle { inputs: self.inputs.clone() }
+        self.handle.clone()
+    }
+
+    /// What finding files counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Runs until `shutdown`; then appends what was read. Returns false where that
@@ -147,57 +197,12 @@ impl Service {
         background.spawn(async move { publisher.audit().await });
 
         let mut fleet = Fleet::new(&self.options, self.publisher.clone());
-        let mut watcher = Watcher::new();
+        let poll_interval = Duration::from_millis(self.options.poll_interval_ms.max(10));
+        let mut look = Look::new(&self.handle, poll_interval, self.options.watch_files, self.metrics.clone());
         tokio::select! {
-            () = self.follow(&mut fleet, &mut watcher) => {}
+            () = look.follow(&mut fleet) => {}
             () = shutdown.cancelled() => {}
         }
         fleet.stop(Duration::from_millis(self.options.stop_timeout_ms)).await
-    }
-
-    async fn follow(&self, fleet: &mut Fleet, watcher: &mut Watcher) {
-        let mut poll = interval(Duration::from_millis(self.options.poll_interval_ms.max(10)));
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        poll.tick().await;
-        loop {
-            let (scan, files) = self.look().await;
-            watcher.watch(&scan.folders);
-            fleet.report(&scan.problems);
-            fleet.take_in(files).await;
-            loop {
-                tokio::select! {
-                    changes = watcher.changed() => {
-                        for path in &changes.paths {
-                            fleet.wake(scan.links.get(path).unwrap_or(path));
-                        }
-                        if changes.rescan || changes.everything {
-                            break;
-                        }
-                    }
-                    wants_scan = fleet.next_ended() => if wants_scan { break },
-                    _ = poll.tick() => break,
-                }
-            }
-        }
-    }
-
-    /// Looks for files; each stands with the input that it belongs to.
-    async fn look(&self) -> (Scan, Vec<(usize, Found)>) {
-        let inputs: Vec<_> = self.options.inputs.iter().map(|input| input.patterns.clone()).collect();
-        let looked = off_the_runtime(move || {
-            let (mut all, mut files) = (Scan::default(), Vec::new());
-            for (index, patterns) in inputs.iter().enumerate() {
-                let scan = patterns.scan();
-                files.extend(scan.files.into_iter().map(|found| (index, found)));
-                all.links.extend(scan.links);
-                all.folders.extend(scan.folders);
-                all.problems.extend(scan.problems);
-            }
-            Ok((all, files))
-        });
-        looked.await.unwrap_or_else(|error| {
-            warn!(%error, "cannot look for files");
-            (Scan::default(), Vec::new())
-        })
     }
 }

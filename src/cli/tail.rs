@@ -23,7 +23,7 @@ use self::{
 };
 use super::{Misuse, hangup, open_files, progress, redis, shutdown, subscribe::Output};
 use crate::{
-    config::{self, Effective, File, General, Input, PathOptions, Settings},
+    config::{self, ConfigError, Effective, File, General, Input, PathOptions, Settings},
     publish::{self, Publisher},
     record::{Host, Topic},
     store::Store,
@@ -59,7 +59,7 @@ pub(super) struct Arguments {
 /// What is read.
 enum What {
     Files(Vec<Input>),
-    Stdin(Topic),
+    Stdin(Topic, PathOptions),
 }
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
@@ -72,9 +72,11 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let settings = flags.clone().over(&file);
     let (inputs, stdin) = match what(&paths, options, &file, &settings.tail)? {
         What::Files(inputs) => (inputs, None),
-        What::Stdin(topic) => (Vec::new(), Some(topic)),
+        What::Stdin(topic, options) => (Vec::new(), Some((topic, options))),
     };
     let mut effective = Effective::new(&settings, &inputs)?;
+    let lines = |options: PathOptions| options.lines_of_stdin(effective.tail.max_line_bytes);
+    let stdin = stdin.map(|(topic, options)| Ok::<_, ConfigError>((topic, lines(options)?))).transpose()?;
     let logs = telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     effective.tail.max_open_files = open_files::raise().fit("max_open_files", effective.tail.max_open_files);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
@@ -99,9 +101,9 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     if Terminal::is_watched() {
         beside.spawn(progress::of_tailer(progress::bar(&terminal), publisher.clone(), counters));
     }
-    if let Some(topic) = stdin {
+    if let Some((topic, lines)) = stdin {
         let _hangups = hangup::answered("standard input is read until its end")?;
-        return read_stdin(&effective, &publisher, &topic, &stop.token).await;
+        return read_stdin(&effective, &publisher, &topic, &lines, &stop.token).await;
     }
     let file = config.map(|path| ConfigFile::new(path, file.text().to_owned()));
     let pushed = effective.inputs_from_redis.then(|| Pushed::new(store, owners(&effective)));
@@ -177,12 +179,12 @@ async fn read_stdin(
     effective: &Effective,
     publisher: &Publisher,
     topic: &Topic,
+    lines: &tail::LineOptions,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let tail::Options { host, max_line_bytes, .. } = &effective.tail;
-    let lines = tail::LineOptions { max_line_bytes: *max_line_bytes, ..Default::default() };
+    let host = &effective.tail.host;
     info!(%host, %topic, redis = publisher.store().address(), "reading standard input");
-    let reading = tail::publish_stdin(publisher, topic, host, &lines, tokio::io::stdin(), shutdown.clone());
+    let reading = tail::publish_stdin(publisher, topic, host, lines, tokio::io::stdin(), shutdown.clone());
     tokio::select! {
         read = reading => read.context("standard input"),
         () = publisher.audit() => Ok(()),
@@ -216,7 +218,7 @@ fn what(paths: &[String], options: PathOptions, file: &File, tail: &config::Tail
         [only] if only == STDIN && from_redis => {
             misuse("- (standard input) cannot be read together with inputs: leave out --inputs-from-redis")
         }
-        [only] if only == STDIN => Ok(What::Stdin(read_topic(topic)?)),
+        [only] if only == STDIN => Ok(What::Stdin(read_topic(topic)?, options)),
         paths if paths.iter().any(|path| path == STDIN) => {
             misuse("- (standard input) cannot be followed together with files")
         }

@@ -1,6 +1,6 @@
 //! The lines of one batch, as a reader sees them.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use bytes::Bytes;
 
@@ -32,6 +32,10 @@ pub struct Line<'a> {
     pub content: &'a Bytes,
     /// How many bytes were cut off its end because it was too long.
     pub truncated_bytes: u64,
+    /// Its own time in nanoseconds since 1970; 0: it has none.
+    pub time_unix_nano: u64,
+    /// Its own labels.
+    pub labels: &'a BTreeMap<String, String>,
 }
 
 /// A message that no relay should send.
@@ -172,6 +176,8 @@ impl Lines {
             number: self.batch.first_line + self.delta(index),
             content: &line.content,
             truncated_bytes: line.truncated_bytes,
+            time_unix_nano: line.time_unix_nano,
+            labels: &line.labels,
         })
     }
 }

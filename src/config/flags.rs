@@ -8,10 +8,13 @@ use super::{
     value::{
         Value, Wrong,
         lists::Label,
-        patterns::{LinePattern, PathGlob, PathPattern},
+        patterns::{ExcludeGlob, LinePattern, PathGlob, PathPattern},
     },
 };
-use crate::tail::input::{Encoding, Format, Preset};
+use crate::tail::{
+    LineOptions,
+    input::{Encoding, Format, Preset},
+};
 
 /// How the paths of a command line are followed.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -20,6 +23,10 @@ pub struct PathOptions {
     /// groups of `--topic-pattern`
     #[arg(long, value_name = "TOPIC", help_heading = "Paths")]
     pub topic: Option<String>,
+    /// Files and globs (in quotes) that are left out; repeatable
+    #[arg(long, value_name = "PATH", requires = "paths", help_heading = "Paths")]
+    #[arg(value_parser = read::<ExcludeGlob>)]
+    pub exclude: Vec<ExcludeGlob>,
     /// Regular expression for whole paths, whose named groups are names for `--topic` and `--label`
     #[arg(long, value_name = "REGEX", requires = "paths", help_heading = "Paths")]
     #[arg(value_parser = read::<PathPattern>)]
@@ -51,6 +58,27 @@ fn read<V: Value>(text: &str) -> Result<V, Wrong> {
 }
 
 impl PathOptions {
+    /// How standard input, which has no path, is read as lines.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flags`].
+    pub fn lines_of_stdin(self, max_line_bytes: usize) -> Result<LineOptions, ConfigError> {
+        let of_paths = [
+            ("--exclude", !self.exclude.is_empty()),
+            ("--topic-pattern", self.topic_pattern.is_some()),
+            ("--label", !self.label.is_empty()),
+        ];
+        let given = of_paths.iter().filter(|(_, given)| *given);
+        let wrong: Vec<_> =
+            given.map(|(flag, _)| format!("{flag} is for files: - (standard input) has no path")).collect();
+        if !wrong.is_empty() {
+            return Err(ConfigError::Flags(wrong));
+        }
+        // Any path does: it is not followed.
+        let input = self.input(&["/dev/stdin".to_owned()])?;
+        Ok(input.for_tailer(max_line_bytes).lines)
+    }
+
     /// Paths as an input.
     ///
     /// # Errors
@@ -65,6 +93,7 @@ impl PathOptions {
         };
         let keys = InputKeys {
             paths: Some(paths),
+            exclude: (!self.exclude.is_empty()).then_some(self.exclude),
             topic: self.topic,
             topic_pattern: self.topic_pattern,
             labels: (!self.label.is_empty()).then(|| self.label.into_iter().collect()),

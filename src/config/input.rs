@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     keys::{InputKeys, Key, MultilineKeys},
-    value::patterns::PathGlob,
+    value::patterns::{ExcludeGlob, PathGlob},
 };
 use crate::tail::{
     self, Limits, LineOptions, TopicRule,
-    discover::Patterns,
+    discover::{PatternError, Patterns},
     input::{Encoding, Format, JoinRule, Multiline},
     template::{Template, TemplateError},
 };
@@ -78,7 +78,7 @@ impl Input {
         let (topic, labels) = naming(&keys, &mut mistakes);
         let joined = multiline.as_ref().and_then(|multiline| join(multiline, &mut mistakes));
         wrapped(&keys, &mut mistakes);
-        let (Some(patterns), Some(topic), true) = (patterns, topic, mistakes.is_empty()) else {
+        let (Some((patterns, rotated)), Some(topic), true) = (patterns, topic, mistakes.is_empty()) else {
             return Err(mistakes);
         };
         let lines = LineOptions {
@@ -90,8 +90,8 @@ impl Input {
         };
         let limits =
             Limits { lines_per_second: keys.lines_per_second, bytes_per_second: keys.bytes_per_second };
-        let meant =
-            tail::Input { labels, start: keys.start, lines, limits, ..tail::Input::new(patterns, topic) };
+        let new = tail::Input::new(patterns, topic);
+        let meant = tail::Input { rotated, labels, start: keys.start, lines, limits, ..new };
         Ok(Self { keys, multiline, meant })
     }
 
@@ -137,8 +137,14 @@ impl Input {
     }
 }
 
-fn patterns(keys: &InputKeys, whose: Whose, mistakes: &mut Vec<Mistake>) -> Option<Patterns> {
-    let paths = keys.paths.as_deref().unwrap_or_default();
+/// Which files, and where they are rotated to.
+fn patterns(
+    keys: &InputKeys,
+    whose: Whose,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<(Patterns, Option<Patterns>)> {
+    let paths = texts(keys.paths.as_deref().unwrap_or_default(), PathGlob::as_str);
+    let exclude = texts(keys.exclude.as_deref().unwrap_or_default(), ExcludeGlob::as_str);
     if paths.is_empty() {
         mistakes.push(Mistake::of(
             "paths",
@@ -146,30 +152,36 @@ fn patterns(keys: &InputKeys, whose: Whose, mistakes: &mut Vec<Mistake>) -> Opti
         ));
         return None;
     }
-    for (index, path) in paths.iter().enumerate() {
-        let wrong = match whose {
-            Whose::Ours => is_folder(path),
-            Whose::Others => is_relative(path),
-        };
-        mistakes.extend(
-            wrong.map(|what| Mistake { element: Some(index.to_string()), ..Mistake::of("paths", what) }),
-        );
+    let rotated = texts(keys.rotated.as_deref().unwrap_or_default(), PathGlob::as_str);
+    for (key, paths) in [("paths", &paths), ("exclude", &exclude), ("rotated", &rotated)] {
+        for (index, path) in paths.iter().enumerate() {
+            let wrong = match whose {
+                Whose::Ours if key == "paths" => is_folder(path),
+                Whose::Ours => None,
+                Whose::Others => is_relative(path),
+            };
+            let element = Some(index.to_string());
+            mistakes.extend(wrong.map(|what| Mistake { element, ..Mistake::of(key, what) }));
+        }
     }
-    parsed("paths", paths, mistakes)
+    let read = || {
+        let rotated = if rotated.is_empty() { None } else { Some(Patterns::parse(&rotated)?) };
+        Ok((Patterns::parse(&paths)?.excluding(&exclude)?, rotated))
+    };
+    read().map_err(|error: PatternError| mistakes.push(Mistake::of("paths", error.to_string()))).ok()
 }
 
-fn parsed(key: &'static str, paths: &[PathGlob], mistakes: &mut Vec<Mistake>) -> Option<Patterns> {
-    let texts: Vec<_> = paths.iter().map(|path| path.as_str().to_owned()).collect();
-    Patterns::parse(&texts).map_err(|error| mistakes.push(Mistake::of(key, error.to_string()))).ok()
+fn texts<G>(globs: &[G], text: fn(&G) -> &str) -> Vec<String> {
+    globs.iter().map(|glob| text(glob).to_owned()).collect()
 }
 
-fn is_folder(path: &PathGlob) -> Option<String> {
-    let patterns = Patterns::parse(&[path.as_str().to_owned()]).ok()?;
+fn is_folder(path: &str) -> Option<String> {
+    let patterns = Patterns::parse(&[path.to_owned()]).ok()?;
     patterns.check_plain().err().map(|error| error.to_string())
 }
 
-fn is_relative(path: &PathGlob) -> Option<String> {
-    let is_absolute = path.as_str().starts_with('/');
+fn is_relative(path: &str) -> Option<String> {
+    let is_absolute = path.starts_with('/');
     (!is_absolute).then(|| "expected is a path from / on: its tailer runs in another folder".to_owned())
 }
 

@@ -4,7 +4,11 @@
 //! So all records are compared on every new connection, whenever an epoch is new,
 //! and the epochs are looked at every few seconds.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -20,9 +24,17 @@ const ROUNDS_PER_ANNOUNCEMENT: u32 = 30;
 /// What was found the last time.
 #[derive(Debug, Default)]
 struct Findings {
-    /// The epoch of each topic whose records were all as believed. A topic that was not
-    /// there is not in it: it may come and go again unseen.
-    agreed: BTreeMap<Topic, Epoch>,
+    /// A topic that was not there is not in it: it may come and go again unseen.
+    agreed: BTreeMap<Topic, Agreed>,
+}
+
+/// The records of a topic were as believed in an epoch: only by a new one can Redis forget
+/// them.
+#[derive(Debug)]
+struct Agreed {
+    epoch: Epoch,
+    /// But for these, which were not, which moved meanwhile, or have come since.
+    without: Vec<Weak<Standing>>,
 }
 
 impl Publisher {
@@ -66,8 +78,13 @@ impl Publisher {
         for standing in self.roster.all() {
             topics.entry(standing.topic().clone()).or_default().push(standing);
         }
+        findings.agreed.retain(|topic, _| topics.contains_key(topic));
         self.roster.keep_epochs(|topic| topics.contains_key(topic));
-        findings.agreed.retain(|topic, _| topics.contains_key(topic) && !joined.contains(topic));
+        for standing in joined.iter().filter_map(Weak::upgrade) {
+            if let Some(agreed) = findings.agreed.get_mut(standing.topic()) {
+                agreed.without.push(Arc::downgrade(&standing));
+            }
+        }
         let unknown = topics.keys().any(|topic| !findings.agreed.contains_key(topic));
         let names: Vec<_> = topics.keys().cloned().collect();
         if (announce || unknown)
@@ -80,31 +97,41 @@ impl Publisher {
             let Some(turn) = self.gate.enter_unless_shut(Some(&topic)).await else { continue };
             let Some(resolved) = turn.end_read(self.store.resolve(&topic).await) else { continue };
             let epoch = resolved.map(|found| found.timeline.epoch());
-            let is_agreed = epoch.is_some() && findings.agreed.get(&topic) == epoch.as_ref();
-            if !is_agreed
-                && self.compare(&topic, &standings).await
-                && let Some(epoch) = epoch
-            {
-                findings.agreed.insert(topic, epoch);
+            let agreed =
+                findings.agreed.remove(&topic).filter(|agreed| Some(&agreed.epoch) == epoch.as_ref());
+            let standings = match &agreed {
+                Some(agreed) => agreed.without.iter().filter_map(Weak::upgrade).collect(),
+                None => standings,
+            };
+            let without = match (self.compare(&topic, &standings).await, agreed) {
+                (Some(without), _) => without.iter().map(Arc::downgrade).collect(),
+                (None, Some(agreed)) => agreed.without,
+                (None, None) => continue,
+            };
+            if let Some(epoch) = epoch {
+                findings.agreed.insert(topic, Agreed { epoch, without });
             }
         }
     }
 
-    /// Compares the records of one topic; true when all are as believed. A source that
+    /// Compares records of one topic; returns those that are not as believed. A source that
     /// moves meanwhile ignores what is found, so it is compared again in the next round.
-    async fn compare(&self, topic: &Topic, standings: &[Arc<Standing>]) -> bool {
+    async fn compare(&self, topic: &Topic, standings: &[Arc<Standing>]) -> Option<Vec<Arc<Standing>>> {
+        if standings.is_empty() {
+            return Some(Vec::new());
+        }
         // Taken before Redis is asked, so that the source can tell.
         let tokens: Vec<_> = standings.iter().map(|standing| standing.confirmed().token).collect();
         let keys: Vec<SourceKey> = standings.iter().map(|standing| standing.key().clone()).collect();
-        let Some(turn) = self.gate.enter_unless_shut(Some(topic)).await else { return false };
-        let Some(stored) = turn.end_read(self.store.records_of(topic, &keys).await) else { return false };
-        let mut agree = true;
+        let turn = self.gate.enter_unless_shut(Some(topic)).await?;
+        let stored = turn.end_read(self.store.records_of(topic, &keys).await)?;
+        let mut others = Vec::new();
         for ((standing, token), stored) in standings.iter().zip(tokens).zip(stored) {
             if stored.as_ref().map(|record| record.token) != Some(token) {
-                agree = false;
+                others.push(Arc::clone(standing));
                 standing.challenge(Challenge { token, stored });
             }
         }
-        agree
+        Some(others)
     }
 }

@@ -1,7 +1,7 @@
 //! All sources that publish now, and what each one has confirmed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -17,6 +17,8 @@ pub struct Standing {
     key: SourceKey,
     state: Mutex<State>,
     challenged: Notify,
+    /// Told of it too, for sources that have no task of their own.
+    somebody: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,11 @@ impl Standing {
         self.lock().confirmed.clone()
     }
 
+    /// The position that Redis confirmed last.
+    pub fn position(&self) -> u64 {
+        self.lock().confirmed.position
+    }
+
     /// Takes over a record that is known to be stored.
     pub fn confirm(&self, record: Record) {
         self.lock().confirmed = record;
@@ -71,9 +78,17 @@ impl Standing {
         }
     }
 
+    /// Whether an audit found another record than the one that is confirmed now, and
+    /// nobody has answered yet.
+    pub fn is_challenged(&self) -> bool {
+        let state = self.lock();
+        state.challenge.as_ref().is_some_and(|found| found.token == state.confirmed.token)
+    }
+
     pub(super) fn challenge(&self, challenge: Challenge) {
         self.lock().challenge = Some(challenge);
         self.challenged.notify_one();
+        self.somebody.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,8 +101,9 @@ impl Standing {
 pub(super) struct Roster {
     sources: Mutex<BTreeMap<(Topic, SourceKey), Weak<Standing>>>,
     epochs: Mutex<BTreeMap<Topic, Epoch>>,
-    joined: Mutex<BTreeSet<Topic>>,
+    joined: Mutex<Vec<Weak<Standing>>>,
     new_epoch: Notify,
+    challenged: Arc<Notify>,
 }
 
 impl Roster {
@@ -97,10 +113,11 @@ impl Roster {
             key: key.clone(),
             state: Mutex::new(State { confirmed: record, challenge: None }),
             challenged: Notify::new(),
+            somebody: Arc::clone(&self.challenged),
         });
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.insert((topic.clone(), key), Arc::downgrade(&standing));
-        self.joined.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&standing));
         standing
     }
 
@@ -111,8 +128,13 @@ impl Roster {
         sources.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// The topics that sources have joined since the last call.
-    pub(super) fn take_joined(&self) -> BTreeSet<Topic> {
+    /// Waits until a source was challenged.
+    pub(super) async fn challenged(&self) {
+        self.challenged.notified().await;
+    }
+
+    /// Those that have joined since the last call.
+    pub(super) fn take_joined(&self) -> Vec<Weak<Standing>> {
         std::mem::take(&mut *self.joined.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -1,8 +1,11 @@
 //! What the tailer and the task of one file tell each other.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::{Notify, watch};
+use tokio::{sync::Notify, time::Instant};
 
 use crate::record::PrintHash;
 
@@ -29,13 +32,34 @@ pub(super) struct Read {
 #[derive(Debug)]
 pub(super) struct Control {
     wake: Notify,
-    fate: watch::Sender<Fate>,
-    read: Mutex<Read>,
+    told: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    fate: Fate,
+    /// The task has yet to hear of the fate.
+    is_news: bool,
+    is_to_leave: bool,
+    quiet_since: Option<Instant>,
+    read: Read,
+}
+
+/// What the task of a file is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Where the file is now.
+    Fate(Fate),
+    /// End when what was read is appended.
+    Leave,
 }
 
 impl Control {
     pub(super) fn new(fate: Fate) -> Self {
-        Self { wake: Notify::new(), fate: watch::Sender::new(fate), read: Mutex::default() }
+        let state =
+            State { fate, is_news: false, is_to_leave: false, quiet_since: None, read: Read::default() };
+        Self { wake: Notify::new(), told: Notify::new(), state: Mutex::new(state) }
     }
 
     /// Says that the file may have grown.
@@ -43,29 +67,86 @@ impl Control {
         self.wake.notify_one();
     }
 
-    /// Says where the file is now.
-    pub(super) fn meets(&self, fate: Fate) {
-        self.fate.send_if_modified(|known| std::mem::replace(known, fate) != fate);
+    /// Says where the file is now; true when that is news.
+    pub(super) fn meets(&self, fate: Fate) -> bool {
+        let mut state = self.lock();
+        let is_news = std::mem::replace(&mut state.fate, fate) != fate;
+        state.is_news |= is_news;
+        drop(state);
+        if is_news {
+            self.told.notify_one();
+        }
+        is_news
     }
 
-    pub(super) fn fate(&self) -> watch::Receiver<Fate> {
-        self.fate.subscribe()
+    /// Asks the task to end when what it has read is appended.
+    pub(super) fn leave(&self) {
+        self.lock().is_to_leave = true;
+        self.told.notify_one();
+    }
+
+    /// A new task begins: it has heard of the fate, and may stay.
+    pub(super) fn begin(&self) -> Fate {
+        let mut state = self.lock();
+        (state.is_news, state.is_to_leave, state.quiet_since) = (false, false, None);
+        state.fate
+    }
+
+    pub(super) fn fate(&self) -> Fate {
+        self.lock().fate
     }
 
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
     }
 
+    /// Waits for the next word. That it is to leave is said once and again.
+    pub(super) async fn told(&self) -> Word {
+        loop {
+            {
+                let mut state = self.lock();
+                if std::mem::take(&mut state.is_news) {
+                    return Word::Fate(state.fate);
+                }
+                if state.is_to_leave {
+                    return Word::Leave;
+                }
+            }
+            self.told.notified().await;
+        }
+    }
+
+    /// Waits until the task is to leave.
+    pub(super) async fn leaves(&self) {
+        loop {
+            if self.lock().is_to_leave {
+                return;
+            }
+            self.told.notified().await;
+        }
+    }
+
     pub(super) fn has_read(&self, read: Read) {
-        *self.lock() = read;
+        self.lock().read = read;
     }
 
     /// How far the file was read; not all of that is confirmed.
     pub(super) fn read(&self) -> Read {
-        *self.lock()
+        self.lock().read
     }
 
-    fn lock(&self) -> MutexGuard<'_, Read> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says whether everything in the file is confirmed.
+    pub(super) fn is_quiet(&self, is_quiet: bool) {
+        let mut state = self.lock();
+        state.quiet_since = if is_quiet { state.quiet_since.or_else(|| Some(Instant::now())) } else { None };
+    }
+
+    /// For how long everything in the file has been confirmed; none: it is not.
+    pub(super) fn quiet_for(&self) -> Option<Duration> {
+        self.lock().quiet_since.map(|since| since.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

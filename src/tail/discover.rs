@@ -15,29 +15,33 @@ use std::{
     time::SystemTime,
 };
 
-use self::{pattern::Pattern, walk::Walk};
+use self::pattern::Pattern;
 pub use self::{
     pattern::PatternError,
     siblings::{bases, newest_first, siblings},
+    tree::{Looked, Tree},
 };
 
+mod branch;
 mod pattern;
+mod room;
 mod siblings;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod walk;
 
-/// How many files a scan returns at most, unless it is told otherwise.
+/// How many files are found at most.
 pub const MAX_FILES: usize = 100_000;
 
-/// How many folders a scan walks at most.
+/// How many folders are walked at most.
 pub const MAX_FOLDERS: usize = 100_000;
 
-/// Paths and globs to be followed, valid and absolute.
+/// Paths and globs to be followed, valid and absolute, and those that are not.
 #[derive(Debug, Clone)]
 pub struct Patterns {
     patterns: Vec<Pattern>,
-    max_files: usize,
+    excludes: Vec<Pattern>,
 }
 
 /// A regular file, as it was when the scan came by.
@@ -62,9 +66,8 @@ pub struct Scan {
     /// by several paths is there once, under the first.
     pub files: Vec<Found>,
     /// Where the files really are that were found through a link: real path → path.
-    /// A [`Watcher`](super::watcher::Watcher) reports changes under the real path.
     pub links: HashMap<PathBuf, PathBuf>,
-    /// Folders in which something could appear or change that matters: to be watched.
+    /// Folders in which something could appear or change that matters.
     /// Of a folder that is not there yet it is the nearest one above it that is.
     pub folders: Vec<PathBuf>,
     /// What could not be looked at. The rest of the scan is good.
@@ -88,13 +91,25 @@ impl Patterns {
     /// [`PatternError`] for the first one that cannot work, with what is wrong with it.
     pub fn parse(paths: &[String]) -> Result<Self, PatternError> {
         let patterns = paths.iter().map(|path| Pattern::parse(path)).collect::<Result<_, _>>()?;
-        Ok(Self { patterns, max_files: MAX_FILES })
+        Ok(Self { patterns, excludes: Vec::new() })
     }
 
-    /// The same patterns, but a scan returns at most `max_files` files.
-    #[must_use]
-    pub fn with_max_files(self, max_files: usize) -> Self {
-        Self { max_files, ..self }
+    /// The same without what these match: files, or folders with all that is in them. They
+    /// are written like paths and globs to be followed; a folder may end with a slash.
+    ///
+    /// # Errors
+    /// [`PatternError`] for the first one that cannot work, with what is wrong with it.
+    pub fn excluding(mut self, paths: &[String]) -> Result<Self, PatternError> {
+        for path in paths {
+            let folder = path.trim_end_matches('/');
+            self.excludes.push(Pattern::parse(if folder.is_empty() { path } else { folder })?);
+        }
+        Ok(self)
+    }
+
+    /// Whether both are the same paths and globs.
+    pub(super) fn are_those_of(&self, other: &Self) -> bool {
+        self.patterns.iter().map(Pattern::text).eq(other.patterns.iter().map(Pattern::text))
     }
 
     /// Looks whether a plain path is a folder, which is most likely a mistake. A plain
@@ -118,16 +133,24 @@ impl Patterns {
 
     /// Looks for files now. This blocks, for as long as the disk takes.
     pub fn scan(&self) -> Scan {
-        let mut walk = Walk::new(self.max_files, MAX_FOLDERS);
-        for pattern in &self.patterns {
-            walk.pattern(pattern);
-        }
-        walk.into_scan()
+        let mut tree = Tree::new([self]);
+        let looked = tree.look(&|_| false);
+        tree.scan(looked)
     }
 
     /// Whether a scan would return a regular file at this absolute path.
     pub fn matches(&self, path: &Path) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(path))
+        self.patterns.iter().any(|pattern| pattern.matches(path)) && !self.is_excluded(path)
+    }
+
+    /// Whether it can matter that something at this absolute path, which is no folder, came
+    /// or went.
+    pub fn concern(&self, path: &Path) -> bool {
+        self.patterns.iter().any(|pattern| pattern.concerns(path)) && !self.is_excluded(path)
+    }
+
+    fn is_excluded(&self, path: &Path) -> bool {
+        path.ancestors().any(|path| self.excludes.iter().any(|exclude| exclude.matches(path)))
     }
 }
 

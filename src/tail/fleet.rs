@@ -1,5 +1,13 @@
 //! All files that are followed now, and the sources that Redis knows besides.
 
+mod bench;
+mod compressed;
+mod families;
+mod inputs;
+mod member;
+mod settle;
+mod turns;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
@@ -7,26 +15,28 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
-use tokio::{task::JoinSet, time::timeout};
-use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{error, info, warn};
 
+use self::{
+    bench::{Bench, Closed, leave_place},
+    inputs::{Change, Inputs},
+    member::{After, Leave, Member, Tasks},
+};
 use super::{
-    Options, StartAt,
+    Following, Input, Limits, Options,
     control::Fate,
     course::Ended,
-    discover::{Found, Problem, bases},
+    discover::{Found, Problem},
     lane::Lane,
-    launch::{Live, Started},
-    lineage::{FileId, Followed, Known, displayed, id_of, plan},
+    limits::Limiters,
+    lineage::{FileId, id_of},
     packed::Shelf,
-    reader::off_the_runtime,
     source::Context,
 };
 use crate::{
     publish::Publisher,
-    record::{Details, Record, SourceKey, SourceState, Token, Topic},
+    record::{Record, SourceKey, Topic},
 };
 
 /// The sources of a topic that nobody follows.
@@ -35,48 +45,110 @@ type Ledger = BTreeMap<SourceKey, Record>;
 #[derive(Debug)]
 pub(super) struct Fleet {
     options: Options,
+    inputs: Inputs,
+    /// The inputs are others than those by which the members are followed.
+    has_new_inputs: bool,
     context: Context,
-    live: HashMap<FileId, Live>,
+    members: HashMap<FileId, Member>,
+    bench: Bench,
+    /// Files that were left out since the last look, with paths to be searched, and which
+    /// ones were looked into.
+    left_out: BTreeMap<Topic, LeftOut>,
+    tried: HashSet<FileId>,
+    /// Sizes of files that were there at the start and wait for their turn since.
+    at_start: HashMap<FileId, u64>,
+    /// Who is at a path.
+    places: HashMap<PathBuf, FileId>,
     ledgers: BTreeMap<Topic, Ledger>,
     /// Paths whose files have to be looked at again, as they are not what they were.
     unsettled: BTreeMap<Topic, BTreeSet<PathBuf>>,
     /// By path.
     lanes: HashMap<PathBuf, Arc<Lane>>,
-    tasks: JoinSet<(FileId, Ended)>,
+    tasks: Tasks,
+    /// When quiet members are looked for, and when others may be asked to give way again.
+    rests_at: Instant,
+    turns_at: Instant,
     /// What was said already.
     said: HashSet<String>,
     shelf: Arc<Shelf>,
     /// Compressed files of which is known whether they are said.
     compressed: HashSet<PathBuf>,
     is_first: bool,
+    /// Something has to be tried again that no change of a file will ask for.
+    is_waiting: bool,
 }
 
 /// How long a compressed file that ends too early counts as being written.
 const UNFINISHED_FOR: Duration = Duration::from_secs(10);
 
-/// How many sources are made ready at a time.
-const STARTS_AT_ONCE: usize = 16;
+/// A file that nobody follows, and the input that it belongs to.
+#[derive(Debug)]
+struct Newcomer {
+    found: Found,
+    input: Arc<Input>,
+}
+
+/// What has to wait until others give way.
+#[derive(Debug, Default)]
+struct LeftOut {
+    newcomers: Vec<Newcomer>,
+    deserted: BTreeSet<PathBuf>,
+}
 
 impl Fleet {
+    /// A fleet that follows nothing: it has no inputs yet.
     pub(super) fn new(options: &Options, publisher: Publisher) -> Self {
-        let context = Context {
-            publisher,
-            linger: Duration::from_millis(options.linger_ms),
-            stop: CancellationToken::new(),
-        };
         Self {
+            inputs: Inputs::new(&[]),
             options: options.clone(),
-            context,
-            live: HashMap::new(),
+            has_new_inputs: false,
+            context: Context {
+                publisher,
+                linger: Duration::from_millis(options.linger_ms),
+                limiters: Limiters::default(),
+            },
+            members: HashMap::new(),
+            bench: Bench::default(),
+            left_out: BTreeMap::new(),
+            tried: HashSet::new(),
+            at_start: HashMap::new(),
+            places: HashMap::new(),
             ledgers: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             lanes: HashMap::new(),
-            tasks: JoinSet::new(),
+            tasks: Tasks::new(),
+            rests_at: Instant::now(),
+            turns_at: Instant::now(),
             said: HashSet::new(),
             shelf: Arc::new(Shelf::new(UNFINISHED_FOR.min(Duration::from_millis(options.linger_ms)))),
             compressed: HashSet::new(),
             is_first: true,
+            is_waiting: false,
         }
+    }
+
+    /// Follows these inputs from the next look on, which has to be one for them.
+    pub(super) fn replace(&mut self, inputs: &[Input], limits: Limits) {
+        self.context.limiters.replace(inputs, limits);
+        self.inputs = Inputs::new(inputs);
+        self.has_new_inputs = true;
+        self.said.clear();
+    }
+
+    /// What is followed after so many changes.
+    pub(super) fn following(&self, changes: u64) -> Following {
+        let open_files = self.members.len();
+        Following { changes, files: open_files + self.bench.len(), open_files }
+    }
+
+    /// Whether files have to be taken in again soon, also when nothing changes.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Folders of paths whose files have to be looked at again.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = PathBuf> {
+        self.unsettled.values().flatten().filter_map(|path| path.parent()).map(Path::to_owned)
     }
 
     /// Says what could not be looked at: once each.
@@ -94,32 +166,70 @@ impl Fleet {
     }
 
     /// Wakes the source at a path.
-    pub(super) fn wake(&self, path: &Path) {
-        // Few: a write to one of very many files is found by its path in the map of
-        // the watcher; here every source with that path is woken.
-        for live in self.live.values().filter(|live| live.place == path) {
-            live.control.wake();
+    pub(super) fn wake(&mut self, path: &Path) {
+        let Some(id) = self.places.get(path) else { return };
+        match self.members.get_mut(id) {
+            Some(member) => member.wake(&self.context, &mut self.tasks),
+            None => self.bench.wake(*id),
         }
     }
 
-    /// Waits until a source has ended; true when the files have to be looked at again.
-    pub(super) async fn next_ended(&mut self) -> bool {
-        let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
-        match ended {
-            Ok((id, ended)) => {
-                if let Some(live) = self.live.remove(&id) {
-                    let ledger = self.ledgers.entry(live.standing.topic().clone()).or_default();
-                    ledger.insert(live.standing.key().clone(), live.standing.confirmed());
-                    if ended == Ended::Replaced {
-                        let unsettled = self.unsettled.entry(live.standing.topic().clone());
-                        unsettled.or_default().insert(live.path);
-                    }
-                }
-                ended == Ended::Replaced
+    /// Waits until a source has ended, or it is time for [turns](Self::take_turns); returns
+    /// the folder that has to be looked at again.
+    pub(super) async fn next_ended(&mut self) -> Option<PathBuf> {
+        loop {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok((id, ended)) => return self.has_ended(id, ended),
+                    Err(error) => error!(%error, "a source has failed"),
+                },
+                () = self.context.publisher.challenged() => self.wake_challenged(),
+                () = sleep_until(self.rests_at), if !self.tasks.is_empty() => self.rest(),
+                () = sleep_until(self.turns_at), if self.is_crowded() => return None,
             }
-            Err(error) => {
-                error!(%error, "a source has failed");
-                false
+        }
+    }
+
+    /// Wakes those of whom Redis has another record, and who have no task to hear of it.
+    fn wake_challenged(&mut self) {
+        for member in self.members.values_mut().filter(|member| member.is_challenged()) {
+            member.wake(&self.context, &mut self.tasks);
+        }
+        self.bench.wake_all(|closed| closed.standing.is_challenged());
+    }
+
+    /// Ends the tasks of those that have been quiet for long.
+    fn rest(&mut self) {
+        let quiet = Duration::from_millis(self.options.rest_after_ms);
+        self.members.values_mut().for_each(|member| member.rest_after(quiet));
+        self.rests_at = Instant::now() + (quiet / 2).max(Duration::from_millis(10));
+    }
+
+    fn has_ended(&mut self, id: FileId, ended: Ended) -> Option<PathBuf> {
+        let member = self.members.get_mut(&id)?;
+        if ended == Ended::Stopped {
+            match member.after(&self.context, &mut self.tasks) {
+                After::Stays => return None,
+                After::Closes => {
+                    self.close(id);
+                    return None;
+                }
+                After::Goes => {}
+            }
+        }
+        let Member { live, .. } = self.members.remove(&id)?;
+        leave_place(&mut self.places, &live.place, id);
+        let topic = live.standing.topic();
+        let ledger = self.ledgers.entry(topic.clone()).or_default();
+        ledger.insert(live.standing.key().clone(), live.standing.confirmed());
+        match ended {
+            Ended::Drained => None,
+            // What was let go can be another input's, for another topic.
+            Ended::Stopped => live.place.parent().map(Path::to_owned),
+            Ended::Replaced => {
+                let folder = live.path.parent().map(Path::to_owned);
+                self.unsettled.entry(topic.clone()).or_default().insert(live.path);
+                folder
             }
         }
     }
@@ -127,77 +237,116 @@ impl Fleet {
     /// Follows what is new among the files that a look has found, each with the
     /// index of its input.
     pub(super) async fn take_in(&mut self, mut files: Vec<(usize, Found)>) {
+        self.is_waiting = false;
         // Read where something rotated is looked for, never followed by itself.
         let compressed: Vec<_> = files.extract_if(.., |(_, found)| found.is_compressed()).collect();
+        if std::mem::take(&mut self.has_new_inputs) {
+            self.regroup(&files);
+        }
         self.tell_fates(&files);
-        let mut by_topic: BTreeMap<Topic, Vec<(usize, Found)>> = BTreeMap::new();
         let deserted = self.deserted(&files);
+        let mut by_topic: BTreeMap<Topic, Vec<Newcomer>> = BTreeMap::new();
         by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
         if self.is_first {
-            let fixed = self.options.inputs.iter().filter_map(|input| match &input.topic {
-                super::TopicRule::Fixed(topic) => Some(topic.clone()),
-                super::TopicRule::FileStem | super::TopicRule::Made(_) => None,
-            });
-            by_topic.extend(fixed.map(|topic| (topic, Vec::new())));
+            let topics = self.topics_left_behind().await;
+            by_topic.extend(topics.into_iter().map(|topic| (topic, Vec::new())));
         }
         let mut seen = HashSet::new();
         for (input, found) in files {
-            if self.live.contains_key(&id_of(&found)) || !seen.insert(id_of(&found)) {
+            let id = id_of(&found);
+            if self.members.contains_key(&id) || self.bench.contains(id) || !seen.insert(id) {
                 continue;
             }
-            match self.options.inputs[input].topic.topic_of(&found.path) {
-                Some(topic) => by_topic.entry(topic).or_default().push((input, found)),
+            let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
+            match input.topic.topic_of(&found.path) {
+                Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
                 None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
             }
         }
+        self.left_out.clear();
         for (topic, newcomers) in by_topic {
             let deserted = deserted.get(&topic).cloned().unwrap_or_default();
             self.settle(&topic, newcomers, deserted).await;
         }
         self.report_compressed(&compressed);
         self.is_first = false;
+        self.take_turns().await;
+        self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
+        self.is_waiting |= self.is_crowded() || self.bench.misses_some();
     }
 
-    /// Says of which compressed files nothing can come, as no log is known that they were.
-    fn report_compressed(&mut self, compressed: &[(usize, Found)]) {
-        let there: HashSet<&Path> = compressed.iter().map(|(_, found)| found.path.as_path()).collect();
-        self.compressed.retain(|path| there.contains(path.as_path()));
-        let new: Vec<_> =
-            compressed.iter().filter(|(_, found)| !self.compressed.contains(&found.path)).collect();
-        if new.is_empty() {
-            return;
+    /// Brings what is followed into line with new inputs.
+    fn regroup(&mut self, files: &[(usize, Found)]) {
+        let mut found = HashMap::new();
+        for (index, file) in files {
+            found.entry(id_of(file)).or_insert(*index);
         }
-        let records = self.ledgers.values().flat_map(BTreeMap::values);
-        let known: HashSet<String> = records
-            .map(|record| record.details.path.clone())
-            .chain(self.live.values().map(|live| displayed(&live.path)))
-            .collect();
-        for (_, found) in new {
-            let is_ours =
-                found.is_packed() && bases(&found.path).iter().any(|base| known.contains(&displayed(base)));
-            if !is_ours {
-                self.say_once(format!("{}: compressed files are not followed", found.path.display()));
+        let (mut reopened, mut let_go) = (0, 0);
+        for (id, member) in &mut self.members {
+            let (live, input) = (&member.live, &member.input);
+            let (topic, fate) = (live.standing.topic(), live.control.fate());
+            match self.inputs.change(found.get(id).copied(), &live.path, topic, fate, input) {
+                Change::None(input) => member.goes_on(input),
+                Change::Leave(leave) => {
+                    *if matches!(leave, Leave::LetGo) { &mut let_go } else { &mut reopened } += 1;
+                    member.leave(leave, &self.context, &mut self.tasks);
+                }
             }
-            self.compressed.insert(found.path.clone());
+        }
+        let inputs = &self.inputs;
+        let gone = self.bench.extract(|closed| {
+            let id = id_of(&closed.found);
+            let fate = fate_of(&closed.found, &closed.path);
+            let topic = closed.standing.topic();
+            match inputs.change(found.get(&id).copied(), &closed.path, topic, fate, &closed.input) {
+                Change::None(input) | Change::Leave(Leave::Reopen(input)) => closed.input = input,
+                Change::Leave(_) => return true,
+            }
+            false
+        });
+        let_go += gone.len();
+        for closed in gone {
+            leave_place(&mut self.places, &closed.found.path, id_of(&closed.found));
+            let ledger = self.ledgers.entry(closed.standing.topic().clone()).or_default();
+            ledger.insert(closed.standing.key().clone(), closed.standing.confirmed());
+        }
+        self.unsettled.retain(|topic, paths| {
+            paths.retain(|path| inputs.cover(path, topic));
+            !paths.is_empty()
+        });
+        let followed = (self.members.len() + self.bench.len()).saturating_sub(let_go);
+        if !self.is_first {
+            info!(followed, reopened, let_go, "the inputs have changed");
         }
     }
 
+    /// Tells what is followed where it is now.
     fn tell_fates(&mut self, files: &[(usize, Found)]) {
         let found: HashMap<FileId, &Found> = files.iter().map(|(_, found)| (id_of(found), found)).collect();
-        for (id, live) in &mut self.live {
+        for (id, member) in &mut self.members {
             let Some(found) = found.get(id) else {
-                live.control.meets(Fate::Away);
-                live.control.wake();
+                member.live.control.meets(Fate::Away);
+                member.wake(&self.context, &mut self.tasks);
+                // What is still written to it is reported by nobody.
+                self.is_waiting = true;
                 continue;
             };
-            live.place.clone_from(&found.path);
-            live.control.meets(if found.path == live.path { Fate::InPlace } else { Fate::Moved });
+            let live = &mut member.live;
+            if live.place != found.path {
+                leave_place(&mut self.places, &live.place, *id);
+                live.place.clone_from(&found.path);
+                self.places.insert(found.path.clone(), *id);
+            }
+            let fate = fate_of(found, &live.path);
             // One that is written anew can have its old size again.
-            let modified = std::mem::replace(&mut live.modified, found.modified);
-            if found.len != live.control.read().position || found.modified != modified {
-                live.control.wake();
+            // A look at other folders than its own has its size of before: it may have grown since.
+            let was_modified = std::mem::replace(&mut live.modified, found.modified) != found.modified;
+            let has_news = live.control.meets(fate) || was_modified;
+            if has_news || found.len > live.control.read().position {
+                member.wake(&self.context, &mut self.tasks);
             }
         }
+        self.bench.look(&found, &mut self.places);
         self.lanes.retain(|_, lane| !lane.is_empty());
     }
 
@@ -206,177 +355,38 @@ impl Fleet {
     fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
         let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
         let mut deserted = self.unsettled.clone();
-        for live in self.live.values().filter(|live| !there.contains(live.path.as_path())) {
+        let members = self.members.values().filter(|member| !member.is_let_go()).map(|member| &member.live);
+        for live in members.filter(|live| !there.contains(live.path.as_path())) {
             deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
+        }
+        let is_deserted =
+            |closed: &&Closed| closed.away_since.is_some() || !there.contains(closed.path.as_path());
+        for closed in self.bench.values().filter(is_deserted) {
+            deserted.entry(closed.standing.topic().clone()).or_default().insert(closed.path.clone());
         }
         deserted
     }
 
-    /// Finds out what the newcomers of a topic are, and what is beside deserted paths, and
-    /// follows them.
-    async fn settle(
-        &mut self,
-        topic: &Topic,
-        newcomers: Vec<(usize, Found)>,
-        mut deserted: BTreeSet<PathBuf>,
-    ) {
-        if !self.ledgers.contains_key(topic) {
-            let records = self.context.publisher.records(topic, &self.options.host).await;
-            // What has a topic that cannot be used is new again at the next look.
-            let Some(records) = records else { return };
-            self.ledgers.insert(topic.clone(), records.into_iter().collect());
-            deserted.extend(self.left_behind(topic));
-        }
-        let inputs: HashMap<FileId, usize> =
-            newcomers.iter().map(|(at, found)| (id_of(found), *at)).collect();
-        let newcomers = newcomers.into_iter().map(|(_, found)| found).collect();
-        let known = self.known(topic, newcomers, deserted);
-        if known.newcomers.is_empty() && known.deserted.is_empty() {
-            return;
-        }
-        let planned = off_the_runtime(move || {
-            let plan = plan(&known);
-            Ok((known, plan))
-        });
-        let Ok((known, plan)) = planned.await else { return };
-        for (path, error) in plan.unreadable {
-            self.say_once(format!("{}: {error}", path.display()));
-        }
-        for (key, record) in plan.lost {
-            let newcomers = known.newcomers.iter().map(|found| &found.path);
-            let followed = known.followed.iter().filter(|source| source.in_place).map(|source| &source.path);
-            let replaced = newcomers.chain(followed).any(|path| displayed(path) == record.details.path);
-            self.give_up(topic, key, record, replaced).await;
-        }
-        let of_path: HashMap<PathBuf, usize> = known
-            .newcomers
-            .iter()
-            .filter_map(|found| Some((found.path.clone(), *inputs.get(&id_of(found))?)))
-            .collect();
-        let mut launches = plan.launches;
-        let room = self.options.max_open_files.saturating_sub(self.live.len());
-        for left_out in launches.drain(room.min(launches.len())..) {
-            let (path, most) = (left_out.found.path.display(), self.options.max_open_files);
-            self.say_once(format!("{path}: max_open_files ({most}) are open already"));
-        }
-        let launches: Vec<_> = launches
-            .into_iter()
-            .map(|launch| {
-                // What was rotated away belongs to the input of the path that it had.
-                let input = of_path.get(&launch.path).or_else(|| inputs.get(&id_of(&launch.found)));
-                (input.copied().unwrap_or_else(|| self.input_of(&launch.path)), launch)
-            })
-            .collect();
-        let starts = launches.into_iter().map(|(input, launch)| {
-            let start = self.start_of(input, topic, &launch.path);
-            launch.start(&self.context, topic, &self.options.host, &self.options.inputs[input], start)
-        });
-        let started = stream::iter(starts.collect::<Vec<_>>());
-        let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
-        let mut unsettled = plan.unsettled;
-        for started in started {
-            unsettled.extend(self.follow(topic, started));
-        }
-        for (path, lane) in &self.lanes {
-            if plan.searched.contains(path) && !unsettled.contains(path) {
-                lane.forget_replaced();
-            }
-        }
-        self.unsettled.insert(topic.clone(), unsettled);
-    }
-
-    /// Where a new file of a path begins.
-    fn start_of(&self, input: usize, topic: &Topic, path: &Path) -> StartAt {
-        let wanted = self.options.inputs[input].start.unwrap_or(self.options.start);
-        if !self.is_first || wanted == StartAt::Beginning {
-            return StartAt::Beginning;
-        }
-        let text = displayed(path);
-        let mut records = self.ledgers.get(topic).into_iter().flatten();
-        let was_seen = records.any(|(_, record)| record.details.path == text);
-        if was_seen { StartAt::Beginning } else { wanted }
-    }
-
-    fn input_of(&self, path: &Path) -> usize {
-        self.options.inputs.iter().position(|input| input.patterns.matches(path)).unwrap_or(0)
-    }
-
-    fn known(&self, topic: &Topic, newcomers: Vec<Found>, deserted: BTreeSet<PathBuf>) -> Known {
-        let ledger = self.ledgers.get(topic).into_iter().flatten();
-        let records = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
-        let followed = self.live.iter().filter(|(_, live)| live.standing.topic() == topic);
-        let followed = followed.map(|(&id, live)| Followed {
-            id,
-            path: live.path.clone(),
-            reader: live.reader.clone(),
-            read: live.control.read(),
-            in_place: *live.control.fate().borrow() == Fate::InPlace,
-        });
-        let rotated = self.options.inputs.iter();
-        let rotated = rotated.filter_map(|input| Some((input.patterns.clone(), input.rotated.clone()?)));
-        Known {
-            newcomers,
-            followed: followed.collect(),
-            records,
-            deserted,
-            shelf: Arc::clone(&self.shelf),
-            rotated: rotated.collect(),
-        }
-    }
-
-    /// Paths from which lines may be left since the last run.
-    fn left_behind(&self, topic: &Topic) -> Vec<PathBuf> {
-        let records = self.ledgers.get(topic).into_iter().flatten();
-        let paths = records.map(|(_, record)| PathBuf::from(&record.details.path));
-        let matches = |path: &PathBuf| self.options.inputs.iter().any(|input| input.patterns.matches(path));
-        paths.filter(matches).collect()
-    }
-
-    /// Says that a source cannot be found again; where another file has taken its
-    /// path, no more can come of it.
-    async fn give_up(&mut self, topic: &Topic, key: SourceKey, record: Record, replaced: bool) {
-        if self.said.insert(format!("lost {key}")) {
-            let (path, position) = (&record.details.path, record.position);
-            warn!(path, position, source = %key, "a file is not found again: lines after the position may be missing");
-        }
-        if replaced {
-            let publisher = &self.context.publisher;
-            let standing = publisher.stand(topic, key.clone(), record.clone());
-            let details = Details { state: SourceState::Gone, ..record.details };
-            let gone = Record { token: Token::random(), position: record.position, details };
-            publisher.append(&standing, gone, None).await;
-            self.ledgers.entry(topic.clone()).or_default().insert(key, standing.confirmed());
-        }
-    }
-
-    /// Follows a source; else returns the path whose files have to be looked at again.
-    fn follow(&mut self, topic: &Topic, started: Started) -> Option<PathBuf> {
-        match started {
-            Started::Source(id, source, live) => {
-                self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
-                let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
-                self.tasks.spawn(async move { (id, source.run(turn).await) });
-                self.live.insert(id, live);
-                None
-            }
-            // The next look finds out what it is now.
-            Started::Changed(path, standing) => {
-                let ledger = self.ledgers.entry(topic.clone()).or_default();
-                ledger.insert(standing.key().clone(), standing.confirmed());
-                Some(path)
-            }
-            Started::Later(path) => Some(path),
-            Started::Unreadable(path, error) => {
-                self.say_once(format!("{}: {error}", path.display()));
-                None
-            }
-        }
-    }
-
     /// Lets every source append what it has read; false when that took too long.
     pub(super) async fn stop(mut self, limit: Duration) -> bool {
-        self.context.stop.cancel();
+        for member in self.members.values() {
+            member.live.control.leave();
+        }
         let all = async { while self.tasks.join_next().await.is_some() {} };
         timeout(limit, all).await.is_ok()
     }
+}
+
+impl Drop for Fleet {
+    /// Sources are dropped one after the other: none takes the turn of one that is gone.
+    fn drop(&mut self) {
+        for member in self.members.values() {
+            member.live.control.leave();
+        }
+    }
+}
+
+/// Where a file is that was found; `path` is the one whose past it is part of.
+fn fate_of(found: &Found, path: &Path) -> Fate {
+    if found.path == path { Fate::InPlace } else { Fate::Moved }
 }

@@ -40,6 +40,11 @@ impl Input {
         }
     }
 
+    /// Whether a file that is followed is read alike by both, wherever it begins.
+    pub(super) fn reads_like(&self, other: &Self) -> bool {
+        self.labels == other.labels && self.lines == other.lines
+    }
+
     /// The labels of the file at a path, without those that cannot be made of it.
     pub(super) fn labels_of(&self, path: &Path) -> BTreeMap<String, String> {
         let labels = self.labels.iter();
@@ -58,7 +63,7 @@ pub enum StartAt {
 }
 
 /// How the bytes of a file become lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineOptions {
     /// Greatest length of a line in bytes; the rest is cut off and counted.
     pub max_line_bytes: usize,
@@ -112,7 +117,7 @@ pub enum Format {
 }
 
 /// Which lines are published as one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Multiline {
     /// Where one ends and the next one begins.
     pub rule: JoinRule,
@@ -152,6 +157,20 @@ pub enum JoinRule {
     Preset(Preset),
 }
 
+impl PartialEq for JoinRule {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::StartsWith(one), Self::StartsWith(two))
+            | (Self::ContinuesWith(one), Self::ContinuesWith(two)) => one.as_str() == two.as_str(),
+            (Self::Preset(one), Self::Preset(two)) => one == two,
+            (Self::Indented, Self::Indented) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for JoinRule {}
+
 /// A language whose stack traces are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
@@ -165,7 +184,8 @@ pub enum Preset {
     Rust,
 }
 
-/// How fast may be read; over it the tailer waits, and never drops.
+/// How fast may be read; over it the tailer waits, and never drops. After a pause up to one
+/// second's worth comes at once; a line larger than the limit passes, and is paid off afterwards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Lines a second; none: as fast as it goes.

@@ -42,7 +42,7 @@ impl Lane {
     /// Takes a place: at the end, but for a file that is found when its successor was
     /// there already.
     pub(super) fn join(self: &Arc<Self>, control: &Arc<Control>) -> Turn {
-        let is_in_place = |control: &Control| *control.fate().borrow() == Fate::InPlace;
+        let is_in_place = |control: &Control| control.fate() == Fate::InPlace;
         let mut places = self.lock();
         let replaced = places.iter().position(|place| place.state == State::Replaced);
         let at = match (replaced, places.last()) {
@@ -59,6 +59,11 @@ impl Lane {
     pub(super) fn forget_replaced(&self) {
         self.lock().retain(|place| place.state != State::Replaced);
         self.changed.notify_waiters();
+    }
+
+    /// Whether all who are in it are drained.
+    pub(super) fn is_drained(&self) -> bool {
+        self.lock().iter().all(Place::is_drained)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -88,7 +93,7 @@ impl Turn {
     }
 
     /// Keeps the place for what the file was, and for what it is now.
-    pub(super) fn keep(self) {
+    pub(super) fn keep(&self) {
         self.set(State::Replaced);
     }
 

@@ -4,6 +4,8 @@
 //! caller may stop anywhere in between. Every byte is looked at once, also when a
 //! line arrives in many small pieces.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 #[cfg(test)]
@@ -26,18 +28,17 @@ pub(super) struct Cut {
     from: usize,
     to: usize,
     pub(super) truncated_bytes: u64,
+    /// Whether a carriage return was taken for a part of the line's ending.
+    pub(super) had_return: bool,
     /// The file positions before the line, and after it and its ending.
     pub(super) begin: u64,
     pub(super) end: u64,
 }
 
 impl Cut {
-    pub(super) fn new(
-        in_buffer: std::ops::Range<usize>,
-        truncated_bytes: u64,
-        file: std::ops::Range<u64>,
-    ) -> Self {
-        Self { from: in_buffer.start, to: in_buffer.end, truncated_bytes, begin: file.start, end: file.end }
+    pub(super) fn new(in_buffer: Range<usize>, truncated_bytes: u64, file: Range<u64>) -> Self {
+        let Range { start: from, end: to } = in_buffer;
+        Self { from, to, truncated_bytes, had_return: false, begin: file.start, end: file.end }
     }
 
     /// The line, where `buffer` is what it was cut from and has not changed since.
@@ -216,7 +217,8 @@ impl Lines {
         if self.start == self.end {
             (self.start, self.scanned, self.end) = (0, 0, 0);
         }
-        Cut::new(start..start + kept, truncated_bytes, begin..self.position)
+        let cut = Cut::new(start..start + kept, truncated_bytes, begin..self.position);
+        Cut { had_return: is_crlf, ..cut }
     }
 
     /// Cuts an unfinished line that is too long already. Its last byte stays: it may

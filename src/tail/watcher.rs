@@ -1,234 +1,229 @@
-//! Wakes the tailer when something changes in the folders that it watches.
+//! Says what changes in the folders that it watches.
 //!
-//! This makes things faster, no more: the tailer also looks by itself now and then,
-//! and does without where the system has no watches (left) to give.
+//! This makes things faster, no more: what the system cannot watch is looked at again and
+//! again, and everything now and then.
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, mem,
-    os::unix::fs::MetadataExt,
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind};
-use tokio::sync::Notify;
+use tokio::task::coop;
+use tracing::{debug, info, warn};
 
+use self::{queue::Queue, remote::remote};
+
+#[cfg(target_os = "linux")]
+mod queue;
+#[cfg(not(target_os = "linux"))]
+#[path = "watcher/no_queue.rs"]
+mod queue;
+mod remote;
 #[cfg(test)]
 mod tests;
 
-/// How many paths are told apart between two calls of [`Watcher::changed`].
-pub const MAX_CHANGED_PATHS: usize = 1024;
-
-/// What has changed in the watched folders since the last time.
+/// What has changed in the watched folders since the last time. The system's queue bounds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Files that were written to, or whose permissions have changed.
-    pub paths: HashSet<PathBuf>,
-    /// More files than `paths` names may have changed: look at all.
+    /// Files that were written to.
+    pub written: HashSet<PathBuf>,
+    /// Files, links and the like that came, went, or got other permissions.
+    pub entries: HashSet<PathBuf>,
+    /// Folders that did, those that they are in, and those whose watch has ended.
+    pub folders: HashSet<PathBuf>,
+    /// More has changed than could be told.
     pub everything: bool,
-    /// Files or folders were created, removed or renamed: scan again.
-    pub rescan: bool,
 }
 
 /// Watches folders, each without those below it.
 #[derive(Debug)]
 pub struct Watcher {
-    system: Option<RecommendedWatcher>,
-    /// With device and inode, as another folder may come to bear the same name.
-    watched: HashMap<PathBuf, (u64, u64)>,
-    shared: Arc<Shared>,
+    queue: Option<Queue>,
+    names: Mutex<Names>,
+}
+
+/// The watches, and the names of the folders that they are on: one folder can have several.
+#[derive(Debug, Default)]
+struct Names {
+    by_watch: HashMap<i32, Vec<PathBuf>>,
+    by_folder: HashMap<PathBuf, i32>,
+    is_broken: bool,
     has_warned: bool,
+    said_remote: HashSet<&'static str>,
 }
 
-/// What the system's thread and the tailer share. The thread only ever adds to it.
-#[derive(Debug, Default)]
-struct Shared {
-    news: Mutex<News>,
-    wake: Notify,
+/// Something that happened in a watched folder.
+#[derive(Debug, Clone, Copy)]
+struct Event<'a> {
+    /// Which watch it is of.
+    watch: i32,
+    /// What it happened to; none: the folder itself.
+    name: Option<&'a OsStr>,
+    /// What happened.
+    what: What,
 }
 
-#[derive(Debug, Default)]
-struct News {
-    changes: Changes,
-    /// Names that were removed or renamed: watches on them, and below, are dead.
-    gone: HashSet<PathBuf>,
-    all_gone: bool,
+/// What can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// A file has other content.
+    Written,
+    /// A file came, went, or has other permissions; or the watched folder itself.
+    Entry,
+    /// The same with a folder in the watched one.
+    Folder,
+    /// The folder is gone, and its watch too.
+    Ended,
+    /// Events were dropped.
+    Everything,
 }
 
 impl Watcher {
-    /// A watcher that watches nothing yet. Where the system gives none, that is logged
-    /// once and [`changed`](Self::changed) never returns.
-    pub fn new() -> Self {
-        let shared = Arc::new(Shared::default());
-        let told = Arc::clone(&shared);
-        let system = notify::recommended_watcher(move |event| told.tell(event));
-        if let Err(error) = &system {
-            tracing::warn!(%error, "no file watcher to be had from the system: files are polled instead");
-        }
-        let has_warned = system.is_err();
-        Self { system: system.ok(), watched: HashMap::new(), shared, has_warned }
-    }
-
-    /// Watches these folders and no others. This blocks for a few system calls.
-    ///
-    /// Folders that are not there are passed over, as is a second name of a folder.
-    /// What changed before this returns may have gone unnoticed: look once more after
-    /// a folder was added. To be called after every rescan, as a folder that was
-    /// removed or renamed, and made anew, needs a new watch.
-    pub fn watch(&mut self, folders: &[PathBuf]) {
-        let Some(system) = &mut self.system else { return };
-        let wanted = by_first_name(folders);
-        self.shared.forget_gone(&mut self.watched, system);
-        self.watched.retain(|folder, id| {
-            let stays = wanted.get(id) == Some(&folder);
-            if !stays {
-                unwatch(system, folder);
-            }
-            stays
+    /// A watcher that watches nothing yet. Where the system gives none, that is said once;
+    /// then, as where none is `wanted`, it never watches anything. To be called within a
+    /// runtime.
+    pub fn new(wanted: bool) -> Self {
+        let queue = wanted.then(Queue::open).and_then(|queue| {
+            let unavailable = |error: io::Error| {
+                if let Some(limit) = limit_of(&error) {
+                    say_limit(limit);
+                } else {
+                    warn!(%error, "no file watches to be had from the system: files are polled");
+                }
+            };
+            queue.map_err(unavailable).ok()
         });
-        for (id, folder) in wanted {
-            if self.watched.contains_key(folder) {
-                continue;
+        Self { queue, names: Mutex::default() }
+    }
+
+    /// Watches a folder; false where changes in it will not be reported. What changed before
+    /// this returns may go unnoticed: the folder has to be looked at after it. To be called
+    /// again with every look, as the folder may be another by now. This blocks for a few
+    /// system calls.
+    pub fn watch(&self, folder: &Path) -> bool {
+        let Some(queue) = &self.queue else { return false };
+        let remote = remote(folder);
+        let mut names = self.names();
+        if let Some(file_system) = remote {
+            if names.said_remote.insert(file_system) {
+                info!(?folder, file_system, "others can write there unnoticed: it is polled");
             }
-            match system.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.watched.insert(folder.clone(), id);
-                }
-                Err(error) if is_limit(&error) => {
-                    // Every further folder would fail alike; those that are watched stay so.
-                    if !mem::replace(&mut self.has_warned, true) {
-                        let watched = self.watched.len();
-                        tracing::warn!(%error, watched, "too many folders to watch: the rest is polled");
-                    }
-                    return;
-                }
-                Err(error) => tracing::debug!(%error, "folder is not watched"),
+            names.forget(folder, queue);
+            return false;
+        }
+        match queue.add(folder) {
+            Ok(watch) => {
+                names.remember(folder, watch, queue);
+                return !names.is_broken;
             }
+            Err(error) => match limit_of(&error) {
+                Some(limit) if !names.has_warned => {
+                    names.has_warned = true;
+                    say_limit(limit);
+                }
+                _ => debug!(?folder, %error, "folder is not watched"),
+            },
+        }
+        names.forget(folder, queue);
+        false
+    }
+
+    /// Ends the watches of all folders but these.
+    pub fn retain(&self, is_needed: impl Fn(&Path) -> bool) {
+        let Some(queue) = &self.queue else { return };
+        let mut names = self.names();
+        let left: Vec<_> = names.by_folder.keys().filter(|folder| !is_needed(folder)).cloned().collect();
+        for folder in left {
+            names.forget(&folder, queue);
         }
     }
 
-    /// Waits until something has changed, and returns all that has since the last call.
-    /// Nothing is lost when the future is dropped.
-    pub async fn changed(&mut self) -> Changes {
+    /// Waits until something has changed, and returns what has since the last call. Nothing
+    /// is lost when the future is dropped.
+    pub async fn changed(&self) -> Changes {
+        let Some(queue) = &self.queue else { return std::future::pending().await };
         loop {
-            let changes = mem::take(&mut self.shared.news().changes);
+            // A flood must not keep others from running.
+            coop::consume_budget().await;
+            let mut changes = Changes::default();
+            let read = queue.read(|event| self.names().add(&mut changes, event)).await;
+            if let Err(error) = read {
+                if std::mem::replace(&mut self.names().is_broken, true) {
+                    return std::future::pending().await;
+                }
+                warn!(%error, "changes of files are not reported any more: they are polled");
+                changes.everything = true;
+            }
             if changes != Changes::default() {
                 return changes;
             }
-            self.shared.wake.notified().await;
-        }
-    }
-}
-
-impl Default for Watcher {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Shared {
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs on the system's thread: must neither wait nor keep more than its bounds.
-    fn tell(&self, event: notify::Result<notify::Event>) {
-        let is_news = match event {
-            Ok(event) => self.news().add(event),
-            Err(error) => {
-                tracing::debug!(%error, "file watcher has failed: everything is looked at");
-                self.news().add_everything()
-            }
-        };
-        if is_news {
-            self.wake.notify_one();
         }
     }
 
-    /// Ends the watches that died with their folders' names.
-    fn forget_gone(&self, watched: &mut HashMap<PathBuf, (u64, u64)>, system: &mut RecommendedWatcher) {
-        let (gone, all_gone) = {
-            let mut news = self.news();
-            (mem::take(&mut news.gone), mem::take(&mut news.all_gone))
-        };
-        watched.retain(|folder, _| {
-            let is_gone = all_gone || folder.ancestors().any(|above| gone.contains(above));
-            if is_gone {
-                unwatch(system, folder);
-            }
-            !is_gone
-        });
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl News {
-    /// Whether there was anything in the event that matters.
-    fn add(&mut self, event: notify::Event) -> bool {
-        if event.need_rescan() {
-            return self.add_everything();
+impl Names {
+    fn remember(&mut self, folder: &Path, watch: i32, queue: &Queue) {
+        if self.by_folder.get(folder) == Some(&watch) {
+            return;
         }
-        match event.kind {
-            // Reading makes these too: to answer them would be to wake oneself for ever.
-            EventKind::Access(_) => return false,
-            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
-                self.changes.rescan = true;
-                for path in event.paths {
-                    self.all_gone |= !add_within_bound(&mut self.gone, path);
+        self.forget(folder, queue);
+        self.by_folder.insert(folder.to_owned(), watch);
+        self.by_watch.entry(watch).or_default().push(folder.to_owned());
+    }
+
+    fn forget(&mut self, folder: &Path, queue: &Queue) {
+        let Some(watch) = self.by_folder.remove(folder) else { return };
+        let Some(names) = self.by_watch.get_mut(&watch) else { return };
+        names.retain(|name| name != folder);
+        if names.is_empty() {
+            self.by_watch.remove(&watch);
+            queue.remove(watch);
+        }
+    }
+
+    fn add(&mut self, changes: &mut Changes, event: Event<'_>) {
+        if event.what == What::Everything {
+            changes.everything = true;
+            return;
+        }
+        for folder in self.by_watch.get(&event.watch).into_iter().flatten() {
+            let path = event.name.map(|name| folder.join(name));
+            match (event.what, path) {
+                (What::Written, Some(path)) => drop(changes.written.insert(path)),
+                (What::Entry, Some(path)) => drop(changes.entries.insert(path)),
+                (_, path) => {
+                    changes.folders.extend(path);
+                    changes.folders.insert(folder.clone());
                 }
             }
-            EventKind::Create(_) => self.changes.rescan = true,
-            EventKind::Modify(_) => {
-                for path in event.paths {
-                    self.changes.everything |= !add_within_bound(&mut self.changes.paths, path);
-                }
+        }
+        if event.what == What::Ended {
+            for folder in self.by_watch.remove(&event.watch).into_iter().flatten() {
+                self.by_folder.remove(&folder);
             }
-            EventKind::Any | EventKind::Other => return self.add_everything(),
-        }
-        true
-    }
-
-    fn add_everything(&mut self) -> bool {
-        self.changes.everything = true;
-        self.changes.rescan = true;
-        self.all_gone = true;
-        true
-    }
-}
-
-/// Whether the path is in the set now.
-fn add_within_bound(paths: &mut HashSet<PathBuf>, path: PathBuf) -> bool {
-    if paths.len() < MAX_CHANGED_PATHS {
-        paths.insert(path);
-        return true;
-    }
-    paths.contains(&path)
-}
-
-/// The folders that are there, each under the first of its names: the system has one
-/// watch for a folder, and would report changes under the last.
-fn by_first_name(folders: &[PathBuf]) -> HashMap<(u64, u64), &PathBuf> {
-    let mut by_id = HashMap::new();
-    for folder in folders {
-        if let Ok(metadata) = fs::metadata(folder) {
-            by_id.entry((metadata.dev(), metadata.ino())).or_insert(folder);
         }
     }
-    by_id
 }
 
-fn unwatch(system: &mut RecommendedWatcher, folder: &Path) {
-    // Fails when the watch has ended by itself, which is as good.
-    drop(system.unwatch(folder));
-}
-
-fn is_limit(error: &notify::Error) -> bool {
-    match &error.kind {
-        ErrorKind::MaxFilesWatch => true,
-        ErrorKind::Io(error) => matches!(
-            rustix::io::Errno::from_io_error(error),
-            Some(rustix::io::Errno::NOSPC | rustix::io::Errno::MFILE | rustix::io::Errno::NOMEM)
-        ),
-        _ => false,
+/// The setting of the system that an error says is too low.
+fn limit_of(error: &io::Error) -> Option<&'static str> {
+    match rustix::io::Errno::from_io_error(error)? {
+        rustix::io::Errno::NOSPC => Some("max_user_watches"),
+        rustix::io::Errno::MFILE => Some("max_user_instances"),
+        _ => None,
     }
+}
+
+fn say_limit(limit: &'static str) {
+    let value = fs::read_to_string(Path::new("/proc/sys/fs/inotify").join(limit));
+    let value = value.map_or_else(|error| error.to_string(), |value| value.trim().to_owned());
+    let sysctl = format!("fs.inotify.{limit}");
+    warn!(sysctl, value, "the system watches no more folders: the others are polled; raise the sysctl");
 }

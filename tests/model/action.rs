@@ -9,6 +9,7 @@ pub(crate) const LOGS: usize = 2;
 /// simplest one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Plan {
     /// Whether rotated files match the glob too.
     pub(crate) inside: bool,
@@ -17,9 +18,15 @@ pub(crate) struct Plan {
     pub(crate) has_banner: bool,
     /// The writers keep their offset when their file is emptied, which leaves a hole.
     pub(crate) keeps_offset: bool,
+    /// What is a line elsewhere is a group of lines, which are joined.
+    pub(crate) has_groups: bool,
     pub(crate) linger_ms: u64,
     /// Room for lines that are read and not appended: a small one makes sources wait.
     pub(crate) budget_bytes: u32,
+    /// After how long a quiet file has no task.
+    pub(crate) rest_after_ms: u64,
+    /// How many files may be open. With few of them, those that linger keep others waiting.
+    pub(crate) max_open_files: usize,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -129,8 +136,11 @@ impl Default for Plan {
             style: Style::Beside,
             has_banner: false,
             keeps_offset: false,
+            has_groups: false,
             linger_ms: 60_000,
             budget_bytes: 64 << 20,
+            rest_after_ms: 10_000,
+            max_open_files: 4096,
             actions: Vec::new(),
         }
     }

@@ -6,6 +6,8 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+use crate::action::{Plan, Style};
+
 /// Names a line: which log, which incarnation of its file, which line of that.
 pub(crate) type Name = (usize, usize, usize);
 
@@ -31,16 +33,20 @@ struct Written {
 #[derive(Debug)]
 pub(crate) struct History {
     has_banner: bool,
-    /// Logs that had a second name: what is beside which is not told there, and only each
-    /// file is in order.
-    linked: HashSet<usize>,
+    has_groups: bool,
+    /// Logs of which only each file is in order, as a file of them has two names, or one of
+    /// its own, in the glob.
+    unordered: HashSet<usize>,
     /// By log, incarnation and line.
     written: Vec<Vec<Vec<Written>>>,
 }
 
 impl History {
-    pub(crate) fn new(logs: usize, has_banner: bool) -> Self {
-        Self { has_banner, linked: HashSet::new(), written: vec![Vec::new(); logs] }
+    pub(crate) fn new(logs: usize, plan: &Plan) -> Self {
+        let Plan { has_banner, has_groups, .. } = *plan;
+        let is_elsewhere = plan.inside && plan.style == Style::Folder;
+        let unordered = (0..logs).filter(|_| is_elsewhere).collect();
+        Self { has_banner, has_groups, unordered, written: vec![Vec::new(); logs] }
     }
 
     /// Begins a new incarnation of a log's file, and returns its number.
@@ -51,19 +57,23 @@ impl History {
 
     /// A log's file was given a second name.
     pub(crate) fn link(&mut self, log: usize) {
-        self.linked.insert(log);
+        self.unordered.insert(log);
     }
 
-    /// The next line of an incarnation, which no other line equals; it counts when it is
+    /// The next line of an incarnation, or group of lines, which no other equals; it counts when it is
     /// [`wrote`](Self::wrote).
     pub(crate) fn draft(&self, log: usize, incarnation: usize, bytes: usize) -> String {
         let mut line = format!("{log}:{incarnation}:{} ", self.lines_of(log, incarnation));
         loop {
             write!(line, "{:016x}", fastrand::u64(..)).unwrap();
             if line.len() >= bytes {
-                return line;
+                break;
             }
         }
+        for _ in 0..if self.has_groups { fastrand::u32(..4) } else { 0 } {
+            write!(line, "\n  {:016x}", fastrand::u64(..)).unwrap();
+        }
+        line
     }
 
     /// What has to be written before the first line of an incarnation: a line that all of
@@ -143,7 +153,7 @@ impl History {
             }
             // The successor of a file begins when the file is read to its end, and that may
             // have been before the late lines.
-            if line.is_late || self.linked.contains(log) {
+            if line.is_late || self.unordered.contains(log) {
                 continue;
             }
             if let Some(before) = of_log.insert(log, incarnation).filter(|before| *before > incarnation) {

@@ -11,7 +11,11 @@ use std::{
 use logrelay::{
     publish::{self, Publisher},
     record::Topic,
-    tail::{Input, Options, Service, TopicRule, discover::Patterns},
+    tail::{
+        Input, Options, Service, TopicRule,
+        discover::Patterns,
+        input::{JoinRule, Multiline},
+    },
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -54,6 +58,8 @@ pub(crate) struct Job<'a> {
 const PROCESS_DELAY: u32 = 5;
 const POLL_INTERVAL_MS: u64 = 20;
 const AUDIT_INTERVAL_MS: u64 = 100;
+/// Far more than the writer takes for a group.
+const GROUP_TIMEOUT_MS: u64 = 100;
 const RETRY_CAP_MS: u64 = 100;
 /// The least that the binary takes.
 const MIN_BUFFER_BYTES: u32 = 65_536;
@@ -68,10 +74,18 @@ impl Tailer {
 
     fn start_task(job: &Job<'_>) -> Self {
         let patterns = Patterns::parse(&job.globs()).unwrap();
-        let input = Input::new(patterns, TopicRule::Fixed(job.topic.clone()));
+        let mut input = Input::new(patterns, TopicRule::Fixed(job.topic.clone()));
+        input.lines.multiline = job.plan.has_groups.then_some(Multiline {
+            rule: JoinRule::Indented,
+            max_lines: 500,
+            max_bytes: 1 << 20,
+            timeout_ms: GROUP_TIMEOUT_MS,
+        });
         let options = Options {
             poll_interval_ms: POLL_INTERVAL_MS,
             linger_ms: job.plan.linger_ms,
+            rest_after_ms: job.plan.rest_after_ms,
+            max_open_files: job.plan.max_open_files,
             ..Options::new("host".parse().unwrap(), vec![input])
         };
         let publishing = publish::Options {
@@ -148,6 +162,8 @@ impl Job<'_> {
 
     fn config(&self) -> String {
         let Self { server, prefix, topic, plan, .. } = self;
+        let multiline = format!("[inputs.multiline]\nindented = true\ntimeout_ms = {GROUP_TIMEOUT_MS}");
+        let multiline = if plan.has_groups { &multiline } else { "" };
         let buffer_bytes = plan.budget_bytes.max(MIN_BUFFER_BYTES);
         format!(
             r#"
@@ -166,6 +182,7 @@ impl Job<'_> {
             [[inputs]]
             paths = {paths:?}
             topic = "{topic}"
+            {multiline}
             "#,
             url = server.url(),
             linger_ms = plan.linger_ms,

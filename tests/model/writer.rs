@@ -50,7 +50,8 @@ impl Writer {
         if self.unfinished.is_none() {
             let banner = history.banner(self.log, self.incarnation);
             let line = history.draft(self.log, self.incarnation, 60);
-            let half = line.len() / 2;
+            // A group that has begun may be ended by time.
+            let half = line.find('\n').unwrap_or(line.len()) / 2;
             self.write(&(banner + line.split_at(half).0));
             self.unfinished = Some((line, half));
         }

@@ -8,6 +8,7 @@ mod foreign;
 mod full_disk;
 mod growth;
 mod host;
+mod inputs;
 mod killed_relay;
 mod killed_subscriber;
 mod killed_tailer;

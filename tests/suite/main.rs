@@ -3,13 +3,19 @@
 
 mod advice;
 mod append;
+mod copytruncate;
 mod deploy;
+mod discovery;
 mod epochs;
 mod failover;
+mod fairness;
 mod filter;
 mod half_open;
 mod hub;
 mod identity;
+mod inputs_change;
+mod limits;
+mod lines;
 mod lost_replies;
 mod mirror;
 mod outage;
@@ -33,4 +39,6 @@ mod support;
 mod tail;
 mod tailing;
 mod topic;
+mod turns;
+mod unprivileged;
 mod writing;

@@ -191,3 +191,30 @@ async fn a_deleted_file_with_an_unfinished_line_is_marked_as_gone() {
     tailing.until_gone(1).await;
     assert_eq!(tailing.contents().await, ["one", "two"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_leaves_no_file_behind_that_is_older_than_one_that_was_read() {
+    let redis = TestRedis::start().await;
+    let mut tailing = Tailing::start(&redis, "app.log");
+    let log = tailing.path("app.log");
+    append(&log, &lines(0, 1));
+    tailing.until_lines(1).await;
+    let (mut written, mut sources) = (1, 1);
+    for _ in 0..20 {
+        tailing.stop().await;
+        for number in (1..sources).rev() {
+            let older = tailing.path(&format!("app.log.{}", number + 4));
+            fs::rename(tailing.path(&format!("app.log.{number}")), older).unwrap();
+        }
+        fs::rename(&log, tailing.path("app.log.4")).unwrap();
+        for name in ["app.log.3", "app.log.2", "app.log.1", "app.log"] {
+            append(&tailing.path(name), &lines(written, 1));
+            written += 1;
+        }
+        sources += 4;
+        tailing.resume();
+        tailing.until_sources(sources).await;
+    }
+    tailing.until_lines(written).await;
+    tailing.assert_numbered(written).await;
+}

@@ -8,11 +8,13 @@ use std::{
 };
 
 use logrelay::{
+    proto,
     publish::{self, Publisher},
     record::{Offset, SourceState, Topic},
     store::{self, ConnectOptions, Entry, Item, Store},
-    tail::{Input, Options, Service, TopicRule, discover::Patterns},
+    tail::{self, Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
 };
+use prost::Message as _;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,8 @@ pub(crate) struct Tailing {
     connect: ConnectOptions,
     store: Store,
     running: Option<(JoinHandle<bool>, CancellationToken)>,
+    handle: Option<Handle>,
+    metrics: tail::Metrics,
 }
 
 impl Tailing {
@@ -49,7 +53,14 @@ impl Tailing {
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
         let store = Store::new(store::Options::new(redis.url())).unwrap();
         let folder = std::sync::Arc::new(folder);
-        Self { folder, options, topic, connect: redis.options(), store, running: None }
+        let (running, handle, metrics) = (None, None, tail::Metrics::default());
+        Self { folder, options, topic, connect: redis.options(), store, running, handle, metrics }
+    }
+
+    /// The same tailer with other options.
+    pub(crate) fn with(mut self, change: impl FnOnce(Options) -> Options) -> Self {
+        self.options = change(self.options.clone());
+        self
     }
 
     /// The same tailer with other connections; what is asserted still goes past them.
@@ -67,6 +78,8 @@ impl Tailing {
             connect: redis.options(),
             store: other.store.clone(),
             running: None,
+            handle: None,
+            metrics: tail::Metrics::default(),
         };
         tailing.resume();
         tailing
@@ -76,22 +89,55 @@ impl Tailing {
         self.folder.path().join(name)
     }
 
+    /// What the one that runs counts.
+    pub(crate) fn metrics(&self) -> &tail::Metrics {
+        &self.metrics
+    }
+
     pub(crate) fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    pub(crate) fn resume(&mut self) {
-        assert!(self.running.is_none(), "it runs");
+    pub(crate) fn publisher(&self) -> Publisher {
         let connect = self.connect.clone();
         let store =
             Store::new(store::Options { connect, ..store::Options::new(self.connect.url.clone()) }).unwrap();
         let options = publish::Options { audit_interval_ms: 200, retry_cap_ms: 200, ..Default::default() };
-        let publisher = Publisher::new(store, options, publish::Metrics::default());
+        Publisher::new(store, options, publish::Metrics::default())
+    }
+
+    pub(crate) fn resume(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        let publisher = self.publisher();
         let shutdown = CancellationToken::new();
         let service = Service::new(self.options.clone(), publisher);
+        self.handle = Some(service.handle());
+        self.metrics = service.metrics();
         #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
         let task = tokio::spawn(service.run(shutdown.clone()));
         self.running = Some((task, shutdown));
+    }
+
+    /// An input of the files in the folder that match a glob.
+    pub(crate) fn input(&self, glob: &str, topic: &Topic) -> Input {
+        let patterns = Patterns::parse(&[self.path(glob).display().to_string()]).unwrap();
+        Input::new(patterns, TopicRule::Fixed(topic.clone()))
+    }
+
+    /// Follows other inputs from now on, and when it is resumed.
+    pub(crate) fn replace(&mut self, inputs: Vec<Input>) {
+        self.options.inputs.clone_from(&inputs);
+        self.handle.as_ref().unwrap().replace(inputs, self.options.limits);
+    }
+
+    /// What it follows.
+    pub(crate) fn following(&self) -> Following {
+        *self.handle.as_ref().unwrap().following().borrow()
+    }
+
+    /// Waits until what it was told last is in force; what it follows then.
+    pub(crate) async fn applied(&self) -> Following {
+        self.handle.as_ref().unwrap().applied().await
     }
 
     /// Stops in good order.
@@ -113,14 +159,16 @@ impl Tailing {
         self.resume();
     }
 
-    /// Waits until the topic has exactly `count` lines; fails when it has more.
+    /// How many lines the topic has.
+    pub(crate) async fn count(&self) -> u64 {
+        let found = self.store.resolve(&self.topic).await.ok().flatten();
+        found.map_or(0, |found| found.timeline.next().get())
+    }
+
+    /// Waits until the topic has at least `count` lines.
     pub(crate) async fn until_lines(&self, count: u64) {
-        eventually(&format!("{count} lines of {}", self.topic), async || {
-            let found = self.store.resolve(&self.topic).await.ok().flatten();
-            let next = found.map_or(0, |found| found.timeline.next().get());
-            next >= count
-        })
-        .await;
+        let what = format!("{count} lines of {}", self.topic);
+        eventually(&what, async || self.count().await >= count).await;
     }
 
     /// Waits until so many sources are registered.
@@ -171,6 +219,16 @@ impl Tailing {
                 let line = entry.batch.line(index).unwrap();
                 lines.push((String::from_utf8_lossy(line.content).into_owned(), line.truncated_bytes));
             }
+        }
+        lines
+    }
+
+    /// The lines of the topic as they are stored, each with its number in its source.
+    pub(crate) async fn stored(&self) -> Vec<(u64, proto::Line)> {
+        let mut lines = Vec::new();
+        for entry in self.entries().await {
+            let batch = proto::Batch::decode(entry.batch.stored().clone()).unwrap();
+            lines.extend((batch.first_line..).zip(batch.lines));
         }
         lines
     }

@@ -1,6 +1,9 @@
 //! Lines on standard output.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufWriter, Write},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
@@ -36,11 +39,22 @@ struct Object<'a> {
     line_base64: Option<String>,
     #[serde(skip_serializing_if = "is_zero")]
     truncated_bytes: u64,
+    /// The time and the labels that the line itself has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line_time: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// Nanoseconds since 1970 as RFC 3339; none: no time.
+fn line_time(unix_nano: u64) -> Option<String> {
+    let time = Timestamp::from_nanosecond(unix_nano.into()).ok()?;
+    (unix_nano > 0).then(|| time.to_string())
 }
 
 impl<W: Write> Printer<W> {
@@ -93,8 +107,22 @@ impl<W: Write> Printer<W> {
             line: text,
             line_base64: text.is_none().then(|| BASE64_STANDARD.encode(line.content)),
             truncated_bytes: line.truncated_bytes,
+            line_time: line_time(line.time_unix_nano),
+            labels: line.labels,
         };
         serde_json::to_writer(&mut self.out, &object)?;
         self.out.write_all(b"\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_line_is_shown_to_the_nanosecond() {
+        let shown = line_time(1_475_713_029_669_794_202);
+        assert_eq!(shown.as_deref(), Some("2016-10-06T00:17:09.669794202Z"));
+        assert_eq!(line_time(0), None);
     }
 }

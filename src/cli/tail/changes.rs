@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{config_file::ConfigFile, pushed::Pushed};
 use crate::{
     config::{ConfigError, Effective, File, Input, PathGlob, Settings, Whose},
-    tail::{self, Handle},
+    tail::{self, Handle, Limits},
     telemetry::Logs,
 };
 
@@ -41,11 +41,13 @@ pub(super) struct Changes {
     origins: Origins,
     /// What wins over the file.
     flags: Settings,
-    /// How the tailer was started; its log level is that of now.
+    /// How the tailer was started; what can change while it runs is that of now.
     running: Effective,
     logs: Logs,
     hangups: Signal,
     following: Vec<Input>,
+    /// Those of all inputs together that are in force.
+    limits: Limits,
     /// Inputs that were said to be hidden by one of their name.
     hidden: HashSet<String>,
 }
@@ -58,7 +60,8 @@ impl Changes {
         logs: Logs,
         hangups: Signal,
     ) -> Self {
-        Self { origins, flags, running, logs, hangups, following: Vec::new(), hidden: HashSet::new() }
+        let limits = running.tail.limits;
+        Self { limits, origins, flags, running, logs, hangups, following: Vec::new(), hidden: HashSet::new() }
     }
 
     /// What is to be followed at first: with what Redis has, if it says so soon.
@@ -129,6 +132,7 @@ impl Changes {
             let settings = needs_restart.join(", ");
             warn!(path = %path.display(), settings, "the configuration was read again; a restart is needed for some of it");
         }
+        self.running.tail.limits = effective.tail.limits;
         if self.running.log_level != effective.log_level {
             self.logs.set_level(&effective.log_level);
             self.running.log_level = effective.log_level;
@@ -138,7 +142,8 @@ impl Changes {
     /// Has the tailer follow what is to be followed now.
     fn follow(&mut self, handle: &Handle) {
         let merged = self.merged();
-        if merged == self.following {
+        let limits = self.running.tail.limits;
+        if merged == self.following && limits == self.limits {
             return;
         }
         let (before, now) = (self.following.len(), merged.len());
@@ -147,7 +152,8 @@ impl Changes {
         let (new, gone) = (new.collect::<Vec<_>>().join(", "), gone.collect::<Vec<_>>().join(", "));
         info!(before, now, new, gone, "following other inputs");
         self.following = merged;
-        handle.replace(self.for_tailer());
+        self.limits = limits;
+        handle.replace(self.for_tailer(), limits);
     }
 
     fn for_tailer(&self) -> Vec<tail::Input> {
@@ -188,7 +194,8 @@ async fn next(pushed: &mut Option<Pushed>) {
 /// Settings that are not what the tailer was started with, and cannot change while it runs.
 fn differing(running: &Effective, wanted: &Effective) -> Vec<String> {
     let pairs = running.shown().into_iter().zip(wanted.shown());
-    let differ = pairs.filter(|(running, wanted)| running != wanted && running.1 != "log_level");
+    let at_once = ["log_level", "lines_per_second", "bytes_per_second"];
+    let differ = pairs.filter(|(running, wanted)| running != wanted && !at_once.contains(&running.1));
     differ.map(|((section, key, _), _)| format!("{section}{key}")).collect()
 }
 

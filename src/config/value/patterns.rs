@@ -3,33 +3,48 @@
 use std::sync::Arc;
 
 use super::{Kind, Value, Wrong};
-use crate::tail::discover::Patterns;
+use crate::tail::discover::{PatternError, Patterns};
 
-/// A path or a glob.
+/// A path or a glob of files to follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathGlob(String);
 
-impl PathGlob {
-    /// As it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+/// A path or a glob of files and folders to leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExcludeGlob(String);
 
-impl Value for PathGlob {
-    type One = Self;
-    const KIND: Kind = Kind::Text;
-
-    fn read(text: &str) -> Result<Self, Wrong> {
-        match Patterns::parse(&[text.to_owned()]) {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => Err(error.to_string().into()),
+macro_rules! glob {
+    ($type:ty, $parse:expr) => {
+        impl $type {
+            /// As it was written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
 
-    fn shown(&self) -> String {
-        self.0.clone()
-    }
+        impl Value for $type {
+            type One = Self;
+            const KIND: Kind = Kind::Text;
+
+            fn read(text: &str) -> Result<Self, Wrong> {
+                let text = text.to_owned();
+                match $parse(std::slice::from_ref(&text)) {
+                    Ok(_) => Ok(Self(text)),
+                    Err(error) => Err(error.to_string().into()),
+                }
+            }
+
+            fn shown(&self) -> String {
+                self.0.clone()
+            }
+        }
+    };
+}
+glob!(PathGlob, Patterns::parse);
+glob!(ExcludeGlob, excluding);
+
+fn excluding(texts: &[String]) -> Result<Patterns, PatternError> {
+    Patterns::parse(&[])?.excluding(texts)
 }
 
 /// A regular expression for whole paths.

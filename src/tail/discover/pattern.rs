@@ -92,6 +92,11 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), base, parts })
     }
 
+    /// As it was given, absolute or not.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The folder that everything it matches is in, or in a folder of.
     pub(super) fn base(&self) -> &Path {
         &self.base
@@ -118,6 +123,16 @@ impl Pattern {
         let Ok(below) = path.strip_prefix(&self.base) else { return false };
         let states = below.iter().fold(self.start(), |states, name| self.step(states, name));
         self.accepts(states)
+    }
+
+    /// Whether something at this path that is no folder can matter: as a file that matches,
+    /// or a link to a folder that is walked.
+    pub(super) fn concerns(&self, path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        // What comes in the way of the base folder can be a link as well.
+        let Ok(below) = folder.strip_prefix(&self.base) else { return self.base.starts_with(path) };
+        let states = below.iter().fold(self.start(), |states, name| self.step(states, name));
+        self.accepts(self.step(states, name)) || self.goes_on(self.step_through_link(states, name))
     }
 
     /// The states in the base folder.

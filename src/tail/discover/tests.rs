@@ -100,6 +100,34 @@ fn a_link_to_a_file_is_found_under_its_own_name_and_its_target_is_known() {
 }
 
 #[test]
+fn what_is_excluded_is_not_found_and_an_excluded_folder_is_not_walked() {
+    let dir = tree(&NESTED);
+    let without = |excludes: &[&str]| {
+        let excludes: Vec<_> =
+            excludes.iter().map(|glob| format!("{}/{glob}", dir.path().display())).collect();
+        patterns(&dir, &["**/*.log"]).excluding(&excludes).unwrap()
+    };
+    let found = |excludes: &[&str]| {
+        let scan = without(excludes).scan();
+        below(&dir, scan.files.iter().map(|found| found.path.as_path()))
+    };
+    assert_eq!(found(&["a.log"]), ["b.log", "w/a.log", "x/c.log", "x/y/d.log", "x/y/z/a.log"]);
+    assert_eq!(found(&["**/a.log"]), ["b.log", "x/c.log", "x/y/d.log"]);
+    for folder in ["x", "x/", "[xyz]"] {
+        assert_eq!(found(&[folder]), ["a.log", "b.log", "w/a.log"]);
+        let walked = without(&[folder]).scan().folders;
+        assert_eq!(below(&dir, walked.iter().map(PathBuf::as_path)), ["", "w"]);
+    }
+    assert_eq!(found(&["x/y", "w/*"]), ["a.log", "b.log", "x/c.log"]);
+    assert_eq!(found(&[""]), [""; 0]);
+    let patterns = without(&["x/y"]);
+    let at = |path: &str| dir.path().join(path);
+    assert!(patterns.matches(&at("x/c.log")) && patterns.concern(&at("x/c.log")));
+    assert!(!patterns.matches(&at("x/y/z/a.log")) && !patterns.concern(&at("x/y/z/a.log")));
+    assert!(patterns.excluding(&["/logs/[a".to_owned()]).unwrap_err().to_string().contains("no glob"));
+}
+
+#[test]
 fn links_to_folders_are_followed_where_they_are_named_but_not_by_two_stars() {
     let dir = tree(&["real/a.log"]);
     let outside = tree(&["b.log"]);
@@ -153,27 +181,31 @@ fn what_cannot_be_looked_at_is_named_and_the_rest_is_found() {
 #[test]
 fn files_past_the_bound_are_left_out_and_that_is_said_once() {
     let dir = tree(&NESTED);
-    let scan = patterns(&dir, &["**/*.log", "b.txt"]).with_max_files(3).scan();
-    assert_eq!(scan.files.len(), 3);
-    assert_eq!(scan.problems.len(), 1, "{:?}", scan.problems);
-    assert!(scan.problems[0].to_string().contains("more than 3 files match"), "{}", scan.problems[0]);
-    assert!(patterns(&dir, &["*.log"]).with_max_files(2).scan().problems.is_empty());
+    let all = patterns(&dir, &["**/*.log", "b.txt"]);
+    let mut tree = Tree::within([&all], 3, MAX_FOLDERS);
+    let looked = tree.look(&|_| false);
+    assert_eq!((tree.files().len(), looked.problems.len()), (3, 1), "{looked:?}");
+    assert!(looked.problems[0].to_string().contains("max_files (3)"), "{looked:?}");
+    fs::remove_file(dir.path().join("a.log")).unwrap();
+    assert!(tree.look(&|_| false).problems.is_empty());
+    assert_eq!(tree.files().len(), 3);
+    let mut tree = Tree::within([&patterns(&dir, &["*.log"])], 2, MAX_FOLDERS);
+    assert!(tree.look(&|_| false).problems.is_empty());
 }
 
 #[test]
 fn folders_past_the_bound_are_not_walked_and_that_is_said_once() {
     let dir = tree(&NESTED);
-    let mut walk = Walk::new(MAX_FILES, 2);
-    for glob in ["**/*.log", "x/**"] {
-        walk.pattern(&Pattern::parse(&format!("{}/{glob}", dir.path().display())).unwrap());
-    }
-    let scan = walk.into_scan();
+    let mut tree = Tree::within([&patterns(&dir, &["**/*.log", "x/**"])], MAX_FILES, 2);
+    let looked = tree.look(&|_| false);
+    let found = tree.files();
     assert_eq!(
-        below(&dir, scan.files.iter().map(|found| found.path.as_path())),
+        below(&dir, found.iter().map(|(_, found)| found.path.as_path())),
         ["a.log", "b.log", "w/a.log"]
     );
-    assert_eq!((scan.folders.len(), scan.problems.len()), (2, 1), "{:?}", scan.problems);
-    assert!(scan.problems[0].to_string().contains("more than 2 folders"), "{}", scan.problems[0]);
+    assert_eq!((looked.folders, looked.problems.len()), (2, 1), "{looked:?}");
+    assert!(looked.problems[0].to_string().contains("max_folders (2)"), "{looked:?}");
+    assert!(tree.look(&|_| false).problems.is_empty());
 }
 
 #[test]

@@ -1,25 +1,36 @@
-//! A walk through the folders that can hold something that matches, and no others.
+//! One look at some folders: lists them, and looks at what in them may match.
 
 use std::{
-    collections::HashSet,
+    ffi::OsStr,
     fs::{self, FileType, Metadata},
     io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use super::{
-    Found, Problem, Scan,
+    Problem,
+    branch::{Kept, id_of},
     pattern::{Pattern, States},
+    tree::Looked,
 };
 
-/// A scan in the making.
-pub(super) struct Walk {
-    scan: Scan,
-    seen_files: HashSet<(u64, u64)>,
-    seen_folders: HashSet<PathBuf>,
-    max_files: usize,
-    max_folders: usize,
-    is_full: bool,
+/// A look that is under way.
+pub(super) struct Walk<'a> {
+    watch: &'a dyn Fn(&Path) -> bool,
+    pub(super) problems: Vec<Problem>,
+    pub(super) changed: Vec<PathBuf>,
+    folders: u64,
+    files: u64,
+}
+
+/// What is in one folder, by name.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) files: Vec<Kept>,
+    /// Folders to be walked, with device and inode.
+    pub(super) below: Vec<(PathBuf, States, (u64, u64))>,
+    pub(super) is_watched: bool,
 }
 
 /// Something in a folder, and what may come after it.
@@ -48,55 +59,52 @@ impl Entry {
     }
 }
 
-impl Walk {
-    pub(super) fn new(max_files: usize, max_folders: usize) -> Self {
-        Self {
-            scan: Scan::default(),
-            seen_files: HashSet::new(),
-            seen_folders: HashSet::new(),
-            max_files,
-            max_folders,
-            is_full: false,
-        }
+impl<'a> Walk<'a> {
+    pub(super) fn new(watch: &'a dyn Fn(&Path) -> bool) -> Self {
+        Self { watch, problems: Vec::new(), changed: Vec::new(), folders: 0, files: 0 }
     }
 
-    pub(super) fn into_scan(self) -> Scan {
-        self.scan
+    pub(super) fn into_looked(self) -> Looked {
+        let Self { changed, problems, folders, files, .. } = self;
+        Looked { changed, problems, folders, files }
     }
 
-    /// Adds what one pattern finds.
-    pub(super) fn pattern(&mut self, pattern: &Pattern) {
-        if self.is_full || !self.reach_base(pattern.base()) {
-            return;
-        }
-        let mut pending = vec![(pattern.base().to_owned(), pattern.start())];
-        while let Some((folder, states)) = pending.pop() {
-            self.add_folder(&folder);
-            if self.is_full {
-                return;
+    /// Whether the base folder is there; else the folder to be watched until it is, and whether
+    /// that is watched.
+    pub(super) fn reach(&mut self, base: &Path) -> Result<Metadata, Option<(PathBuf, bool)>> {
+        let mut watched: Option<(PathBuf, bool)> = None;
+        loop {
+            let error = match fs::metadata(base) {
+                Ok(metadata) if metadata.is_dir() => return Ok(metadata),
+                Ok(_) => io::ErrorKind::NotADirectory.into(),
+                Err(error) => error,
+            };
+            let above = base.ancestors().skip(1).find(|folder| folder.is_dir());
+            // What has come before the watch was there goes unreported: so once more.
+            if above == watched.as_ref().map(|(folder, _)| folder.as_path()) {
+                self.add_problem(base, error);
+                return Err(watched);
             }
-            let below = pending.len();
-            for entry in self.entries(pattern, &folder, states) {
-                if let Some(folder) = self.visit(pattern, &entry) {
-                    pending.push((folder, entry.after));
-                }
-            }
-            // The last one is walked next: that has to be the first by name.
-            pending[below..].reverse();
+            watched = above.map(|folder| (folder.to_owned(), (self.watch)(folder)));
         }
     }
 
-    /// Whether the base folder is there; otherwise notes what to watch until it is.
-    fn reach_base(&mut self, base: &Path) -> bool {
-        match fs::metadata(base) {
-            Ok(metadata) if metadata.is_dir() => return true,
-            Ok(_) => self.add_problem(base, io::ErrorKind::NotADirectory.into()),
-            Err(error) => self.add_problem(base, error),
+    /// Lists a folder, after it was given to be watched.
+    pub(super) fn list(
+        &mut self,
+        pattern: &Pattern,
+        is_excluded: &dyn Fn(&Path) -> bool,
+        folder: &Path,
+        states: States,
+    ) -> Listing {
+        self.folders += 1;
+        let mut listing = Listing { files: Vec::new(), below: Vec::new(), is_watched: (self.watch)(folder) };
+        for entry in self.entries(pattern, folder, states) {
+            if !is_excluded(&entry.path) {
+                self.visit(pattern, entry, &mut listing);
+            }
         }
-        if let Some(above) = base.ancestors().skip(1).find(|folder| folder.is_dir()) {
-            self.add_folder(above);
-        }
-        false
+        listing
     }
 
     /// The entries of a folder that may be on the way to a match, by name.
@@ -120,67 +128,44 @@ impl Walk {
                 entries.pop_if(|entry| !entry.may_match(pattern));
             }
         }
-        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        entries.sort_unstable_by(|a, b| a.path.file_name().cmp(&b.path.file_name()));
         entries
     }
 
-    /// Adds the file that an entry is, or returns the folder to be walked.
-    fn visit(&mut self, pattern: &Pattern, entry: &Entry) -> Option<PathBuf> {
-        let path = &entry.path;
-        let metadata = fs::metadata(path).map_err(|error| self.add_problem(path, error)).ok()?;
-        if metadata.is_dir() && pattern.goes_on(entry.after) {
-            return Some(path.clone());
-        }
-        if metadata.is_file() && pattern.accepts(entry.after) {
-            self.add_file(path, &metadata, entry.kind.is_symlink());
+    /// Adds the file that an entry is, or the folder to be walked.
+    fn visit(&mut self, pattern: &Pattern, entry: Entry, listing: &mut Listing) {
+        let Entry { path, kind, after } = entry;
+        self.files += 1;
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                // Where a link leads to, what it waits for appears unnoticed.
+                listing.is_watched &= !kind.is_symlink();
+                return self.add_problem(&path, error);
+            }
+        };
+        if metadata.is_dir() && pattern.goes_on(after) {
+            listing.below.push((path, after, id_of(&metadata)));
+        } else if metadata.is_file() && pattern.accepts(after) {
+            let real = if kind.is_symlink() { fs::canonicalize(&path).ok() } else { None };
+            if let Some(folder) = real.as_deref().and_then(Path::parent) {
+                listing.is_watched &= (self.watch)(folder);
+            }
+            let (device, inode) = id_of(&metadata);
+            let name = path.file_name().map(OsStr::to_owned).unwrap_or_default();
+            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            listing.files.push(Kept { name, device, inode, len: metadata.len(), modified, real });
         } else if pattern.is_plain() {
             let is_dir = metadata.is_dir();
             let why = if is_dir { "is a directory, not a file" } else { "is not a regular file" };
-            self.add_problem(path, io::Error::other(why));
-        }
-        None
-    }
-
-    fn add_file(&mut self, path: &Path, metadata: &Metadata, is_link: bool) {
-        let Some(found) = Found::of(path, metadata) else { return };
-        if !self.seen_files.insert((found.device, found.inode)) {
-            return;
-        }
-        if self.scan.files.len() == self.max_files {
-            return self.stop(path, format!("left out: more than {} files match", self.max_files));
-        }
-        if is_link && let Ok(real) = fs::canonicalize(path) {
-            if let Some(folder) = real.parent() {
-                self.add_folder(folder);
-            }
-            self.scan.links.insert(real, path.to_owned());
-        }
-        self.scan.files.push(found);
-    }
-
-    fn add_folder(&mut self, folder: &Path) {
-        if self.seen_folders.contains(folder) {
-            return;
-        }
-        if self.scan.folders.len() == self.max_folders {
-            return self.stop(folder, format!("left out: more than {} folders to walk", self.max_folders));
-        }
-        self.seen_folders.insert(folder.to_owned());
-        self.scan.folders.push(folder.to_owned());
-    }
-
-    /// Ends the whole scan, and says so once.
-    fn stop(&mut self, path: &Path, why: String) {
-        if !self.is_full {
-            self.is_full = true;
-            self.add_problem(path, io::Error::other(why));
+            self.add_problem(&path, io::Error::other(why));
         }
     }
 
     /// What is not there is no problem: it is waited for, or was removed just now.
     fn add_problem(&mut self, path: &Path, error: io::Error) {
         if error.kind() != io::ErrorKind::NotFound {
-            self.scan.problems.push(Problem { path: path.to_owned(), error });
+            self.problems.push(Problem { path: path.to_owned(), error });
         }
     }
 }

@@ -88,6 +88,10 @@ impl Assembly {
                 (piece.stream, piece.time_unix_nano, piece.labels);
             self.fill(&mut draft, &piece.content);
             is_partial = piece.is_partial;
+            // The line does not end here: what was taken for its ending is content.
+            if is_partial && self.format == Format::Cri && cut.had_return {
+                self.fill(&mut draft, b"\r");
+            }
         } else {
             self.malformed_at.get_or_insert(cut.begin);
             draft.joins = false;
@@ -103,7 +107,7 @@ impl Assembly {
     }
 
     fn fill(&self, draft: &mut Draft, content: &[u8]) {
-        let kept = content.len().min(self.max_line_bytes);
+        let kept = content.len().min(self.max_line_bytes.saturating_sub(draft.content.len()));
         draft.content.extend_from_slice(&content[..kept]);
         draft.truncated_bytes += (content.len() - kept) as u64;
     }

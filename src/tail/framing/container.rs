@@ -78,7 +78,7 @@ pub(super) fn unwrap(format: Format, line: &[u8]) -> Option<Piece<'_>> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DockerLine<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     log: Cow<'a, str>,
     #[serde(borrow)]
     stream: Cow<'a, str>,

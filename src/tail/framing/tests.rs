@@ -1,6 +1,8 @@
 //! What holds for every way to make lines: however the bytes come, wherever reading
 //! begins again, whatever time has ended.
 
+use std::collections::BTreeMap;
+
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
@@ -207,7 +209,47 @@ prop_compose! {
     }
 }
 
+/// What the lines of each stream are, one behind the other: what is in them and between
+/// them, and nothing of how they are joined.
+fn streams<'a>(lines: impl Iterator<Item = (&'a str, &'a str, bool)>) -> BTreeMap<String, String> {
+    let mut streams = BTreeMap::<_, String>::new();
+    for (stream, text, is_partial) in lines {
+        let whole = streams.entry(stream.to_owned()).or_default();
+        whole.push_str(text);
+        whole.push_str(if is_partial { "" } else { "\n" });
+    }
+    for whole in streams.values_mut() {
+        whole.truncate(whole.trim_end_matches('\n').len());
+    }
+    streams
+}
+
 proptest! {
+    #[test]
+    fn nothing_is_lost_added_or_moved_within_a_stream(
+        options in any_options(),
+        lines in prop::collection::vec((texts(), any::<bool>(), prop::bool::weighted(0.3)), 0..40),
+    ) {
+        let options = LineOptions { max_line_bytes: 1 << 20, ..options };
+        let of = options.format;
+        // Before a newline it is no content, whichever way the newline comes.
+        let lines = lines.iter().filter(|(text, ..)| !text.ends_with('\r'));
+        let name = |stdout| match of {
+            Format::Plain => "",
+            _ if stdout => "stdout",
+            _ => "stderr",
+        };
+        let text: String = lines.clone().map(|(text, out, part)| wrapped(of, text, *out, *part) + "\n").collect();
+        let written = lines.map(|(text, out, part)| (name(*out), text.as_str(), *part && of != Format::Plain));
+        let mut file = File::new(&options, &encoded(options.encoding, &text));
+        let mut units = file.read_all(50);
+        units.extend(file.finish());
+        let published: Vec<Owned> = units.into_iter().flat_map(|(lines, _)| lines).collect();
+        let published =
+            published.iter().map(|(text, .., stream)| (stream.as_deref().unwrap_or(""), text.as_str(), false));
+        prop_assert_eq!(streams(published), streams(written));
+    }
+
     #[test]
     fn however_a_file_is_cut_into_blocks_its_lines_are_the_same(
         (options, bytes) in files(), sizes in prop::collection::vec(1_usize..60, 1..10),

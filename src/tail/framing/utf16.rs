@@ -112,10 +112,11 @@ impl Utf16Lines {
         while let Some(unit) = self.next_unit() {
             if unit == LINE_FEED {
                 // A carriage return before it is part of the ending.
-                if self.pending.take().is_some_and(|pending| pending != CARRIAGE_RETURN) {
-                    self.push(char::REPLACEMENT_CHARACTER);
-                }
-                return Some(self.take(self.position_of_next_unit()));
+                let had_return = self.pending.take_if(|pending| *pending == CARRIAGE_RETURN).is_some();
+                self.push_pending();
+                let mut cut = self.take(self.position_of_next_unit());
+                cut.had_return = had_return;
+                return Some(cut);
             }
             self.push_unit(unit);
         }

@@ -1,9 +1,8 @@
-//! Wake-ups from real folders, and the bounds of what is kept of them.
+//! News from real folders.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use notify::event::{AccessKind, CreateKind, DataChange, Flag, RemoveKind, RenameMode};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -14,91 +13,109 @@ fn append(path: &Path) {
     file.write_all(b"line\n").unwrap();
 }
 
-async fn next(watcher: &mut Watcher) -> Changes {
+async fn next(watcher: &Watcher) -> Changes {
     timeout(Duration::from_secs(20), watcher.changed()).await.expect("something has changed")
 }
 
 /// Waits until the changes, all together, are as wanted.
-async fn wait_for(watcher: &mut Watcher, wanted: impl Fn(&Changes) -> bool) -> Changes {
+async fn wait_for(watcher: &Watcher, wanted: impl Fn(&Changes) -> bool) -> Changes {
     let mut all = Changes::default();
     while !wanted(&all) {
         let changes = next(watcher).await;
-        all.paths.extend(changes.paths);
+        all.written.extend(changes.written);
+        all.entries.extend(changes.entries);
+        all.folders.extend(changes.folders);
         all.everything |= changes.everything;
-        all.rescan |= changes.rescan;
     }
     all
 }
 
 fn watching(folders: &[&Path]) -> Watcher {
-    let mut watcher = Watcher::new();
-    watch(&mut watcher, folders);
-    assert_eq!(watcher.watched.len(), folders.len());
+    let watcher = Watcher::new(true);
+    assert!(folders.iter().all(|folder| watcher.watch(folder)));
     watcher
 }
 
-fn watch(watcher: &mut Watcher, folders: &[&Path]) {
-    let folders: Vec<_> = folders.iter().map(|&folder| folder.to_owned()).collect();
-    watcher.watch(&folders);
+fn watches(watcher: &Watcher) -> usize {
+    let names = watcher.names();
+    assert_eq!(names.by_folder.len(), names.by_watch.values().map(Vec::len).sum::<usize>());
+    names.by_watch.len()
 }
 
 #[tokio::test]
-async fn a_write_is_seen_and_a_read_is_not() {
+async fn a_write_is_reported_and_a_read_is_not() {
     let dir = TempDir::new().unwrap();
     let (read, written) = (dir.path().join("read.log"), dir.path().join("written.log"));
     append(&read);
     append(&written);
-    let mut watcher = watching(&[dir.path()]);
+    let watcher = watching(&[dir.path()]);
     fs::read(&read).unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     append(&written);
-    let changes = wait_for(&mut watcher, |changes| !changes.paths.is_empty()).await;
-    assert_eq!(changes, Changes { paths: [written].into(), everything: false, rescan: false });
+    let changes = next(&watcher).await;
+    assert_eq!(changes, Changes { written: [written].into(), ..Changes::default() });
 }
 
 #[tokio::test]
-async fn files_that_come_go_or_change_their_name_ask_for_a_rescan() {
+async fn what_comes_goes_or_gets_another_name_or_permission_is_named() {
     let dir = TempDir::new().unwrap();
     let (old, new) = (dir.path().join("app.log"), dir.path().join("app.log.1"));
-    let mut watcher = watching(&[dir.path()]);
+    let watcher = watching(&[dir.path()]);
+    let entries = |paths: &[&PathBuf]| Changes {
+        entries: paths.iter().map(|&path| path.clone()).collect(),
+        ..Changes::default()
+    };
     fs::write(&old, "").unwrap();
-    assert!(next(&mut watcher).await.rescan);
-    while watcher.changed().now_or_never().is_some() {}
+    assert_eq!(next(&watcher).await, entries(&[&old]));
     fs::rename(&old, &new).unwrap();
-    wait_for(&mut watcher, |changes| changes.rescan).await;
+    assert_eq!(next(&watcher).await, entries(&[&old, &new]));
+    fs::set_permissions(&new, fs::metadata(&new).unwrap().permissions()).unwrap();
+    assert_eq!(next(&watcher).await, entries(&[&new]));
     fs::remove_file(&new).unwrap();
-    wait_for(&mut watcher, |changes| changes.rescan).await;
+    assert_eq!(next(&watcher).await, entries(&[&new]));
 }
 
 #[tokio::test]
-async fn a_folder_that_is_made_anew_is_watched_again_with_the_next_call() {
+async fn a_folder_that_comes_or_goes_is_named_beside_the_one_it_is_in() {
     let dir = TempDir::new().unwrap();
-    let folder = dir.path().join("logs");
-    let away = dir.path().join("away");
-    for round in 0..20 {
-        for parents in [&[dir.path()] as &[_], &[]] {
-            fs::create_dir_all(&folder).unwrap();
-            let folders = [parents, &[folder.as_path()]].concat();
-            let mut watcher = watching(&folders);
-            if round % 2 == 0 {
-                fs::remove_dir_all(&folder).unwrap();
-            } else {
-                fs::rename(&folder, &away).unwrap();
-            }
-            fs::create_dir(&folder).unwrap();
-            // Word of the old folder may come late and end the new watch: then one more call helps.
-            let log = folder.join("app.log");
-            let mut is_seen = false;
-            while !is_seen {
-                watch(&mut watcher, &folders);
-                append(&log);
-                is_seen = next(&mut watcher).await.paths.contains(&log);
-            }
-            if away.exists() {
-                fs::remove_dir_all(&away).unwrap();
-            }
+    let below = dir.path().join("below");
+    let watcher = watching(&[dir.path()]);
+    let expected = Changes { folders: [dir.path().to_owned(), below.clone()].into(), ..Changes::default() };
+    fs::create_dir(&below).unwrap();
+    assert_eq!(next(&watcher).await, expected);
+    assert!(watcher.watch(&below));
+    fs::remove_dir(&below).unwrap();
+    assert_eq!(wait_for(&watcher, |changes| *changes == expected).await, expected);
+    while watches(&watcher) > 1 {
+        next(&watcher).await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_is_made_anew_is_watched_with_the_next_call() {
+    let dir = TempDir::new().unwrap();
+    let (folder, away) = (dir.path().join("logs"), dir.path().join("away"));
+    let log = folder.join("app.log");
+    for round in 0..40 {
+        fs::create_dir_all(&folder).unwrap();
+        let watcher = watching(&[&folder]);
+        if round % 2 == 0 {
             fs::remove_dir_all(&folder).unwrap();
+        } else {
+            fs::rename(&folder, &away).unwrap();
         }
+        fs::create_dir(&folder).unwrap();
+        // Word of the old folder may come later, and must not end the new watch.
+        assert!(watcher.watch(&folder));
+        append(&log);
+        wait_for(&watcher, |changes| changes.entries.contains(&log)).await;
+        append(&log);
+        wait_for(&watcher, |changes| changes.written.contains(&log)).await;
+        if away.exists() {
+            append(&away.join("app.log"));
+            fs::remove_dir_all(&away).unwrap();
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
 
@@ -107,104 +124,82 @@ async fn a_folder_that_another_took_the_place_of_unnoticed_is_watched_with_the_n
     let dir = TempDir::new().unwrap();
     let folder = dir.path().join("app/logs");
     fs::create_dir_all(&folder).unwrap();
-    let mut watcher = watching(&[&folder]);
+    let watcher = watching(&[&folder]);
     fs::rename(dir.path().join("app"), dir.path().join("away")).unwrap();
     fs::create_dir_all(&folder).unwrap();
-    watch(&mut watcher, &[&folder]);
+    assert!(watcher.watch(&folder));
+    assert_eq!(watches(&watcher), 1);
     append(&folder.join("app.log"));
-    wait_for(&mut watcher, |changes| changes.paths.contains(&folder.join("app.log"))).await;
+    wait_for(&watcher, |changes| changes.written.contains(&folder.join("app.log"))).await;
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_named_any_more_is_not_watched() {
+async fn a_folder_that_is_not_needed_any_more_is_not_watched() {
     let (left, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let mut watcher = watching(&[left.path(), kept.path()]);
-    watch(&mut watcher, &[kept.path()]);
+    let watcher = watching(&[left.path(), kept.path()]);
+    watcher.retain(|folder| folder == kept.path());
+    assert_eq!(watches(&watcher), 1);
     append(&left.path().join("a.log"));
     append(&kept.path().join("b.log"));
-    let changes = wait_for(&mut watcher, |changes| !changes.paths.is_empty()).await;
-    assert_eq!(changes.paths, [kept.path().join("b.log")].into());
+    let changes = wait_for(&watcher, |changes| !changes.written.is_empty()).await;
+    assert_eq!(changes.written, [kept.path().join("b.log")].into());
 }
 
 #[tokio::test]
-async fn a_folder_with_two_names_reports_under_the_first() {
+async fn a_folder_with_two_names_reports_under_both_until_one_is_gone() {
     let dir = TempDir::new().unwrap();
     let (real, link) = (dir.path().join("real"), dir.path().join("link"));
     fs::create_dir(&real).unwrap();
     std::os::unix::fs::symlink(&real, &link).unwrap();
-    let mut watcher = Watcher::new();
-    watch(&mut watcher, &[&link, &real, &dir.path().join("none")]);
+    let watcher = watching(&[&link, &real]);
+    assert!(!watcher.watch(&dir.path().join("none")));
     append(&real.join("a.log"));
-    let changes = wait_for(&mut watcher, |changes| !changes.paths.is_empty()).await;
-    assert_eq!(changes.paths, [link.join("a.log")].into());
+    let changes = wait_for(&watcher, |changes| !changes.written.is_empty()).await;
+    assert_eq!(changes.written, [link.join("a.log"), real.join("a.log")].into());
+    watcher.retain(|folder| folder == real);
+    append(&real.join("b.log"));
+    let changes = wait_for(&watcher, |changes| !changes.written.is_empty()).await;
+    assert_eq!(changes.written, [real.join("b.log")].into());
 }
 
 #[tokio::test]
 async fn a_dropped_wait_loses_nothing() {
     let dir = TempDir::new().unwrap();
     let log = dir.path().join("a.log");
-    let mut watcher = watching(&[dir.path()]);
-    append(&log);
-    wait_for(&mut watcher, |changes| changes.paths.contains(&log)).await;
-    let shared = Arc::clone(&watcher.shared);
+    let watcher = Arc::new(watching(&[dir.path()]));
     let mut wait = Box::pin(watcher.changed());
     assert_eq!(wait.as_mut().now_or_never(), None);
     append(&log);
-    while shared.news().changes.paths.is_empty() {
-        tokio::task::yield_now().await;
-    }
     drop(wait);
-    assert!(watcher.changed().now_or_never().unwrap().paths.contains(&log));
+    wait_for(&watcher, |changes| changes.written.contains(&log)).await;
 }
 
 #[tokio::test]
-async fn without_a_watcher_of_the_system_nothing_is_ever_reported() {
-    let mut watcher = Watcher::new();
-    watcher.system = None;
-    watch(&mut watcher, &[&std::env::temp_dir()]);
-    assert_eq!(watcher.watched.len(), 0);
+async fn where_nothing_is_watched_nothing_is_ever_reported() {
+    let watcher = Watcher::new(false);
+    assert!(!watcher.watch(&std::env::temp_dir()));
     assert_eq!(watcher.changed().now_or_never(), None);
 }
 
-fn event(kind: EventKind, path: &str) -> notify::Event {
-    notify::Event::new(kind).add_path(path.into())
-}
-
 #[test]
-fn what_is_kept_of_a_flood_of_events_is_bounded() {
-    let mut news = News::default();
-    for number in 0..MAX_CHANGED_PATHS {
-        let path = format!("/{number}");
-        assert!(news.add(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &path)));
-        assert!(news.add(event(EventKind::Remove(RemoveKind::File), &path)));
-    }
-    assert!(news.add(event(EventKind::Modify(ModifyKind::Any), "/0")));
-    assert!(!news.changes.everything && !news.all_gone);
-    news.add(event(EventKind::Modify(ModifyKind::Any), "/more"));
-    news.add(event(EventKind::Modify(ModifyKind::Name(RenameMode::From)), "/more"));
-    assert!(news.changes.everything && news.all_gone);
-    assert_eq!((news.changes.paths.len(), news.gone.len()), (MAX_CHANGED_PATHS, MAX_CHANGED_PATHS));
-}
-
-#[test]
-fn an_overflow_or_an_error_of_the_system_asks_for_everything() {
-    let everything = Changes { everything: true, rescan: true, ..Changes::default() };
-    let shared = Shared::default();
-    shared.tell(Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)));
-    assert_eq!(mem::take(&mut *shared.news()).changes, everything);
-    shared.tell(Err(notify::Error::generic("broken")));
-    assert_eq!(mem::take(&mut *shared.news()).changes, everything);
-    shared.tell(Ok(event(EventKind::Access(AccessKind::Any), "/a")));
-    assert_eq!(mem::take(&mut *shared.news()).changes, Changes::default());
-    shared.tell(Ok(event(EventKind::Create(CreateKind::File), "/a")));
-    assert!(shared.news().changes.rescan);
+fn an_overflow_asks_for_everything_and_the_end_of_a_watch_names_its_folders() {
+    let mut names = Names::default();
+    names.by_watch.insert(1, vec!["/a".into(), "/b".into()]);
+    names.by_folder.extend([("/a".into(), 1), ("/b".into(), 1)]);
+    let mut changes = Changes::default();
+    names.add(&mut changes, Event { watch: -1, name: None, what: What::Everything });
+    assert_eq!(changes, Changes { everything: true, ..Changes::default() });
+    let mut changes = Changes::default();
+    names.add(&mut changes, Event { watch: 1, name: None, what: What::Ended });
+    names.add(&mut changes, Event { watch: 1, name: None, what: What::Entry });
+    assert_eq!(changes.folders, ["/a".into(), "/b".into()].into());
+    assert!(names.by_folder.is_empty() && names.by_watch.is_empty());
 }
 
 #[test]
 fn limits_of_the_system_are_told_from_other_errors() {
-    let of = |code| is_limit(&notify::Error::io(std::io::Error::from_raw_os_error(code)));
-    let errno = |errno: rustix::io::Errno| errno.raw_os_error();
-    assert!(of(errno(rustix::io::Errno::NOSPC)) && of(errno(rustix::io::Errno::MFILE)));
-    assert!(is_limit(&notify::Error::new(ErrorKind::MaxFilesWatch)));
-    assert!(!of(errno(rustix::io::Errno::ACCESS)) && !is_limit(&notify::Error::path_not_found()));
+    use rustix::io::Errno;
+    let of = |errno: Errno| limit_of(&errno.into());
+    assert_eq!((of(Errno::NOSPC), of(Errno::MFILE)), (Some("max_user_watches"), Some("max_user_instances")));
+    assert_eq!((of(Errno::ACCESS), of(Errno::NOENT)), (None, None));
 }

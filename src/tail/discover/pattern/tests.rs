@@ -43,7 +43,25 @@ fn paths() -> impl Strategy<Value = String> {
     prop::collection::vec(name, 1..7).prop_map(|names| format!("/{}", names.join("/")))
 }
 
+#[test]
+fn what_comes_or_goes_matters_as_a_file_that_matches_or_as_a_link_on_the_way_to_one() {
+    let concerns = |glob: &str, path: &str| Pattern::parse(glob).unwrap().concerns(Path::new(path));
+    assert!(concerns("/logs/*.log", "/logs/a.log") && !concerns("/logs/*.log", "/logs/a.tmp"));
+    assert!(concerns("/logs/**/*.log", "/logs/x/a.log") && !concerns("/logs/**/*.log", "/logs/x/a.tmp"));
+    assert!(concerns("/logs/*/*.log", "/logs/link") && !concerns("/logs/*/*.log", "/logs/x/link"));
+    assert!(
+        concerns("/a/b/*.log", "/a/b") && concerns("/a/b/*.log", "/a") && !concerns("/a/b/*.log", "/a/c")
+    );
+    assert!(concerns("/logs/a.log", "/logs/a.log") && !concerns("/logs/a.log", "/logs/a.log.1"));
+}
+
 proptest! {
+    #[test]
+    fn what_matches_concerns(glob in globs(), path in paths()) {
+        let pattern = Pattern::parse(&glob).unwrap();
+        prop_assert!(!pattern.matches(Path::new(&path)) || pattern.concerns(Path::new(&path)));
+    }
+
     #[test]
     fn name_by_name_matches_what_the_whole_path_matches(glob in globs(), path in paths()) {
         let whole = GlobBuilder::new(&glob).literal_separator(true).build().unwrap().compile_matcher();

@@ -92,6 +92,7 @@ fn a_line_that_is_not_of_the_format_is_published_as_it_is_and_told_once() {
         "{",
         "[]",
         r#"{"log":"a\n","stream":"stdin","time":"2016-10-06T00:17:09Z"}"#,
+        r#"{"stream":"stdout","time":"2016-10-06T00:17:09Z"}"#,
         r#"{"log":"a\n","stream":"stdout","time":"yesterday"}"#,
         r#"{"log":"a\n","stream":"stdout","time":"1905-10-06T00:17:09Z"}"#,
         r#"{"log":"a\n","stream":"stdout","time":"2016-10-06T00:17:09Z","level":"info"}"#,
@@ -140,4 +141,13 @@ fn groups_of_two_streams_that_alternate_are_both_whole() {
     };
     assert_eq!(texts(&file.read_all(usize::MAX)), [["a\n b", "x\n y"]]);
     assert_eq!(texts(&file.finish()), [["c"], ["z"]]);
+}
+
+#[test]
+fn a_carriage_return_at_the_end_of_a_part_is_content() {
+    for of in [Format::Docker, Format::Cri] {
+        let wrap = |text, partial| wrapped(of, text, true, partial) + "\n";
+        let units = lines(&format(of), &(wrap("50 %\r", true) + &wrap("100 %\r", false)));
+        assert_eq!(units[0].0[0].0, "50 %\r100 %");
+    }
 }

@@ -1,0 +1,167 @@
+//! Files that are closed for now, as not all can be open at once.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    publish::Standing,
+    record::SourceKey,
+    tail::{
+        Input,
+        discover::Found,
+        lineage::{FileId, id_of},
+    },
+};
+
+/// A file that nobody has open: what it has to be, and from where it goes on, is in its
+/// standing.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// The path whose past it is part of.
+    pub(super) path: PathBuf,
+    /// As it was found last.
+    pub(super) found: Found,
+    /// How much of it was read.
+    pub(super) read: u64,
+    pub(super) standing: Arc<Standing>,
+    pub(super) input: Arc<Input>,
+    /// There is something to do with it.
+    pub(super) waits: bool,
+    /// Since when no look has found it.
+    pub(super) away_since: Option<Instant>,
+}
+
+/// All of them; those that wait for their turn, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Bench {
+    files: HashMap<FileId, Closed>,
+    by_key: HashMap<SourceKey, FileId>,
+    queue: VecDeque<FileId>,
+}
+
+impl Bench {
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    pub(super) fn contains(&self, id: FileId) -> bool {
+        self.files.contains_key(&id)
+    }
+
+    pub(super) fn add(&mut self, closed: Closed) {
+        let id = id_of(&closed.found);
+        if closed.waits {
+            self.queue.push_back(id);
+        }
+        self.by_key.insert(closed.standing.key().clone(), id);
+        self.files.insert(id, closed);
+    }
+
+    pub(super) fn remove(&mut self, id: FileId) -> Option<Closed> {
+        let closed = self.files.remove(&id)?;
+        self.by_key.remove(closed.standing.key());
+        Some(closed)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Closed> {
+        self.files.values()
+    }
+
+    pub(super) fn get(&self, id: FileId) -> Option<&Closed> {
+        self.files.get(&id)
+    }
+
+    pub(super) fn of_key(&self, key: &SourceKey) -> Option<FileId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Lets a file have a turn.
+    pub(super) fn wake(&mut self, id: FileId) {
+        if let Some(closed) = self.files.get_mut(&id)
+            && !std::mem::replace(&mut closed.waits, true)
+        {
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Lets those have a turn that `wants` names.
+    pub(super) fn wake_all(&mut self, wants: impl Fn(&Closed) -> bool) {
+        for (id, closed) in &mut self.files {
+            if !closed.waits && wants(closed) {
+                closed.waits = true;
+                self.queue.push_back(*id);
+            }
+        }
+    }
+
+    /// Tells each what a look has found of it; what has changed gets a turn.
+    /// `places` is who is at a path.
+    pub(super) fn look(&mut self, found: &HashMap<FileId, &Found>, places: &mut HashMap<PathBuf, FileId>) {
+        for (id, closed) in &mut self.files {
+            let Some(&now) = found.get(id) else {
+                closed.away_since.get_or_insert_with(Instant::now);
+                continue;
+            };
+            closed.away_since = None;
+            let is_new = now.modified != closed.found.modified || now.len > closed.read;
+            if now.path != closed.found.path {
+                leave_place(places, &closed.found.path, *id);
+                places.insert(now.path.clone(), *id);
+            }
+            closed.found.clone_from(now);
+            if is_new && !std::mem::replace(&mut closed.waits, true) {
+                self.queue.push_back(*id);
+            }
+        }
+    }
+
+    /// Whether the last look has not found all of them.
+    pub(super) fn misses_some(&self) -> bool {
+        self.files.values().any(|closed| closed.away_since.is_some())
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The next ones, at most `most`, for whom it is time; they stay until they are removed.
+    pub(super) fn next(&mut self, most: usize, is_time: impl Fn(&Closed) -> bool) -> Vec<(FileId, PathBuf)> {
+        let mut next = Vec::new();
+        for _ in 0..self.queue.len() {
+            if next.len() == most {
+                break;
+            }
+            let Some(id) = self.queue.pop_front() else { break };
+            match self.files.get(&id) {
+                Some(closed) if !closed.waits => {}
+                Some(closed) if is_time(closed) => next.push((id, closed.found.path.clone())),
+                Some(_) => self.queue.push_back(id),
+                None => {}
+            }
+        }
+        next
+    }
+
+    /// Takes out those that `leaves` names.
+    pub(super) fn extract(&mut self, mut leaves: impl FnMut(&mut Closed) -> bool) -> Vec<Closed> {
+        let gone = self.files.extract_if(|_, closed| leaves(closed));
+        let gone: Vec<_> = gone.map(|(_, closed)| closed).collect();
+        for closed in &gone {
+            self.by_key.remove(closed.standing.key());
+        }
+        gone
+    }
+}
+
+/// A file is not at a path any more.
+pub(super) fn leave_place(places: &mut HashMap<PathBuf, FileId>, path: &Path, id: FileId) {
+    if places.get(path) == Some(&id) {
+        places.remove(path);
+    }
+}

@@ -1,0 +1,80 @@
+//! Which files have to be looked into together, where not all can be.
+//!
+//! To find out what a file is, those that may be its rotated versions are opened too. So
+//! whole families are looked into: a path, and all whose names say that they come from it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::{Path, PathBuf},
+};
+
+use crate::tail::{
+    discover::{Found, bases, siblings},
+    lineage::{FileId, Known, id_of},
+};
+
+/// What was left for another look.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    pub(super) newcomers: Vec<Found>,
+    pub(super) deserted: BTreeSet<PathBuf>,
+}
+
+/// The path that a file's name goes back to.
+pub(super) fn root(path: &Path) -> PathBuf {
+    let mut root = path.to_owned();
+    while let Some(base) = bases(&root).into_iter().min_by_key(|base| base.as_os_str().len()) {
+        root = base;
+    }
+    root
+}
+
+/// Leaves as many families as `room` files may be opened for, and one at least; those in
+/// `tried` come last. Blocks: it lists folders.
+pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) -> LeftOut {
+    let mut families: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    let paths = known.newcomers.iter().map(|found| &found.path).chain(&known.deserted);
+    for path in paths.clone() {
+        families.entry(root(path)).or_default().push(path.clone());
+    }
+    let roots: BTreeSet<PathBuf> = paths.cloned().chain(families.keys().cloned()).collect();
+    let beside = siblings(&roots);
+    let followed: HashSet<FileId> = known.followed.iter().map(|source| source.id).collect();
+    let ids: BTreeMap<&Path, FileId> =
+        known.newcomers.iter().map(|found| (found.path.as_path(), id_of(found))).collect();
+    let mut sized: Vec<_> = families
+        .iter()
+        .map(|(root, paths)| {
+            let own = paths.iter().filter_map(|path| ids.get(path.as_path()).copied());
+            let own: HashSet<FileId> = own.collect();
+            let is_tried = !own.is_empty() && own.iter().all(|id| tried.contains(id));
+            let others = paths.iter().chain([root]).filter_map(|path| beside.get(path)).flatten().map(id_of);
+            let all: HashSet<FileId> = own.into_iter().chain(others).collect();
+            (is_tried, all.difference(&followed).count(), root)
+        })
+        .collect();
+    sized.sort();
+    let mut left = room;
+    let mut chosen: HashSet<&Path> = HashSet::new();
+    for (_, size, root) in &sized {
+        if *size <= left || chosen.is_empty() {
+            left = left.saturating_sub(*size);
+            chosen.insert(root);
+        }
+    }
+    let is_chosen = |path: &Path| chosen.contains(root(path).as_path());
+    let newcomers: Vec<Found> = known.newcomers.extract_if(.., |found| !is_chosen(&found.path)).collect();
+    let (searched, deserted) =
+        std::mem::take(&mut known.deserted).into_iter().partition(|path| is_chosen(path));
+    known.deserted = searched;
+    // What belongs to those must not be taken for another's.
+    let left_ids: HashSet<FileId> = newcomers.iter().map(id_of).collect();
+    let left_paths: HashSet<String> =
+        newcomers.iter().map(|found| crate::tail::lineage::displayed(&found.path)).collect();
+    known.records.retain(|(_, record)| {
+        let details = &record.details;
+        is_chosen(Path::new(&details.path))
+            || !(left_ids.contains(&details.identity.file()) || left_paths.contains(&details.path))
+    });
+    LeftOut { newcomers, deserted }
+}

@@ -1,0 +1,232 @@
+//! A file that is held open: read by a task of its own, or quiet without one.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::tail::{
+    Input,
+    control::Fate,
+    course::Ended,
+    lane::Turn,
+    launch::Live,
+    lineage::FileId,
+    source::{Context, Source},
+};
+
+/// The tasks of all sources.
+pub(super) type Tasks = JoinSet<(FileId, Ended)>;
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) live: Live,
+    pub(super) input: Arc<Input>,
+    turn: Arc<Turn>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A task reads it, since then and from this position.
+    Running(Instant, u64),
+    /// The task was asked to end, for this.
+    Leaving(Leave),
+    /// All of it is confirmed: nobody reads it until it changes.
+    Quiet,
+}
+
+/// What becomes of a file when its task has ended.
+#[derive(Debug)]
+pub(super) enum Leave {
+    /// It stays open without a task. `again`: it has changed meanwhile.
+    Quiet { again: bool },
+    /// Others wait: it is closed until its turn comes again.
+    GiveWay,
+    /// It goes on at once, as another input says.
+    Reopen(Arc<Input>),
+    /// Nobody wants it any more.
+    LetGo,
+}
+
+/// What becomes of a file now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Stays,
+    Closes,
+    Goes,
+}
+
+impl State {
+    fn running(live: &Live) -> Self {
+        Self::Running(Instant::now(), live.standing.position())
+    }
+}
+
+impl Member {
+    /// A file whose source runs from now on.
+    pub(super) fn new(
+        live: Live,
+        source: Box<Source>,
+        turn: Turn,
+        input: Arc<Input>,
+        tasks: &mut Tasks,
+    ) -> Self {
+        let (id, turn) = (id_of(&live), Arc::new(turn));
+        let runs = Arc::clone(&turn);
+        tasks.spawn(async move { (id, source.run(runs).await) });
+        let state = State::running(&live);
+        Self { live, input, turn, state }
+    }
+
+    /// Says that the file may have changed.
+    pub(super) fn wake(&mut self, context: &Context, tasks: &mut Tasks) {
+        match &mut self.state {
+            State::Quiet => return self.run(context, tasks),
+            State::Leaving(Leave::Quiet { again }) => *again = true,
+            State::Running(..) | State::Leaving(_) => {}
+        }
+        self.live.control.wake();
+    }
+
+    /// Asks its task to end, for this; what it was asked before does not count any more.
+    pub(super) fn leave(&mut self, leave: Leave, context: &Context, tasks: &mut Tasks) {
+        match leave {
+            Leave::Reopen(input) if matches!(self.state, State::Quiet) => {
+                self.input = input;
+                self.run(context, tasks);
+            }
+            leave => {
+                // A task has to be there, as its end is what is acted on.
+                if matches!(self.state, State::Quiet) {
+                    self.run(context, tasks);
+                }
+                self.live.control.leave();
+                self.state = State::Leaving(leave);
+            }
+        }
+    }
+
+    /// Goes on as this input says, which says nothing new.
+    pub(super) fn goes_on(&mut self, input: Arc<Input>) {
+        if let State::Leaving(leave @ (Leave::LetGo | Leave::Reopen(_))) = &mut self.state {
+            *leave = Leave::Reopen(Arc::clone(&input));
+        }
+        self.input = input;
+    }
+
+    /// Whether it ends because nobody wants it any more.
+    pub(super) fn is_let_go(&self) -> bool {
+        matches!(self.state, State::Leaving(Leave::LetGo))
+    }
+
+    /// Ends its task when all of it has been confirmed for so long.
+    pub(super) fn rest_after(&mut self, quiet: Duration) {
+        let control = &self.live.control;
+        if matches!(self.state, State::Running(..))
+            && control.fate() != Fate::Away
+            && control.quiet_for().is_some_and(|so_far| so_far >= quiet)
+        {
+            control.leave();
+            self.state = State::Leaving(Leave::Quiet { again: false });
+        }
+    }
+
+    /// Whether Redis has it elsewhere, and no task is there to hear of it.
+    pub(super) fn is_challenged(&self) -> bool {
+        matches!(self.state, State::Quiet) && self.live.standing.is_challenged()
+    }
+
+    /// Its task has ended as it was told to.
+    pub(super) fn after(&mut self, context: &Context, tasks: &mut Tasks) -> After {
+        match std::mem::replace(&mut self.state, State::Quiet) {
+            State::Leaving(Leave::Quiet { again }) => {
+                if again || !self.is_finished() {
+                    self.run(context, tasks);
+                }
+            }
+            State::Leaving(Leave::Reopen(input)) => {
+                self.input = input;
+                self.run(context, tasks);
+            }
+            State::Leaving(Leave::GiveWay) if self.live.control.fate() != Fate::Away => return After::Closes,
+            State::Leaving(Leave::GiveWay) => self.run(context, tasks),
+            State::Leaving(Leave::LetGo) | State::Running(..) | State::Quiet => return After::Goes,
+        }
+        After::Stays
+    }
+
+    /// A file that was closed, and goes on from what is confirmed.
+    pub(super) fn reopen(
+        live: Live,
+        turn: Turn,
+        input: Arc<Input>,
+        context: &Context,
+        tasks: &mut Tasks,
+    ) -> Self {
+        let mut member = Self { live, input, turn: Arc::new(turn), state: State::Quiet };
+        member.run(context, tasks);
+        member
+    }
+
+    pub(super) fn id(&self) -> FileId {
+        id_of(&self.live)
+    }
+
+    /// Whether all that was in it when it was read last is confirmed.
+    pub(super) fn is_finished(&self) -> bool {
+        self.live.control.quiet_for().is_some()
+    }
+
+    /// Whether it can be closed at once.
+    pub(super) fn is_closable(&self) -> bool {
+        matches!(self.state, State::Quiet) && self.live.control.fate() != Fate::Away
+    }
+
+    /// Whether its task has nothing to do, and it may be closed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.live.control.fate() != Fate::Away && self.is_finished()
+    }
+
+    /// Whether it was asked to give way.
+    pub(super) fn gives_way(&self) -> bool {
+        matches!(self.state, State::Leaving(Leave::GiveWay))
+    }
+
+    /// How long it has been read; none where it may not be closed.
+    pub(super) fn running_for(&self) -> Option<Duration> {
+        match self.state {
+            State::Running(since, _) if self.live.control.fate() == Fate::InPlace || self.is_idle() => {
+                Some(since.elapsed())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether something was appended since its task began.
+    pub(super) fn has_progressed(&self) -> bool {
+        matches!(self.state, State::Running(_, from) if self.live.standing.position() != from)
+    }
+
+    /// Goes on from what is confirmed, in a new task.
+    fn run(&mut self, context: &Context, tasks: &mut Tasks) {
+        self.state = State::running(&self.live);
+        self.live.control.begin();
+        let (id, context, turn) = (id_of(&self.live), context.clone(), Arc::clone(&self.turn));
+        let (live, input) = (&self.live, Arc::clone(&self.input));
+        let (place, reader) = (live.place.clone(), live.reader.clone());
+        let (standing, control) = (Arc::clone(&live.standing), Arc::clone(&live.control));
+        tasks.spawn(async move {
+            let source = Source::open(context, place, reader, standing, control, &input).await;
+            if let Ok(Some(source)) = source {
+                return (id, Box::new(source).run(turn).await);
+            }
+            // The next look finds out what it is now.
+            turn.keep();
+            (id, Ended::Replaced)
+        });
+    }
+}
+
+fn id_of(live: &Live) -> FileId {
+    (live.reader.device, live.reader.inode)
+}

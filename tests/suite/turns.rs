@@ -1,0 +1,175 @@
+//! More files are followed than may be open at once: each gets its turns, and none loses
+//! or repeats a line, also when the tailer is killed meanwhile.
+
+use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, time::Duration};
+
+use tokio::time::sleep;
+
+use crate::{
+    spine::Program,
+    support::{TestRedis, eventually},
+    tailing::{Tailing, append, lines, numbered},
+};
+
+const OPEN: usize = 8;
+
+/// A tailer that opens few files at once, and lets quiet ones rest soon.
+fn prepare(redis: &TestRedis, glob: &str) -> Tailing {
+    Tailing::prepare(redis, glob, |mut options| {
+        (options.max_open_files, options.rest_after_ms) = (OPEN, 100);
+        options
+    })
+}
+
+/// How many files of the tailer's folder this process has open.
+fn open_files(tailing: &Tailing) -> usize {
+    let folder = tailing.path("");
+    let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    links.filter_map(|link| fs::read_link(link.path()).ok()).filter(|path| path.starts_with(&folder)).count()
+}
+
+fn first(file: u64) -> u64 {
+    file * 100_000
+}
+
+/// That the topic has the first lines of each of `counts` files, each once, in order.
+async fn has_each_once(tailing: &Tailing, counts: &[u64]) {
+    let contents = tailing.contents().await;
+    let mut found = vec![0; counts.len()];
+    for content in &contents {
+        let number: u64 = content["line ".len().."line ".len() + 8].parse().unwrap();
+        let file = usize::try_from(number / 100_000).unwrap();
+        assert_eq!(*content, numbered(first(file as u64) + found[file]), "of file {file}");
+        found[file] += 1;
+    }
+    assert_eq!(found, counts);
+}
+
+#[tokio::test]
+async fn many_files_share_few_descriptors_and_each_is_read() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare(&redis, "*.log");
+    for file in 0..60 {
+        append(&tailing.path(&format!("{file}.log")), &lines(first(file), 5));
+    }
+    tailing.resume();
+    let mut most = 0;
+    for round in 1..4 {
+        eventually("all lines are there", async || {
+            most = most.max(open_files(&tailing));
+            tailing.count().await >= 60 * 5 * round
+        })
+        .await;
+        for file in 0..60 {
+            append(&tailing.path(&format!("{file}.log")), &lines(first(file) + 5 * round, 5));
+        }
+    }
+    tailing.until_lines(60 * 20).await;
+    assert!(most <= OPEN, "{most} files were open");
+    has_each_once(&tailing, &[20; 60]).await;
+    assert_eq!(tailing.sources().await.len(), 60);
+    let following = tailing.following();
+    assert!(following.files == 60 && following.open_files <= OPEN, "{following:?}");
+}
+
+#[tokio::test]
+async fn busy_files_give_way_to_others() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare(&redis, "*.log");
+    let programs: Vec<_> =
+        (0..24).map(|file| Program::start(tailing.path(&format!("{file}.log")), first(file))).collect();
+    tailing.resume();
+    // All are busy all the time, and yet each has been read.
+    tailing.until_sources(24).await;
+    eventually("each is read", async || {
+        let records = redis.store().records(tailing.topic(), &"host".parse().unwrap()).await.unwrap();
+        records.iter().all(|(_, record)| record.position > 0)
+    })
+    .await;
+    let mut counts = Vec::new();
+    for (file, program) in programs.into_iter().enumerate() {
+        counts.push(program.stop().await.1 - first(file as u64));
+    }
+    tailing.until_lines(counts.iter().sum()).await;
+    has_each_once(&tailing, &counts).await;
+}
+
+#[tokio::test]
+async fn a_tailer_killed_during_turns_loses_and_repeats_nothing() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare(&redis, "*.log");
+    let mut counts = vec![0; 30];
+    tailing.resume();
+    for _ in 0..15 {
+        for (file, count) in counts.iter_mut().enumerate() {
+            append(&tailing.path(&format!("{file}.log")), &lines(first(file as u64) + *count, 20));
+            *count += 20;
+        }
+        sleep(Duration::from_millis(fastrand::u64(0..200))).await;
+        tailing.kill().await;
+        tailing.resume();
+    }
+    tailing.until_lines(counts.iter().sum()).await;
+    has_each_once(&tailing, &counts).await;
+    assert_eq!(tailing.sources().await.len(), 30);
+}
+
+#[tokio::test]
+async fn closed_files_that_are_rotated_are_read_to_their_end_before_their_successors() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare(&redis, "*.log");
+    tailing.resume();
+    let mut counts = vec![0; 20];
+    for round in 0..4 {
+        for (file, count) in counts.iter_mut().enumerate() {
+            let path = tailing.path(&format!("{file}.log"));
+            append(&path, &lines(first(file as u64) + *count, 10));
+            if round % 2 == 1 {
+                fs::rename(&path, tailing.path(&format!("{file}.log.{round}"))).unwrap();
+                append(&path, &lines(first(file as u64) + *count + 10, 10));
+                *count += 10;
+            }
+            *count += 10;
+        }
+        tailing.until_lines(counts.iter().sum()).await;
+    }
+    has_each_once(&tailing, &counts).await;
+}
+
+#[tokio::test]
+async fn a_deleted_file_keeps_its_descriptor_until_it_is_drained() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare(&redis, "*.log");
+    tailing.resume();
+    let path = tailing.path("0.log");
+    append(&path, &lines(0, 10));
+    tailing.until_lines(10).await;
+    let mut file = fs::File::options().append(true).open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    for other in 1..30 {
+        append(&tailing.path(&format!("{other}.log")), &lines(first(other), 10));
+    }
+    file.write_all(lines(10, 10).as_bytes()).unwrap();
+    tailing.until_lines(20 + 290).await;
+    has_each_once(&tailing, &[&[20][..], &[10; 29]].concat()).await;
+    assert_eq!(file.metadata().unwrap().nlink(), 0);
+}
+
+#[tokio::test]
+async fn what_redis_forgot_of_closed_files_is_sent_again() {
+    let mut redis = TestRedis::start().await;
+    let mut tailing = prepare(&redis, "*.log");
+    tailing.resume();
+    for file in 0..20 {
+        append(&tailing.path(&format!("{file}.log")), &lines(first(file), 5));
+    }
+    tailing.until_lines(100).await;
+    let copy = redis.copy();
+    for file in 0..20 {
+        append(&tailing.path(&format!("{file}.log")), &lines(first(file) + 5, 5));
+    }
+    tailing.until_lines(200).await;
+    redis.replace_with(&copy).await;
+    tailing.until_lines(200).await;
+    has_each_once(&tailing, &[10; 20]).await;
+}

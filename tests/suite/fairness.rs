@@ -16,7 +16,9 @@ async fn lines_of_quiet_files_overtake_a_backlog() {
     let mut tailing = Tailing::prepare(&redis, "*.log", |options| options);
     let quiet = |file: u64| tailing.path(&format!("quiet-{file}.log"));
     let paths: Vec<_> = (0..QUIET).map(quiet).collect();
-    paths.iter().for_each(|path| append(path, "first\n"));
+    for path in &paths {
+        append(path, "first\n");
+    }
     tailing.resume();
     tailing.until_lines(QUIET).await;
     let (hidden, busy) = (tailing.path("busy.part"), tailing.path("busy.log"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use logrelay::{
     client::{Event as Heard, Options, Start, Subscription},
-    proto::{self, SubscribeRequest, matcher::Op, subscribe_response::Event},
+    proto::{self, SubscribeRequest, matcher::Op},
 };
 use tonic::Code;
 
@@ -14,9 +14,9 @@ use crate::support::{
     writer::Writer,
 };
 
-fn containing(text: &str) -> Option<proto::Filter> {
+fn containing(text: &str) -> proto::Filter {
     let matcher = proto::Matcher { op: Op::Contains.into(), value: text.to_owned(), ignore_case: false };
-    Some(proto::Filter { matchers: vec![matcher], ..Default::default() })
+    proto::Filter { matchers: vec![matcher], ..Default::default() }
 }
 
 #[tokio::test]
@@ -25,13 +25,15 @@ async fn lines_that_are_not_wanted_are_left_out_and_offsets_stay_what_they_are()
     let relay = TestRelay::start(&redis).await;
     let mut writer = Writer::new(&redis, "app").await;
     writer.append_numbered(10, 10).await;
-    let request = SubscribeRequest { filter: containing("7"), ..from_earliest("app") };
+    let request = SubscribeRequest { filter: Some(containing("7")), ..from_earliest("app") };
     for max_batch_lines in [0, 1, 3] {
         let mut lines = relay.subscribe(SubscribeRequest { max_batch_lines, ..request.clone() }).await;
         lines.opened().await;
         let caught_up = lines.until_caught_up().await;
-        let expected: Vec<(u64, String)> =
-            (0..100).map(|number| (number, format!("line {number}"))).filter(|(_, text)| text.contains('7')).collect();
+        let expected: Vec<(u64, String)> = (0..100)
+            .map(|number| (number, format!("line {number}")))
+            .filter(|(_, text)| text.contains('7'))
+            .collect();
         assert_eq!(lines.heard, expected);
         assert!(caught_up.cursor.ends_with(":100"), "{caught_up:?}");
     }
@@ -44,7 +46,8 @@ async fn the_cursor_passes_what_is_left_out() {
     let mut writer = Writer::new(&redis, "app").await;
     writer.append_numbered(1, 10).await;
     let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
-    let request = SubscribeRequest { filter: containing("never"), heartbeat_interval, ..from_earliest("app") };
+    let request =
+        SubscribeRequest { filter: Some(containing("never")), heartbeat_interval, ..from_earliest("app") };
     let mut lines = relay.subscribe(request.clone()).await;
     lines.opened().await;
     lines.caught_up().await;
@@ -56,7 +59,8 @@ async fn the_cursor_passes_what_is_left_out() {
     assert_eq!(lines.heard, []);
     // Whoever resumes there has missed nothing that it wanted.
     writer.append(&["never again"]).await;
-    let mut resumed = relay.subscribe(SubscribeRequest { filter: request.filter, ..from_cursor(&cursor) }).await;
+    let mut resumed =
+        relay.subscribe(SubscribeRequest { filter: request.filter, ..from_cursor(&cursor) }).await;
     resumed.opened().await;
     assert_eq!(resumed.batch().await.base_offset, 60);
 }
@@ -68,7 +72,8 @@ async fn a_hundred_subscriptions_with_one_filter_get_the_same_lines() {
     let mut writer = Writer::new(&redis, "app").await;
     let mut all = Vec::new();
     for _ in 0..100 {
-        let mut lines = relay.subscribe(SubscribeRequest { filter: containing("3"), ..from_earliest("app") }).await;
+        let mut lines =
+            relay.subscribe(SubscribeRequest { filter: Some(containing("3")), ..from_earliest("app") }).await;
         lines.opened().await;
         all.push(lines);
     }
@@ -91,14 +96,14 @@ async fn a_client_with_a_filter_resumes_on_another_relay_past_what_was_left_out(
         relays: vec![first.url.parse().unwrap(), second.url.parse().unwrap()],
         topics: vec!["app".parse().unwrap()],
         start: Start::Earliest,
-        filter: containing("5"),
+        filter: Some(containing("5")),
         retry_first_ms: 10,
         heartbeat_interval_ms: 1000,
         ..Options::default()
     };
     let mut subscription = Subscription::new(options).unwrap();
     let mut heard = Vec::new();
-    let mut relays = vec![Some(first), Some(second)];
+    let mut relays = [Some(first), Some(second)];
     for round in 0..2_u64 {
         writer.append_numbered(10, 10).await;
         let due = (0..(round + 1) * 100).filter(|number| number.to_string().contains('5')).count();

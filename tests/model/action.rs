@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) linger_ms: u64,
     /// Room for lines that are read and not appended: a small one makes sources wait.
     pub(crate) budget_bytes: u32,
+    /// So many files are open at once; the others wait for their turn.
+    pub(crate) max_open_files: usize,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -112,6 +114,8 @@ pub(crate) enum Action {
     },
     Stop,
     Start,
+    /// What is followed becomes another glob for the same files.
+    Replace,
     RedisKill {
         away_ms: u64,
     },
@@ -135,6 +139,7 @@ impl Default for Plan {
             has_groups: false,
             linger_ms: 60_000,
             budget_bytes: 64 << 20,
+            max_open_files: 4096,
             actions: Vec::new(),
         }
     }

@@ -17,11 +17,12 @@ mod course;
 pub mod discover;
 mod fleet;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 pub mod input;
 mod lane;
 mod launch;
-#[cfg_attr(not(test), expect(dead_code, reason = "sources take turns once their lines are framed"))]
 mod limits;
 mod lineage;
 pub mod lines;

@@ -7,7 +7,10 @@
 
 pub mod batch;
 pub mod config;
+pub mod containers;
+pub mod framing;
 pub mod lines;
+pub mod packed;
 pub mod patterns;
 pub mod values;
 
@@ -19,9 +22,12 @@ pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("containers", containers::check, containers::seeds),
+    ("framing", framing::check, framing::seeds),
     ("lines", lines::check, lines::seeds),
     ("batch", batch::check, batch::seeds),
     ("values", values::check, values::seeds),
+    ("packed", packed::check, packed::seeds),
     ("patterns", patterns::check, patterns::seeds),
     ("config", config::check, config::seeds),
 ];

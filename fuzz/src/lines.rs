@@ -1,5 +1,6 @@
 //! The framer: however a file is cut into blocks, and wherever reading is taken up
-//! again, its lines are those of a split at every newline.
+//! again, its lines are those of a split at every newline; NUL bytes at its beginning, the
+//! hole that a truncation leaves, belong to none.
 
 use logrelay::tail::lines::{Line, Lines};
 
@@ -45,7 +46,7 @@ fn owned(line: Line<'_>) -> Owned {
 
 /// The lines of a file that is there as a whole, behind the hole at its beginning.
 fn split(file: &[u8], max_line_bytes: usize) -> Vec<Owned> {
-    let hole = file.iter().take_while(|&&byte| byte == 0).count();
+    let hole = file.iter().position(|&byte| byte != 0).unwrap_or(file.len());
     let mut end = hole as u64;
     let lines = file[hole..].split_inclusive(|&byte| byte == b'\n').map(|line| {
         end += line.len() as u64;
@@ -62,5 +63,6 @@ fn split(file: &[u8], max_line_bytes: usize) -> Vec<Owned> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let file = b"one\ntwo\r\n\r\n\nfar too long a line\r\n\xff\xfe\0\n\r\r\nunfinished\r";
     let steps = [[3, 7], [0, 1], [5, 9], [20, 16], [1, 23], [9, 2]];
-    [0, 3, 40].map(|max| [&[max, 6], steps.concat().as_slice(), file].concat()).into()
+    let with = |max: u8, hole: usize| [&[max, 6], steps.concat().as_slice(), &vec![0; hole], file].concat();
+    vec![with(0, 0), with(3, 0), with(40, 0), with(5, 30)]
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::tail::{
     self, Limits, LineOptions, TopicRule,
-    discover::Patterns,
+    discover::{PatternError, Patterns},
     input::{Encoding, Format, JoinRule, Multiline},
     template::{Template, TemplateError},
 };
@@ -78,7 +78,7 @@ impl Input {
         let (topic, labels) = naming(&keys, &mut mistakes);
         let joined = multiline.as_ref().and_then(|multiline| join(multiline, &mut mistakes));
         wrapped(&keys, &mut mistakes);
-        let (Some(patterns), Some(topic), true) = (patterns, topic, mistakes.is_empty()) else {
+        let (Some((patterns, rotated)), Some(topic), true) = (patterns, topic, mistakes.is_empty()) else {
             return Err(mistakes);
         };
         let lines = LineOptions {
@@ -90,8 +90,8 @@ impl Input {
         };
         let limits =
             Limits { lines_per_second: keys.lines_per_second, bytes_per_second: keys.bytes_per_second };
-        let meant =
-            tail::Input { labels, start: keys.start, lines, limits, ..tail::Input::new(patterns, topic) };
+        let new = tail::Input::new(patterns, topic);
+        let meant = tail::Input { rotated, labels, start: keys.start, lines, limits, ..new };
         Ok(Self { keys, multiline, meant })
     }
 
@@ -137,7 +137,12 @@ impl Input {
     }
 }
 
-fn patterns(keys: &InputKeys, whose: Whose, mistakes: &mut Vec<Mistake>) -> Option<Patterns> {
+/// Which files, and where they are rotated to.
+fn patterns(
+    keys: &InputKeys,
+    whose: Whose,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<(Patterns, Option<Patterns>)> {
     let paths = texts(keys.paths.as_deref().unwrap_or_default(), PathGlob::as_str);
     let exclude = texts(keys.exclude.as_deref().unwrap_or_default(), ExcludeGlob::as_str);
     if paths.is_empty() {
@@ -147,7 +152,8 @@ fn patterns(keys: &InputKeys, whose: Whose, mistakes: &mut Vec<Mistake>) -> Opti
         ));
         return None;
     }
-    for (key, paths) in [("paths", &paths), ("exclude", &exclude)] {
+    let rotated = texts(keys.rotated.as_deref().unwrap_or_default(), PathGlob::as_str);
+    for (key, paths) in [("paths", &paths), ("exclude", &exclude), ("rotated", &rotated)] {
         for (index, path) in paths.iter().enumerate() {
             let wrong = match whose {
                 Whose::Ours if key == "paths" => is_folder(path),
@@ -158,8 +164,11 @@ fn patterns(keys: &InputKeys, whose: Whose, mistakes: &mut Vec<Mistake>) -> Opti
             mistakes.extend(wrong.map(|what| Mistake { element, ..Mistake::of(key, what) }));
         }
     }
-    let patterns = Patterns::parse(&paths).and_then(|patterns| patterns.excluding(&exclude));
-    patterns.map_err(|error| mistakes.push(Mistake::of("paths", error.to_string()))).ok()
+    let read = || {
+        let rotated = if rotated.is_empty() { None } else { Some(Patterns::parse(&rotated)?) };
+        Ok((Patterns::parse(&paths)?.excluding(&exclude)?, rotated))
+    };
+    read().map_err(|error: PatternError| mistakes.push(Mistake::of("paths", error.to_string()))).ok()
 }
 
 fn texts<G>(globs: &[G], text: fn(&G) -> &str) -> Vec<String> {

@@ -81,6 +81,8 @@ keys! {
         paths: Vec<PathGlob> = "needed",
         /// Files and globs that are left out
         exclude: Vec<ExcludeGlob> = "none",
+        /// Files and globs to which its files are rotated, where that is neither beside them nor in a folder beside or below
+        rotated: Vec<PathGlob> = "none",
         /// The topic, or a template of it: `{file_stem}`, `{file_name}`, `{dir}`, groups of `topic_pattern`
         topic: String = "`{file_stem}`",
         /// A regular expression that is matched with the whole path; its named groups, `(?P<app>…)`, are names for templates

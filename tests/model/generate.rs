@@ -63,8 +63,8 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
         // A writer may use a renamed file for as long as the tailer keeps it open.
         linger_ms: if late || rng.bool() { 60_000 } else { rng.u64(1..100) },
         budget_bytes: if rng.u8(..) < 60 { 20_000 } else { 64 << 20 },
-        // One that its path has left stays open for as long as it may grow.
-        max_open_files: if rng.u8(..) < 40 { rng.usize(1..4) } else { 4096 },
+        rest_after_ms: if rng.bool() { 10 } else { 10_000 },
+        max_open_files: Plan::default().max_open_files,
         actions,
     }
 }

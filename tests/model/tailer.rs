@@ -63,8 +63,6 @@ const POLL_INTERVAL_MS: u64 = 20;
 const AUDIT_INTERVAL_MS: u64 = 100;
 /// Far more than the writer takes for a group.
 const GROUP_TIMEOUT_MS: u64 = 100;
-/// A file that is quiet for so long has no task any more.
-const REST_AFTER_MS: u64 = 30;
 const RETRY_CAP_MS: u64 = 100;
 /// The least that the binary takes.
 const MIN_BUFFER_BYTES: u32 = 65_536;
@@ -81,8 +79,8 @@ impl Tailer {
         let options = Options {
             poll_interval_ms: POLL_INTERVAL_MS,
             linger_ms: job.plan.linger_ms,
+            rest_after_ms: job.plan.rest_after_ms,
             max_open_files: job.plan.max_open_files,
-            rest_after_ms: REST_AFTER_MS,
             ..Options::new("host".parse().unwrap(), vec![job.input()])
         };
         let publishing = publish::Options {

@@ -7,8 +7,8 @@ use crate::{
     tailing::{Tailing, append, lines, numbered},
 };
 
-const QUIET: u64 = 300;
-const BACKLOG: u64 = 1_500_000;
+const QUIET: u64 = 200;
+const BACKLOG: u64 = 400_000;
 
 #[tokio::test]
 async fn lines_of_quiet_files_overtake_a_backlog() {

@@ -3,6 +3,7 @@
 
 mod advice;
 mod append;
+mod copytruncate;
 mod deploy;
 mod discovery;
 mod epochs;
@@ -12,6 +13,7 @@ mod half_open;
 mod hub;
 mod identity;
 mod inputs_change;
+mod limits;
 mod lines;
 mod lost_replies;
 mod mirror;

@@ -30,7 +30,7 @@ fn assert_said(keys: &str, expected: &[&[&str]]) {
 
 #[test]
 fn every_key_of_an_input_gets_where_it_belongs() {
-    let text = "[[inputs]]\nname = 'web'\npaths = ['/srv/*/a.log']\nexclude = ['/srv/old/']\ntopic = 'x-{app}'\n\
+    let text = "[[inputs]]\nname = 'web'\npaths = ['/srv/*/a.log']\nexclude = ['/srv/old/']\nrotated = ['/arc/*.log']\ntopic = 'x-{app}'\n\
                 topic_pattern = '/srv/(?P<app>[^/]+)/'\nlabels = { env = 'prod', file = '{file_name}' }\n\
                 start = 'end'\nencoding = 'utf-16le'\nmax_line_bytes = 1000\npublish_partial_ms = 5_000\n\
                 lines_per_second = 10\nbytes_per_second = 20\n\
@@ -39,6 +39,7 @@ fn every_key_of_an_input_gets_where_it_belongs() {
     let tailer = input.for_tailer(77);
     let path = Path::new("/srv/shop/a.log");
     assert!(tailer.patterns.matches(path) && !tailer.patterns.matches(Path::new("/srv/old/a.log")));
+    assert!(tailer.rotated.unwrap().matches(Path::new("/arc/a.log")));
     assert_eq!(tailer.topic.topic_of(path).unwrap().as_str(), "x-shop");
     assert_eq!(tailer.labels["file"].text_for(path).as_deref(), Some("a.log"));
     assert_eq!(tailer.lines.max_line_bytes, 1000);
@@ -148,7 +149,8 @@ fn the_readme_has_every_key_and_an_example_that_is_read() {
     let (_, written) =
         README.split_once("| key of an input | default | what it is |\n| --- | --- | --- |\n").unwrap();
     assert!(written.starts_with(&(table.clone() + "\n")), "it should be\n{table}");
-    let (_, example) = README.split_once("```toml\n").unwrap();
+    let (_, section) = README.split_once("## Inputs\n").unwrap();
+    let (_, example) = section.split_once("```toml\n").unwrap();
     let file = parse(example.split_once("```").unwrap().0).unwrap();
     let topics = [("/var/log/nginx/error.log", "nginx-error"), ("/srv/shop/logs/a.log", "app-shop")];
     for (input, (path, topic)) in file.inputs.iter().zip(topics) {

@@ -179,11 +179,12 @@ impl Log {
 
     /// Deletes the file; its writer closes it.
     pub(crate) fn delete(&mut self, history: &mut History) -> Option<usize> {
+        // Where a link led is told by the link alone.
+        if self.style == Style::Link {
+            return None;
+        }
         self.finish_line(history);
         let writer = self.current.take()?;
-        if self.style == Style::Link {
-            fs::remove_file(fs::canonicalize(&self.path).unwrap()).unwrap();
-        }
         fs::remove_file(&self.path).unwrap();
         Some(writer.incarnation)
     }

@@ -23,7 +23,6 @@ mod identity;
 pub mod input;
 mod lane;
 mod launch;
-#[cfg_attr(not(test), expect(dead_code, reason = "sources take turns once their lines are framed"))]
 mod limits;
 mod lineage;
 pub mod lines;

@@ -44,7 +44,7 @@ fn owned(line: Line<'_>) -> Owned {
     (line.content.to_vec(), line.truncated_bytes, line.end)
 }
 
-/// The lines of a file that is there as a whole.
+/// The lines of a file that is there as a whole, behind the hole at its beginning.
 fn split(file: &[u8], max_line_bytes: usize) -> Vec<Owned> {
     let hole = file.iter().position(|&byte| byte != 0).unwrap_or(file.len());
     let mut end = hole as u64;

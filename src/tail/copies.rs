@@ -48,9 +48,14 @@ pub(super) fn original_of(file: &Reader, original: &Record, place: Option<&Path>
 }
 
 /// Whether a compressed file has nothing that is not in a followed one, as far as its edges
-/// tell. Blocks.
+/// tell: it is as long, or a late line came when it was made already. Blocks. What agrees in
+/// less than a kilobyte can be another file that begins alike.
 pub(super) fn is_pack_of(packed: &Reader, followed: &Reader) -> bool {
-    packed.head(1).is_ok_and(|head| !head.is_empty()) && begins_like(packed, followed)
+    let is_enough = || -> io::Result<bool> {
+        let len = packed.len()?;
+        Ok(len > 0 && (len >= PRINT_BYTES as u64 || len == followed.len()?))
+    };
+    begins_like(packed, followed) && is_enough().unwrap_or(false)
 }
 
 /// Whether a file is as it was read. Blocks.

@@ -5,7 +5,7 @@ use std::io;
 use futures_util::future::BoxFuture;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{control::Fate, reader::Block};
+use super::{control::Fate, limits::Grant, reader::Block};
 use crate::publish::Outcome;
 
 /// Why a source ended.
@@ -20,6 +20,7 @@ pub(super) enum Ended {
 }
 
 pub(super) type Sending = BoxFuture<'static, Outcome>;
+pub(super) type Waiting = BoxFuture<'static, Grant>;
 pub(super) type Reading = BoxFuture<'static, (Option<OwnedSemaphorePermit>, io::Result<Block>)>;
 
 /// What is under way, and where it is to lead.
@@ -27,6 +28,8 @@ pub(super) struct Course {
     /// At most one append is in flight: each one names the record before it.
     pub(super) sending: Option<Sending>,
     pub(super) reading: Option<Reading>,
+    /// Lines that were read wait until they may be taken: nothing more is read meanwhile.
+    pub(super) waiting: Option<Waiting>,
     /// The file had no more bytes when it was read last.
     pub(super) at_end: bool,
     pub(super) fate: Fate,
@@ -52,12 +55,13 @@ impl Course {
     pub(super) fn new(fate: Fate) -> Self {
         let moved_at = Instant::now();
         let goal = Goal::Follow;
-        Self { sending: None, reading: None, at_end: false, fate, moved_at, is_last_look: false, goal }
+        let (sending, reading, waiting) = (None, None, None);
+        Self { sending, reading, waiting, at_end: false, fate, moved_at, is_last_look: false, goal }
     }
 
     /// Everything that is in the file is confirmed.
     pub(super) fn is_quiet(&self) -> bool {
-        self.sending.is_none() && self.at_end
+        self.sending.is_none() && self.waiting.is_none() && self.at_end
     }
 
     pub(super) fn lingers(&self) -> bool {

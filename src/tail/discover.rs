@@ -107,6 +107,11 @@ impl Patterns {
         Ok(self)
     }
 
+    /// Whether both are the same paths and globs.
+    pub(super) fn are_those_of(&self, other: &Self) -> bool {
+        self.patterns.iter().map(Pattern::text).eq(other.patterns.iter().map(Pattern::text))
+    }
+
     /// Looks whether a plain path is a folder, which is most likely a mistake. A plain
     /// path that does not exist is none: the file is waited for.
     ///

@@ -29,6 +29,7 @@ use super::{
     course::Ended,
     discover::{Found, Problem},
     lane::Lane,
+    limits::Limiters,
     lineage::{FileId, id_of},
     packed::Shelf,
     source::Context,
@@ -50,8 +51,9 @@ pub(super) struct Fleet {
     context: Context,
     members: HashMap<FileId, Member>,
     bench: Bench,
-    /// How many files were left out by the last look, and which ones were looked into.
-    left_out: usize,
+    /// Files that were left out since the last look, with paths to be searched, and which
+    /// ones were looked into.
+    left_out: BTreeMap<Topic, LeftOut>,
     tried: HashSet<FileId>,
     /// Sizes of files that were there at the start and wait for their turn since.
     at_start: HashMap<FileId, u64>,
@@ -86,6 +88,13 @@ struct Newcomer {
     input: Arc<Input>,
 }
 
+/// What has to wait until others give way.
+#[derive(Debug, Default)]
+struct LeftOut {
+    newcomers: Vec<Newcomer>,
+    deserted: BTreeSet<PathBuf>,
+}
+
 impl Fleet {
     /// A fleet that follows nothing: it has no inputs yet.
     pub(super) fn new(options: &Options, publisher: Publisher) -> Self {
@@ -93,10 +102,14 @@ impl Fleet {
             inputs: Inputs::new(&[]),
             options: options.clone(),
             has_new_inputs: false,
-            context: Context { publisher, linger: Duration::from_millis(options.linger_ms) },
+            context: Context {
+                publisher,
+                linger: Duration::from_millis(options.linger_ms),
+                limiters: Limiters::default(),
+            },
             members: HashMap::new(),
             bench: Bench::default(),
-            left_out: 0,
+            left_out: BTreeMap::new(),
             tried: HashSet::new(),
             at_start: HashMap::new(),
             places: HashMap::new(),
@@ -116,7 +129,8 @@ impl Fleet {
 
     /// Follows these inputs from the next look on, which has to be one for them.
     pub(super) fn replace(&mut self, inputs: &[Input], limits: Limits) {
-        (self.inputs, self.options.limits) = (Inputs::new(inputs), limits);
+        self.context.limiters.replace(inputs, limits);
+        self.inputs = Inputs::new(inputs);
         self.has_new_inputs = true;
         self.said.clear();
     }
@@ -160,7 +174,8 @@ impl Fleet {
         }
     }
 
-    /// Waits until a source has ended; returns the folder that has to be looked at again.
+    /// Waits until a source has ended, or it is time for [turns](Self::take_turns); returns
+    /// the folder that has to be looked at again.
     pub(super) async fn next_ended(&mut self) -> Option<PathBuf> {
         loop {
             tokio::select! {
@@ -170,6 +185,7 @@ impl Fleet {
                 },
                 () = self.context.publisher.challenged() => self.wake_challenged(),
                 () = sleep_until(self.rests_at), if !self.tasks.is_empty() => self.rest(),
+                () = sleep_until(self.turns_at), if self.is_crowded() => return None,
             }
         }
     }
@@ -247,7 +263,7 @@ impl Fleet {
                 None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
             }
         }
-        self.left_out = 0;
+        self.left_out.clear();
         for (topic, newcomers) in by_topic {
             let deserted = deserted.get(&topic).cloned().unwrap_or_default();
             self.settle(&topic, newcomers, deserted).await;
@@ -255,11 +271,8 @@ impl Fleet {
         self.report_compressed(&compressed);
         self.is_first = false;
         self.take_turns().await;
-        if self.left_out == 0 {
-            self.tried.clear();
-        }
         self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
-        self.is_waiting |= self.left_out + self.bench.waiting() > 0 || self.bench.misses_some();
+        self.is_waiting |= self.is_crowded() || self.bench.misses_some();
     }
 
     /// Brings what is followed into line with new inputs.

@@ -140,27 +140,32 @@ pub(super) fn assign(
         has_content(file, record) && (is_weighty(record) || is_sibling)
     };
     let unread = |_: &Suspect<'_>, record: &Record| record.position == 0;
-    let rules: [(Among, Rule<'_>); 5] = [
-        (Among::File, &has_content),
-        (Among::Head, &is_certain),
+    // What is at the path of a record comes first: else thousands of files that begin alike
+    // would each be compared with all records of that beginning.
+    let rules: [(&[Among], Rule<'_>); 5] = [
+        (&[Among::File], &has_content),
+        (&[Among::Path, Among::Head], &is_certain),
         // Any file has the content of which nothing was read, and an inode can be another's.
-        (Among::File, &unread),
-        (Among::Head, &has_content),
-        (Among::Path, &unread),
+        (&[Among::File], &unread),
+        (&[Among::Path, Among::Head], &has_content),
+        (&[Among::Path], &unread),
     ];
 
-    for (among, rule) in rules {
+    for (ranges, rule) in rules {
         for (at, file) in files.iter().enumerate() {
             if held[at].is_some() {
                 continue;
             }
-            let mut fitting = index.among(among, file);
-            fitting.retain(|index| !taken.contains(index) && rule(file, &records[*index].1));
-            fitting.sort_by_key(|&index| {
-                let record = &records[index].1;
-                Reverse((same_path(file, record), record.position))
+            let found = ranges.iter().find_map(|among| {
+                let mut fitting = index.among(*among, file);
+                fitting.retain(|index| !taken.contains(index) && rule(file, &records[*index].1));
+                fitting.sort_by_key(|&index| {
+                    let record = &records[index].1;
+                    Reverse((same_path(file, record), record.position))
+                });
+                fitting.into_iter().find(|&index| agrees(at, index))
             });
-            if let Some(index) = fitting.into_iter().find(|&index| agrees(at, index)) {
+            if let Some(index) = found {
                 held[at] = Some(index);
                 taken.insert(index);
             }

@@ -42,7 +42,7 @@ impl Input {
 
     /// Whether a file that is followed is read alike by both, wherever it begins.
     pub(super) fn reads_like(&self, other: &Self) -> bool {
-        self.labels == other.labels && self.lines == other.lines && self.limits == other.limits
+        self.labels == other.labels && self.lines == other.lines
     }
 
     /// The labels of the file at a path, without those that cannot be made of it.
@@ -184,7 +184,8 @@ pub enum Preset {
     Rust,
 }
 
-/// How fast may be read; over it the tailer waits, and never drops.
+/// How fast may be read; over it the tailer waits, and never drops. After a pause up to one
+/// second's worth comes at once; a line larger than the limit passes, and is paid off afterwards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Lines a second; none: as fast as it goes.

@@ -1,11 +1,15 @@
 //! How fast lines are taken: one limit for the files of an input, one for all files.
 //!
-//! Who takes lines has a [`Turn`], and gives it back when the lines of its block are
+//! Who takes lines has a [`Grant`], and gives it back when the lines of its block are
 //! taken or the limit is reached: then it queues up behind all others. A line is paid for
 //! after it was taken, so that none is too long to pass; before the next one the debt is
 //! paid off. What was not used is kept, up to one second's worth.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use governor::{
     Quota, RateLimiter,
@@ -18,12 +22,22 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Limits, reader::MAX_BLOCK_BYTES};
+use super::{Input, Limits, discover::Patterns, reader::MAX_BLOCK_BYTES};
 
 /// Smallest block that is read of a file under a limit, in bytes.
 const MIN_BLOCK_BYTES: usize = 4 * 1024;
 /// What a line is taken for where only lines are limited, in bytes.
 const USUAL_LINE_BYTES: u64 = 100;
+
+/// The limiters of all inputs. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Limiters(Arc<std::sync::Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    all: Limiter,
+    inputs: Vec<(Patterns, Limiter)>,
+}
 
 /// The limits that a source keeps: those of its input, and those of all inputs. Clones
 /// share them.
@@ -35,7 +49,7 @@ pub(super) struct Limiter {
 
 /// The right to take lines now. Others wait for it: not to be held while waiting.
 #[derive(Debug)]
-pub(super) struct Turn([Option<OwnedMutexGuard<Account>>; 2]);
+pub(super) struct Grant([Option<OwnedMutexGuard<Account>>; 2]);
 
 /// Others are before us, or the limit is reached.
 struct MustWait;
@@ -47,8 +61,41 @@ struct Stage {
     account: Arc<Mutex<Account>>,
 }
 
+impl Limiters {
+    /// Keeps these limits from now on, also for sources that are followed already: an input
+    /// of the same paths as before is the same one.
+    pub(super) fn replace(&self, inputs: &[Input], all: Limits) {
+        let mut known = self.lock();
+        known.all.change(all);
+        let keep = |input: &Input| {
+            let limiter = known.of(&input.patterns);
+            let limiter = limiter.unwrap_or_else(|| known.all.of_input(input.limits));
+            limiter.change(input.limits);
+            (input.patterns.clone(), limiter)
+        };
+        known.inputs = inputs.iter().map(keep).collect();
+    }
+
+    /// The limiter of an input; of one that is not wanted any more, that of all inputs.
+    pub(super) fn of(&self, input: &Input) -> Limiter {
+        let known = self.lock();
+        known.of(&input.patterns).unwrap_or_else(|| known.all.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn of(&self, patterns: &Patterns) -> Option<Limiter> {
+        self.inputs.iter().find(|(known, _)| known.are_those_of(patterns)).map(|(_, limiter)| limiter.clone())
+    }
+}
+
 impl Limiter {
     /// Limits that nobody shares yet.
+    #[cfg(test)]
     pub(super) fn new(limits: Limits) -> Self {
         Self { own: Arc::new(Stage::new(limits)), above: None }
     }
@@ -68,21 +115,21 @@ impl Limiter {
         self.stages().map(|stage| block_bytes(*stage.limits.borrow())).fold(MAX_BLOCK_BYTES, usize::min)
     }
 
-    /// A turn, where there is no need to wait for one.
-    pub(super) fn try_turn(&self) -> Option<Turn> {
-        let own = self.own.try_turn().ok()?;
-        let above = self.above.as_ref().map_or(Ok(None), |above| above.try_turn()).ok()?;
-        Some(Turn([own, above]))
+    /// A grant, where there is no need to wait for one.
+    pub(super) fn try_grant(&self) -> Option<Grant> {
+        let own = self.own.try_grant().ok()?;
+        let above = self.above.as_ref().map_or(Ok(None), |above| above.try_grant()).ok()?;
+        Some(Grant([own, above]))
     }
 
-    /// Waits for a turn.
-    pub(super) async fn turn(self) -> Turn {
-        let own = self.own.turn().await;
+    /// Waits for a grant.
+    pub(super) async fn grant(self) -> Grant {
+        let own = self.own.grant().await;
         let above = match &self.above {
-            Some(above) => above.turn().await,
+            Some(above) => above.grant().await,
             None => None,
         };
-        Turn([own, above])
+        Grant([own, above])
     }
 
     fn stages(&self) -> impl Iterator<Item = &Stage> {
@@ -90,7 +137,7 @@ impl Limiter {
     }
 }
 
-impl Turn {
+impl Grant {
     /// Counts a line of `bytes` that was taken; says whether the next one may be.
     pub(super) fn took_line(&mut self, bytes: usize) -> bool {
         self.0.iter_mut().flatten().fold(true, |goes_on, account| {
@@ -106,7 +153,7 @@ impl Stage {
     }
 
     /// None where nothing is limited.
-    fn try_turn(&self) -> Result<Option<OwnedMutexGuard<Account>>, MustWait> {
+    fn try_grant(&self) -> Result<Option<OwnedMutexGuard<Account>>, MustWait> {
         let limits = *self.limits.borrow();
         if limits == Limits::default() {
             return Ok(None);
@@ -117,7 +164,7 @@ impl Stage {
         Ok(Some(account))
     }
 
-    async fn turn(&self) -> Option<OwnedMutexGuard<Account>> {
+    async fn grant(&self) -> Option<OwnedMutexGuard<Account>> {
         let mut changes = self.limits.subscribe();
         if *changes.borrow_and_update() == Limits::default() {
             return None;

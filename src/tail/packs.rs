@@ -12,7 +12,7 @@ use super::{
     candidates::{Candidate, Candidates},
     discover::Found,
     identity::agrees,
-    lineage::{Known, displayed, is_active},
+    lineage::{Known, displayed, id_of, is_active},
     packed::End,
     tie::{Tie, copy_of, tie_of},
     trail::PRINT_BYTES,
@@ -79,6 +79,9 @@ fn look_into(
             return;
         }
         candidate.copy_of = copy_of(known, candidates, &candidate);
+        if candidate.copy_of.is_none() {
+            candidate.record = unread_record_of(known, candidates, found, path);
+        }
     }
     let is_read = candidate.record.is_none_or(|index| is_active(&known.records[index].1));
     if is_read && candidate.copy_of.is_none() {
@@ -95,7 +98,7 @@ fn look_into(
 /// The record of a path that a file holds: that of its device and inode, or else the one
 /// that may have more lines, or else the one that was read furthest.
 fn record_of(known: &Known, candidates: &Candidates, candidate: &Candidate, path: &Path) -> Option<usize> {
-    let found = (candidate.found.device, candidate.found.inode);
+    let found = id_of(&candidate.found);
     let mut fitting = candidates.records_of(&displayed(path)).to_vec();
     fitting.retain(|&index| known.records[index].1.position > 0 && !candidates.hold(index));
     fitting.sort_by_key(|&index| {
@@ -103,6 +106,19 @@ fn record_of(known: &Known, candidates: &Candidates, candidate: &Candidate, path
         std::cmp::Reverse((record.details.identity.file() == found, is_active(record), record.position))
     });
     fitting.into_iter().find(|&index| agrees(&candidate.reader, &known.records[index].1))
+}
+
+/// The record under which a file was registered before a line of it was stored. It is asked
+/// for last, as the inode can be another's.
+fn unread_record_of(known: &Known, candidates: &Candidates, found: &Found, path: &Path) -> Option<usize> {
+    let mut of_path = candidates.records_of(&displayed(path)).iter().copied();
+    of_path.find(|&index| {
+        let record = &known.records[index].1;
+        record.position == 0
+            && record.details.identity.file() == id_of(found)
+            && is_active(record)
+            && !candidates.hold(index)
+    })
 }
 
 /// Whether a file that does not agree with a record does so perhaps when it is whole.

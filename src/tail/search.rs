@@ -45,6 +45,7 @@ struct Wanted<'a> {
 /// What a search has come to.
 struct Search<'a> {
     known: &'a Known,
+    targets: &'a Targets<'a>,
     wanted: Vec<Wanted<'a>>,
     by_inode: HashMap<u64, Vec<usize>>,
     /// Those of which a copy may be found, by the names that this is made of.
@@ -61,10 +62,10 @@ pub(super) fn search(known: &Known, candidates: &Candidates, pasts: &Pasts) -> V
         return Vec::new();
     }
     let paths: BTreeSet<&Path> = wanted.iter().map(|it| it.path).collect();
-    let targets = paths.into_iter().filter_map(|path| Some((path, target(path)?))).collect();
+    let targets: Targets<'_> = paths.into_iter().filter_map(|path| Some((path, target(path)?))).collect();
     let mut search = Search::of(known, wanted, &targets);
     let mut left = MAX_FILES;
-    for (folder, has_copies) in search.folders(&targets) {
+    for (folder, has_copies) in search.folders() {
         left = search.look_into(&folder, has_copies, left);
     }
     search.compare_likely();
@@ -101,8 +102,16 @@ fn wanted<'a>(known: &'a Known, candidates: &Candidates, pasts: &'a Pasts) -> Ve
     wanted
 }
 
+/// The names that the log may have of which a file is named like a rotated version; its own
+/// name too.
+fn live_names(path: &Path) -> Vec<OsString> {
+    let bases = bases(path);
+    let all = bases.iter().map(PathBuf::as_path).chain([path]);
+    all.filter_map(|base| base.file_name().map(ToOwned::to_owned)).collect()
+}
+
 impl<'a> Search<'a> {
-    fn of(known: &'a Known, wanted: Vec<Wanted<'a>>, targets: &Targets<'_>) -> Self {
+    fn of(known: &'a Known, wanted: Vec<Wanted<'a>>, targets: &'a Targets<'a>) -> Self {
         let (mut by_inode, mut by_name) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
         for (index, it) in wanted.iter().enumerate() {
             by_inode.entry(it.id.1).or_default().push(index);
@@ -113,13 +122,13 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Self { known, wanted, by_inode, by_name, hits: Vec::new(), likely: Vec::new() }
+        Self { known, targets, wanted, by_inode, by_name, hits: Vec::new(), likely: Vec::new() }
     }
 
     /// Which folders to search, the nearest first, and whether copies may be in them.
-    fn folders(&self, targets: &Targets<'_>) -> Vec<(PathBuf, bool)> {
+    fn folders(&self) -> Vec<(PathBuf, bool)> {
         let paths: BTreeSet<&Path> = self.wanted.iter().map(|it| it.path).collect();
-        let targets = paths.iter().filter_map(|path| Some(targets.get(*path)?.as_path()));
+        let targets = paths.iter().filter_map(|path| Some(self.targets.get(*path)?.as_path()));
         let own: BTreeSet<&Path> = paths.iter().copied().chain(targets).filter_map(Path::parent).collect();
         let above: BTreeSet<&Path> = own.iter().filter_map(|folder| folder.parent()).collect();
         let inside = |folder: &Path| {
@@ -142,20 +151,32 @@ impl<'a> Search<'a> {
             for &index in self.by_inode.get(&entry.ino()).into_iter().flatten() {
                 let found =
                     Found::at(&path).ok().flatten().filter(|found| id_of(found) == self.wanted[index].id);
-                if let Some(found) = found.filter(|found| self.is_it(index, found)) {
+                // An inode is given again, and a short beginning can be another log's.
+                let is_likely = has_copies || self.is_heavy(index) || self.is_named_like(index, &path);
+                if let Some(found) = found.filter(|found| is_likely && self.is_it(index, found)) {
                     self.hits.push((index, found));
                 }
             }
             if !has_copies || self.by_name.is_empty() {
                 continue;
             }
-            let name = entry.file_name();
-            let names = bases(&path).into_iter().filter_map(|base| base.file_name().map(ToOwned::to_owned));
-            for index in names.chain([name]).filter_map(|name| self.by_name.get(&name)).flatten() {
+            for index in live_names(&path).iter().filter_map(|name| self.by_name.get(name)).flatten() {
                 self.likely.push((*index, path.clone()));
             }
         }
         left
+    }
+
+    /// Whether nothing but its own file can agree with what is wanted.
+    fn is_heavy(&self, index: usize) -> bool {
+        self.wanted[index].record.is_none_or(is_weighty)
+    }
+
+    /// Whether a file is named like rotated versions of what is wanted.
+    fn is_named_like(&self, index: usize, path: &Path) -> bool {
+        let wanted = self.wanted[index].path;
+        let names = [wanted.file_name(), self.targets.get(wanted).and_then(|target| target.file_name())];
+        live_names(path).iter().any(|name| names.contains(&Some(name.as_os_str())))
     }
 
     /// Whether a file with the right device and inode is what is wanted.

@@ -2,6 +2,7 @@
 
 mod place;
 mod sending;
+mod taking;
 
 use std::{
     io,
@@ -23,6 +24,7 @@ use super::{
     course::{Course, Ended, Goal, Reading, when_ready},
     framing::Framer,
     lane::Turn,
+    limits::{Limiter, Limiters},
     reader::{Block, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };
@@ -41,6 +43,8 @@ pub(super) struct Context {
     pub(super) publisher: Publisher,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
+    /// How fast lines are taken.
+    pub(super) limiters: Limiters,
 }
 
 /// A file that is being followed.
@@ -53,6 +57,9 @@ pub(super) struct Source {
     control: Arc<Control>,
     message: proto::Source,
     framer: Framer,
+    limiter: Limiter,
+    /// No line can be taken before more is read, or more time has gone by.
+    is_dry: bool,
     trail: Trail,
     group: Group,
     next_block_bytes: usize,
@@ -80,6 +87,8 @@ impl Source {
         };
         let mut source = Self {
             framer: Framer::new(&input.lines, record.position, &[]),
+            limiter: context.limiters.of(input),
+            is_dry: true,
             trail: Trail::new(record.position, Vec::new(), Vec::new()),
             group: Group::new(
                 context.publisher.options(),
@@ -134,16 +143,21 @@ impl Source {
                     self.take_block(&mut course, room, block);
                     Ok(())
                 }
+                grant = when_ready(&mut course.waiting) => {
+                    course.waiting = None;
+                    self.take_lines(grant);
+                    Ok(())
+                }
                 () = control.woken(), if course.at_end => {
                     course.at_end = false;
                     Ok(())
                 }
-                word = control.told(), if !matches!(course.goal, Goal::End(_)) => {
+                word = control.told(), if course.goal != Goal::End(Ended::Stopped) => {
                     match word {
                         Word::Fate(fate) => {
                             (course.fate, course.moved_at, course.at_end) = (fate, Instant::now(), false);
                         }
-                        Word::Leave => (course.reading, course.goal) = (None, Goal::End(Ended::Stopped)),
+                        Word::Leave => self.stop(&mut course),
                     }
                     Ok(())
                 }
@@ -165,13 +179,13 @@ impl Source {
 
     /// Does what can be done now without waiting; says when there is no more to do.
     fn advance(&mut self, course: &mut Course, turn: &Turn) -> Option<Ended> {
-        self.cut_lines();
+        self.cut_lines(course);
         if course.sending.is_none() {
             course.sending = self.send();
             // The next block comes only when all lines of this one are taken.
-            self.cut_lines();
+            self.cut_lines(course);
         }
-        if course.sending.is_none() && course.reading.is_none() {
+        if course.sending.is_none() && course.reading.is_none() && course.waiting.is_none() {
             match course.goal {
                 Goal::Follow => {}
                 Goal::End(ended) => return Some(ended),
@@ -184,8 +198,8 @@ impl Source {
             let waits = self.framer.deadline().is_some();
             turn.is_drained(course.fate != Fate::InPlace && !waits);
         }
-        if course.goal == Goal::Follow && course.reading.is_none() && !course.at_end && !self.group.is_full()
-        {
+        let has_room = self.is_dry && !self.group.is_full();
+        if course.goal == Goal::Follow && course.reading.is_none() && !course.at_end && has_room {
             course.reading = Some(self.read());
         }
         None
@@ -206,20 +220,6 @@ impl Source {
         }
     }
 
-    fn cut_lines(&mut self) {
-        // A batch ends only where a position does.
-        while (!self.group.is_full() || self.framer.is_within_unit())
-            && let Some(line) = self.framer.next_line()
-        {
-            self.group.push(&line);
-        }
-        self.group.release_if_empty();
-        if let Some(position) = self.framer.take_malformed() {
-            let path = self.path.display();
-            warn!(%path, position, "a line is not of the format of its input: such lines are published as they are");
-        }
-    }
-
     /// The time of a file that is gone from its place is over, when one more look finds no
     /// more in it. It will not end its last line any more.
     fn close(&mut self, course: &mut Course) {
@@ -229,12 +229,13 @@ impl Source {
         }
         course.goal = Goal::MarkGone;
         self.framer.finish();
+        self.is_dry = false;
     }
 
     fn read(&mut self) -> Reading {
         let publisher = self.context.publisher.clone();
         let (position, before) = (self.trail.read_position(), self.trail.recent());
-        let (reader, most) = (self.reader.clone(), self.framer.most_bytes(self.next_block_bytes));
+        let (reader, most) = (self.reader.clone(), self.framer.most_bytes(self.block_bytes()));
         async move {
             let room = publisher.room(most).await;
             (room, reader.block(position, before, most).await)
@@ -256,6 +257,7 @@ impl Source {
                 }
                 let line_ends = self.framer.possible_ends();
                 self.framer.extend(&bytes, Instant::now().into_std());
+                self.is_dry = false;
                 self.trail.push(bytes, &line_ends);
                 if let Some(room) = room {
                     self.group.pay(room);
@@ -268,6 +270,7 @@ impl Source {
             Ok(Block::Replaced) if course.goal == Goal::Follow => {
                 // What was read may be nowhere else.
                 self.framer.end_groups();
+                self.is_dry = false;
                 course.goal = Goal::End(Ended::Replaced);
             }
             Ok(Block::Replaced) => {}
@@ -281,6 +284,7 @@ impl Source {
     /// There is no more to read now: what has waited for more may have waited enough.
     fn reached_end(&mut self, course: &mut Course) {
         course.at_end = true;
+        self.is_dry = self.framer.deadline().is_none();
         self.framer.expire(Instant::now().into_std());
     }
 

@@ -23,6 +23,10 @@ pub(crate) struct Plan {
     pub(crate) linger_ms: u64,
     /// Room for lines that are read and not appended: a small one makes sources wait.
     pub(crate) budget_bytes: u32,
+    /// After how long a quiet file has no task.
+    pub(crate) rest_after_ms: u64,
+    /// How many files may be open. With few of them, those that linger keep others waiting.
+    pub(crate) max_open_files: usize,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -135,6 +139,8 @@ impl Default for Plan {
             has_groups: false,
             linger_ms: 60_000,
             budget_bytes: 64 << 20,
+            rest_after_ms: 10_000,
+            max_open_files: 4096,
             actions: Vec::new(),
         }
     }

@@ -22,24 +22,25 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let unbuilt = std::env::var("LOGRELAY_MODEL_UNBUILT").unwrap_or_default();
     let unbuilt = |what| unbuilt.contains(what);
     let style = match rng.u8(..) {
-        0..25 if unbuilt("runs") => Style::Link,
-        25..50 if unbuilt("folder") => Style::Folder,
+        0..25 => Style::Link,
+        25..50 => Style::Folder,
         _ => Style::Beside,
     };
     // A copy that the glob matches can be taken for a new file where it is seen before the
     // original was read for a kilobyte: of 4,000 such sequences one had lines twice. That is open;
     // `LOGRELAY_MODEL_COPIES` has them too.
     let copies = !inside || std::env::var_os("LOGRELAY_MODEL_COPIES").is_some();
+    // A copy that has less than was read is known by its first kilobyte alone.
+    let has_banner = rng.u8(..) < 50;
     let also: Vec<_> = [
         (Also::Late, late),
-        (Also::Copies, copies && style != Style::Link),
+        (Also::Copies, copies && style != Style::Link && !has_banner),
         (Also::Links, rng.u8(..) < 40 && (unbuilt("links") || !copies)),
         (Also::Gzip, rng.bool()),
     ]
     .into_iter()
     .filter_map(|(also, happens)| happens.then_some(also))
     .collect();
-    let has_banner = unbuilt("banner") && rng.u8(..) < 50;
     let keeps_offset = unbuilt("holes") && rng.u8(..) < 60;
     let has_groups = rng.u8(..) < 40;
     let mut actions = Vec::with_capacity(count);
@@ -62,6 +63,8 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
         // A writer may use a renamed file for as long as the tailer keeps it open.
         linger_ms: if late || rng.bool() { 60_000 } else { rng.u64(1..100) },
         budget_bytes: if rng.u8(..) < 60 { 20_000 } else { 64 << 20 },
+        rest_after_ms: if rng.bool() { 10 } else { 10_000 },
+        max_open_files: Plan::default().max_open_files,
         actions,
     }
 }

@@ -6,7 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use crate::action::Plan;
+use crate::action::{Plan, Style};
 
 /// Names a line: which log, which incarnation of its file, which line of that.
 pub(crate) type Name = (usize, usize, usize);
@@ -34,9 +34,9 @@ struct Written {
 pub(crate) struct History {
     has_banner: bool,
     has_groups: bool,
-    /// Logs that had a second name: what is beside which is not told there, and only each
-    /// file is in order.
-    linked: HashSet<usize>,
+    /// Logs of which only each file is in order, as a file of them has two names, or one of
+    /// its own, in the glob.
+    unordered: HashSet<usize>,
     /// By log, incarnation and line.
     written: Vec<Vec<Vec<Written>>>,
 }
@@ -44,7 +44,9 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn new(logs: usize, plan: &Plan) -> Self {
         let Plan { has_banner, has_groups, .. } = *plan;
-        Self { has_banner, has_groups, linked: HashSet::new(), written: vec![Vec::new(); logs] }
+        let is_elsewhere = plan.inside && plan.style == Style::Folder;
+        let unordered = (0..logs).filter(|_| is_elsewhere).collect();
+        Self { has_banner, has_groups, unordered, written: vec![Vec::new(); logs] }
     }
 
     /// Begins a new incarnation of a log's file, and returns its number.
@@ -55,7 +57,7 @@ impl History {
 
     /// A log's file was given a second name.
     pub(crate) fn link(&mut self, log: usize) {
-        self.linked.insert(log);
+        self.unordered.insert(log);
     }
 
     /// The next line of an incarnation, or group of lines, which no other equals; it counts when it is
@@ -151,7 +153,7 @@ impl History {
             }
             // The successor of a file begins when the file is read to its end, and that may
             // have been before the late lines.
-            if line.is_late || self.linked.contains(log) {
+            if line.is_late || self.unordered.contains(log) {
                 continue;
             }
             if let Some(before) = of_log.insert(log, incarnation).filter(|before| *before > incarnation) {

@@ -185,7 +185,7 @@ impl Sequence {
     }
 
     async fn rotate(&mut self, log: usize, create: bool) -> Result<(), String> {
-        if self.has_anchor(log).await? {
+        if self.has_anchor(log).await? && self.is_link_known(log).await? {
             self.logs[log].rotate(&mut self.history, create);
         }
         Ok(())
@@ -195,6 +195,9 @@ impl Sequence {
         if self.has_anchor(log).await? {
             for _ in 0..count {
                 self.logs[log].append(&mut self.history, lines, 60);
+                if !self.is_link_known(log).await? {
+                    return Ok(());
+                }
                 self.logs[log].rotate(&mut self.history, true);
             }
         }
@@ -222,7 +225,8 @@ impl Sequence {
     }
 
     async fn delete_held(&mut self, log: usize, lines: u32) -> Result<(), String> {
-        if self.tailer.is_none() {
+        // Where few files may be open, it may be closed.
+        if self.tailer.is_none() || self.plan.max_open_files < 100 {
             return Ok(());
         }
         // A line that arrives now says that this tailer has the file open.

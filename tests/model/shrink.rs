@@ -87,7 +87,7 @@ impl Shrinking {
     }
 
     async fn simpler_surroundings(&mut self) {
-        let simpler: [fn(&mut Plan); 7] = [
+        let simpler: [fn(&mut Plan); 9] = [
             |plan| plan.inside = false,
             |plan| plan.style = Style::Beside,
             |plan| plan.has_banner = false,
@@ -95,6 +95,8 @@ impl Shrinking {
             |plan| plan.has_groups = false,
             |plan| plan.linger_ms = Plan::default().linger_ms,
             |plan| plan.budget_bytes = Plan::default().budget_bytes,
+            |plan| plan.rest_after_ms = Plan::default().rest_after_ms,
+            |plan| plan.max_open_files = Plan::default().max_open_files,
         ];
         for simplify in simpler {
             let mut plan = self.plan.clone();

@@ -84,6 +84,8 @@ impl Tailer {
         let options = Options {
             poll_interval_ms: POLL_INTERVAL_MS,
             linger_ms: job.plan.linger_ms,
+            rest_after_ms: job.plan.rest_after_ms,
+            max_open_files: job.plan.max_open_files,
             ..Options::new("host".parse().unwrap(), vec![input])
         };
         let publishing = publish::Options {

@@ -3,15 +3,18 @@
 
 mod advice;
 mod append;
+mod copytruncate;
 mod deploy;
 mod discovery;
 mod epochs;
 mod failover;
 mod fairness;
+mod filter;
 mod half_open;
 mod hub;
 mod identity;
 mod inputs_change;
+mod limits;
 mod lines;
 mod lost_replies;
 mod mirror;

@@ -28,10 +28,10 @@ const SOURCES: u64 = 20;
 
 /// What was logged by this thread, on which all tasks of a test run.
 #[derive(Clone, Default)]
-struct Logs(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
-    fn capture() -> (Self, DefaultGuard) {
+    pub(crate) fn capture() -> (Self, DefaultGuard) {
         // With a single subscriber, what another thread does not listen to is not logged
         // on this one either: tracing asks the one that comes first, for all.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
@@ -41,7 +41,7 @@ impl Logs {
         (logs, tracing::subscriber::set_default(subscriber))
     }
 
-    fn count(&self, message: &str) -> usize {
+    pub(crate) fn count(&self, message: &str) -> usize {
         self.text().lines().filter(|line| line.contains(message)).count()
     }
 

@@ -10,6 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use logrelay::tail::Options;
 
 use crate::{
+    outage::Logs,
     support::TestRedis,
     tailing::{Tailing, append, lines},
 };
@@ -162,6 +163,7 @@ async fn a_damaged_file_is_drained_as_far_as_it_can_be_read() {
     let redis = TestRedis::start().await;
     let mut tailing = stopped_after_100(&redis, "app.log").await;
     let log = tailing.path("app.log");
+    let (logs, _guard) = Logs::capture();
     let mut spoiled = [member(&lines(0, 150)), member(&lines(150, 50))].concat();
     let len = spoiled.len();
     spoiled[len - 60..].fill(0xff);
@@ -172,6 +174,7 @@ async fn a_damaged_file_is_drained_as_far_as_it_can_be_read() {
     tailing.until_lines(151).await;
     let contents = tailing.contents().await;
     assert_eq!(contents[149], crate::tailing::numbered(149));
+    assert_eq!(logs.count("app.log.1.gz: cannot be unpacked after"), 1);
     assert_eq!(contents.last().unwrap(), "the next file");
 }
 
@@ -238,4 +241,59 @@ async fn a_tailer_killed_in_the_middle_of_a_compressed_file_goes_on_there() {
     tailing.resume();
     tailing.until_lines(70_300).await;
     tailing.assert_numbered(70_300).await;
+}
+
+#[tokio::test]
+async fn a_compressed_file_that_begins_like_a_followed_one_is_read() {
+    let redis = TestRedis::start().await;
+    let tailing = Tailing::start(&redis, "app.log");
+    let log = tailing.path("app.log");
+    append(&log, "a header\n0\n");
+    tailing.until_lines(2).await;
+    fs::rename(&log, tailing.path("app.log.2")).unwrap();
+    // It came and went between two looks.
+    put(&tailing.path("app.log.1.gz"), &member("a header\n"), &tailing.path("app.log.2"));
+    append(&log, "a header\n1\n");
+    tailing.until_lines(5).await;
+    assert_eq!(tailing.contents().await, ["a header", "0", "a header", "a header", "1"]);
+}
+
+#[tokio::test]
+async fn what_a_failover_forgot_of_a_compressed_file_is_sent_again() {
+    let mut redis = TestRedis::start().await;
+    let mut tailing = stopped_after_100(&redis, "app.log").await;
+    let log = tailing.path("app.log");
+    append(&log, &lines(100, 3000));
+    rotate(&log);
+    gzip(&tailing.path("app.log.1"));
+    let copy = redis.copy();
+    tailing.resume();
+    tailing.until_lines(3100).await;
+    redis.replace_with(&copy).await;
+    tailing.until_lines(3100).await;
+    append(&log, &lines(3100, 10));
+    tailing.until_lines(3110).await;
+    tailing.assert_numbered(3110).await;
+}
+
+#[tokio::test]
+async fn compressed_files_of_no_known_log_are_said_once_and_not_followed() {
+    let redis = TestRedis::start().await;
+    let (logs, _guard) = Logs::capture();
+    let mut tailing = Tailing::prepare(&redis, "*", |options| options);
+    for name in ["app.log.1.gz", "backup.tar.gz", "notes.xz"] {
+        fs::write(tailing.path(name), member("long ago\n")).unwrap();
+    }
+    append(&tailing.path("app.log"), &lines(0, 1));
+    tailing.resume();
+    tailing.until_lines(1).await;
+    for number in 1..4 {
+        // A file that comes later is followed: there was another look.
+        append(&tailing.path(&format!("{number}.log")), &lines(number, 1));
+        tailing.until_lines(number + 1).await;
+    }
+    tailing.assert_numbered(4).await;
+    assert_eq!(logs.count("backup.tar.gz: compressed files are not followed"), 1);
+    assert_eq!(logs.count("notes.xz: compressed files are not followed"), 1);
+    assert_eq!(logs.count("compressed files are not followed"), 2);
 }

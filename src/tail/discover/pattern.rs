@@ -92,6 +92,11 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), base, parts })
     }
 
+    /// As it was given, absolute or not.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The folder that everything it matches is in, or in a folder of.
     pub(super) fn base(&self) -> &Path {
         &self.base

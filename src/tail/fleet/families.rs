@@ -64,7 +64,9 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
     }
     let is_chosen = |path: &Path| chosen.contains(root(path).as_path());
     let newcomers: Vec<Found> = known.newcomers.extract_if(.., |found| !is_chosen(&found.path)).collect();
-    let deserted = known.deserted.extract_if(.., |path| !is_chosen(path)).collect();
+    let (searched, deserted) =
+        std::mem::take(&mut known.deserted).into_iter().partition(|path| is_chosen(path));
+    known.deserted = searched;
     // What belongs to those must not be taken for another's.
     let left_ids: HashSet<FileId> = newcomers.iter().map(id_of).collect();
     let left_paths: HashSet<String> =

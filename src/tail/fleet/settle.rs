@@ -56,7 +56,7 @@ impl Fleet {
         }
         let (room, most) = (self.room(), self.options.max_open_files);
         if room == 0 {
-            return self.leave_out(topic, known.newcomers, known.deserted);
+            return self.leave_out(topic, known.newcomers, known.deserted, &inputs);
         }
         let tried = (room < most / 2 || known.newcomers.len() > room / 2).then(|| self.tried.clone());
         let planned = off_the_runtime(move || {
@@ -85,18 +85,29 @@ impl Fleet {
         self.unsettled.insert(topic.clone(), unsettled);
         if !(left_out.newcomers.is_empty() && left_out.deserted.is_empty()) {
             self.tried.extend(known.newcomers.iter().map(id_of));
-            self.leave_out(topic, left_out.newcomers, left_out.deserted);
+            self.leave_out(topic, left_out.newcomers, left_out.deserted, &inputs);
         }
     }
 
-    /// Leaves files for another look, when others have given way.
-    fn leave_out(&mut self, topic: &Topic, newcomers: Vec<Found>, deserted: BTreeSet<PathBuf>) {
-        let newcomers: Vec<_> =
-            newcomers.into_iter().filter(|found| !self.bench.contains(id_of(found))).collect();
-        self.left_out += newcomers.len().max(1);
-        self.unsettled.entry(topic.clone()).or_default().extend(deserted);
-        if self.is_first {
-            self.at_start.extend(newcomers.into_iter().map(|found| (id_of(&found), found.len)));
+    /// Leaves files for when others have given way.
+    fn leave_out(
+        &mut self,
+        topic: &Topic,
+        newcomers: Vec<Found>,
+        deserted: BTreeSet<PathBuf>,
+        inputs: &HashMap<FileId, Arc<Input>>,
+    ) {
+        self.unsettled.entry(topic.clone()).or_default().extend(deserted.iter().cloned());
+        let left_out = self.left_out.entry(topic.clone()).or_default();
+        left_out.deserted.extend(deserted);
+        for found in newcomers {
+            let id = id_of(&found);
+            // Those that are closed have turns of their own.
+            let Some(input) = inputs.get(&id).map(Arc::clone) else { continue };
+            if self.is_first {
+                self.at_start.insert(id, found.len);
+            }
+            left_out.newcomers.push(Newcomer { found, input });
         }
     }
 
@@ -116,7 +127,7 @@ impl Fleet {
         let later: Vec<_> = launches.drain(self.room().min(launches.len())..).collect();
         if !later.is_empty() {
             let deserted = later.iter().map(|launch| launch.path.clone()).collect();
-            self.leave_out(topic, later.into_iter().map(|launch| launch.found).collect(), deserted);
+            self.leave_out(topic, later.into_iter().map(|launch| launch.found).collect(), deserted, inputs);
         }
         for launch in &mut launches {
             if let Some(len) = self.at_start.get(&id_of(&launch.found)) {

@@ -4,12 +4,12 @@
 //! that were read for longest, after what was read of them is appended. What was renamed
 //! and not drained, or is gone from disk, stays open: there is no other way to it.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Fleet,
+    Fleet, LeftOut,
     bench::Closed,
     member::{Leave, Member},
 };
@@ -17,7 +17,7 @@ use crate::tail::{
     control::Control,
     discover::Found,
     launch::Live,
-    lineage::FileId,
+    lineage::{FileId, id_of},
     reader::{Reader, off_the_runtime},
 };
 
@@ -26,7 +26,7 @@ const SLICE: Duration = Duration::from_secs(1);
 /// The same, where nothing of it could be appended meanwhile.
 const LONG_SLICE: Duration = Duration::from_secs(10);
 /// Shortest between two rounds in which files are asked to give way: a round looks at all.
-const ROUND: Duration = Duration::from_millis(50);
+const ROUND: Duration = Duration::from_millis(100);
 
 impl Fleet {
     /// How many more files may be opened.
@@ -34,39 +34,57 @@ impl Fleet {
         self.options.max_open_files.max(2).saturating_sub(self.members.len())
     }
 
+    /// Whether some wait until others give way.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.bench.waiting() > 0 || !self.left_out.is_empty()
+    }
+
     /// Opens files whose turn has come, and makes room for those that wait still.
     pub(in crate::tail) async fn take_turns(&mut self) {
-        if self.bench.waiting() == 0 && self.left_out == 0 {
-            return;
+        if !self.is_crowded() {
+            return self.tried.clear();
         }
+        let newcomers: usize = self.left_out.values().map(|left| left.newcomers.len().max(1)).sum();
         if self.turns_at <= Instant::now() {
-            self.make_room(self.bench.waiting() + self.left_out);
+            self.make_room(self.bench.waiting() + newcomers);
             self.turns_at = Instant::now() + ROUND;
         }
-        // Files that nobody has looked into yet get their share.
-        let for_others = if self.left_out == 0 { 0 } else { self.room().div_ceil(2).min(self.left_out) };
-        let room = self.room().saturating_sub(for_others);
+        // Files that nobody has looked into yet get their share, some at a time: to find out
+        // what they are, folders are listed.
+        let share = newcomers.min(self.options.max_open_files.div_ceil(4));
+        let closed = if newcomers == 0 { self.room() } else { self.room() / 2 };
+        self.open_closed(closed).await;
+        if newcomers > 0 && self.room() >= share {
+            for (topic, LeftOut { mut newcomers, deserted }) in std::mem::take(&mut self.left_out) {
+                // Some may have been found beside others.
+                newcomers.retain(|it| !self.members.contains_key(&id_of(&it.found)));
+                self.settle(&topic, newcomers, deserted).await;
+            }
+        }
+    }
+
+    /// Opens closed files whose turn has come, at most so many.
+    async fn open_closed(&mut self, most: usize) {
         let lanes = &self.lanes;
         let is_time = |closed: &Closed| lanes.get(&closed.path).is_none_or(|lane| lane.is_drained());
-        let next = self.bench.next(room, is_time);
+        let next = self.bench.next(most, is_time);
         if next.is_empty() {
             return;
         }
         let opened = off_the_runtime(move || {
-            Ok(next.into_iter().map(|(id, path)| (id, open(id, path))).collect::<Vec<_>>())
+            Ok(next.into_iter().map(|(id, path)| (id, open(id, &path))).collect::<Vec<_>>())
         });
         for (id, reader) in opened.await.unwrap_or_default() {
             let Some(closed) = self.bench.remove(id) else { continue };
-            match reader {
-                Ok(reader) => self.reopen(closed, reader),
-                // The next look finds out what has become of it.
-                Err(_) => {
-                    let unsettled = self.unsettled.entry(closed.standing.topic().clone()).or_default();
-                    unsettled.insert(closed.path.clone());
-                    self.is_waiting = true;
-                    self.bench.add(Closed { waits: false, ..closed });
-                }
+            if let Ok(reader) = reader {
+                self.reopen(closed, reader);
+                continue;
             }
+            // The next look finds out what has become of it.
+            let unsettled = self.unsettled.entry(closed.standing.topic().clone()).or_default();
+            unsettled.insert(closed.path.clone());
+            self.is_waiting = true;
+            self.bench.add(Closed { waits: false, ..closed });
         }
     }
 
@@ -124,7 +142,7 @@ impl Fleet {
 }
 
 /// Opens the file that a path led to. Blocks.
-fn open(id: FileId, path: PathBuf) -> io::Result<Reader> {
-    let reader = Reader::open(&path)?;
+fn open(id: FileId, path: &Path) -> io::Result<Reader> {
+    let reader = Reader::open(path)?;
     if (reader.device, reader.inode) == id { Ok(reader) } else { Err(io::ErrorKind::NotFound.into()) }
 }

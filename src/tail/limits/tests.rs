@@ -100,49 +100,66 @@ fn blocks_are_small_under_a_small_limit_and_as_large_as_ever_without_one() {
 #[tokio::test]
 async fn who_waits_longest_has_the_next_turn() {
     let limiter = Limiter::new(limits(1000, 0));
-    let first = limiter.try_turn().unwrap();
-    let mut second = Box::pin(limiter.clone().turn());
-    let mut third = Box::pin(limiter.clone().turn());
+    let first = limiter.try_grant().unwrap();
+    let mut second = Box::pin(limiter.clone().grant());
+    let mut third = Box::pin(limiter.clone().grant());
     assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
     drop(first);
-    assert!(limiter.try_turn().is_none(), "nobody passes those who wait");
+    assert!(limiter.try_grant().is_none(), "nobody passes those who wait");
     assert!((&mut third).now_or_never().is_none());
     drop(second.await);
     drop(third.await);
-    assert!(limiter.try_turn().is_some());
+    assert!(limiter.try_grant().is_some());
 }
 
 #[tokio::test]
 async fn who_stops_waiting_holds_nobody_up() {
     let limiter = Limiter::new(limits(0, 1));
-    assert!(!limiter.try_turn().unwrap().took_line(1_000_000));
-    let mut waiting = Box::pin(limiter.clone().turn());
+    assert!(!limiter.try_grant().unwrap().took_line(1_000_000));
+    let mut waiting = Box::pin(limiter.clone().grant());
     assert!((&mut waiting).now_or_never().is_none());
     drop(waiting);
     limiter.change(limits(0, u32::MAX));
-    limiter.turn().await;
+    limiter.grant().await;
 }
 
 #[tokio::test]
 async fn an_input_waits_for_its_own_limit_without_the_turn_of_all() {
     let all = Limiter::new(limits(1000, 0));
     let (slow, other) = (all.of_input(limits(0, 1)), all.of_input(Limits::default()));
-    assert!(!slow.try_turn().unwrap().took_line(1_000_000));
-    let mut waiting = Box::pin(slow.clone().turn());
+    assert!(!slow.try_grant().unwrap().took_line(1_000_000));
+    let mut waiting = Box::pin(slow.clone().grant());
     assert!((&mut waiting).now_or_never().is_none());
-    assert!(other.try_turn().unwrap().took_line(1_000_000));
+    assert!(other.try_grant().unwrap().took_line(1_000_000));
 }
 
 #[tokio::test]
 async fn a_change_reaches_those_who_wait() {
     let all = Limiter::default();
     let limiter = all.of_input(limits(0, 1));
-    assert!(!limiter.try_turn().unwrap().took_line(1_000_000_000));
-    let mut waiting = Box::pin(limiter.clone().turn());
+    assert!(!limiter.try_grant().unwrap().took_line(1_000_000_000));
+    let mut waiting = Box::pin(limiter.clone().grant());
     assert!((&mut waiting).now_or_never().is_none());
     limiter.change(Limits::default());
     waiting.await;
     all.change(limits(0, 1));
-    assert!(!limiter.try_turn().unwrap().took_line(1_000_000_000));
-    assert!(limiter.try_turn().is_none());
+    assert!(!limiter.try_grant().unwrap().took_line(1_000_000_000));
+    assert!(limiter.try_grant().is_none());
+}
+
+#[tokio::test]
+async fn an_input_of_the_same_paths_keeps_its_debt_when_inputs_are_replaced() {
+    let input = |path: &str, limits| {
+        let patterns = Patterns::parse(&[path.to_owned()]).unwrap();
+        Input { limits, ..Input::new(patterns, crate::tail::TopicRule::FileStem) }
+    };
+    let limiters = Limiters::default();
+    limiters.replace(&[input("/a", limits(0, 1)), input("/b", limits(0, 1))], Limits::default());
+    let (a, b) = (input("/a", Limits::default()), input("/b", Limits::default()));
+    assert!(!limiters.of(&a).try_grant().unwrap().took_line(1_000_000));
+    limiters.replace(&[input("/b", limits(0, 1)), input("/a", limits(0, 2))], Limits::default());
+    assert!(limiters.of(&a).try_grant().is_none());
+    assert!(limiters.of(&b).try_grant().is_some());
+    limiters.replace(&[], limits(0, 1));
+    assert!(!limiters.of(&a).try_grant().unwrap().took_line(1_000_000), "that of all holds for everybody");
 }

@@ -129,8 +129,8 @@ fn looks_at_what_is_reported_know_what_a_scan_of_everything_finds() {
                     }
                 }
                 let mut changed = Changed::default();
-                let changes = reported(&watcher, &sentinel).await;
-                changed.note(changes, std::slice::from_ref(&patterns), &sight.links);
+                let reports = reported(&watcher, &sentinel).await;
+                changed.note(reports, std::slice::from_ref(&patterns), &sight.links);
                 changed.add(eyes.tree.unwatched());
                 sight = eyes.look(Some(&changed.folders));
                 let found: Vec<_> = sight.files.iter().map(|(_, found)| id(found)).collect();

@@ -25,7 +25,7 @@ impl Source {
         outcome: Outcome,
     ) -> Result<(), Ended> {
         let path = self.path.display();
-        (course.reading, course.at_end) = (None, false);
+        (course.reading, course.waiting, course.at_end) = (None, None, false);
         if course.goal == Goal::MarkGone {
             (course.goal, course.is_last_look) = (Goal::Follow, false);
         }
@@ -73,6 +73,7 @@ impl Source {
         let (position, next_line) = (record.position, record.details.next_line);
         let Some(around) = self.reader.clone().surroundings(record).await? else { return Ok(false) };
         self.framer.seek(position, &around.head);
+        self.is_dry = true;
         self.trail = Trail::new(position, around.head, around.before);
         self.group = Group::new(self.context.publisher.options(), &self.message, position, next_line);
         self.next_block_bytes = FIRST_BLOCK_BYTES;

@@ -4,7 +4,7 @@
 use tokio::time::sleep;
 
 use super::{LOOK, Sequence};
-use crate::{history::Name, troubled::patiently};
+use crate::{action::Style, history::Name, troubled::patiently};
 
 impl Sequence {
     pub(super) fn incarnation(&self, log: usize) -> Option<usize> {
@@ -16,6 +16,11 @@ impl Sequence {
     pub(super) async fn has_anchor(&mut self, log: usize) -> Result<bool, String> {
         self.arrivals.look().await?;
         Ok(self.is_anchored_without(log, None) || self.is_known(log, 1).await?)
+    }
+
+    /// Whether the file is known that a link leads to: nothing tells where it led before.
+    pub(super) async fn is_link_known(&mut self, log: usize) -> Result<bool, String> {
+        Ok(self.plan.style != Style::Link || self.is_known(log, 1).await?)
     }
 
     pub(super) fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {

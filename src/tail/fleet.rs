@@ -88,6 +88,15 @@ struct Newcomer {
     input: Arc<Input>,
 }
 
+/// What a look has found that is not followed yet, each file with the index of its input.
+#[derive(Debug)]
+pub(super) struct News {
+    files: Vec<(usize, Found)>,
+    compressed: Vec<(usize, Found)>,
+    /// Paths where nothing is now, or whose file was replaced.
+    deserted: BTreeMap<Topic, BTreeSet<PathBuf>>,
+}
+
 /// What has to wait until others give way.
 #[derive(Debug, Default)]
 struct LeftOut {
@@ -234,9 +243,9 @@ impl Fleet {
         }
     }
 
-    /// Follows what is new among the files that a look has found, each with the
-    /// index of its input.
-    pub(super) async fn take_in(&mut self, mut files: Vec<(usize, Found)>) {
+    /// Compares the files that a look has found, each with the index of its input, with what
+    /// is followed: that is told where it is now.
+    pub(super) fn compare(&mut self, mut files: Vec<(usize, Found)>) -> News {
         self.is_waiting = false;
         // Read where something rotated is looked for, never followed by itself.
         let compressed: Vec<_> = files.extract_if(.., |(_, found)| found.is_compressed()).collect();
@@ -245,18 +254,24 @@ impl Fleet {
         }
         self.tell_fates(&files);
         let deserted = self.deserted(&files);
+        let mut seen = HashSet::new();
+        files.retain(|(_, found)| {
+            let id = id_of(found);
+            !self.members.contains_key(&id) && !self.bench.contains(id) && seen.insert(id)
+        });
+        News { files, compressed, deserted }
+    }
+
+    /// Finds out what is new, and follows it.
+    pub(super) async fn take_in(&mut self, news: News) {
+        let News { files, compressed, mut deserted } = news;
         let mut by_topic: BTreeMap<Topic, Vec<Newcomer>> = BTreeMap::new();
         by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
         if self.is_first {
             let topics = self.topics_left_behind().await;
             by_topic.extend(topics.into_iter().map(|topic| (topic, Vec::new())));
         }
-        let mut seen = HashSet::new();
         for (input, found) in files {
-            let id = id_of(&found);
-            if self.members.contains_key(&id) || self.bench.contains(id) || !seen.insert(id) {
-                continue;
-            }
             let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
             match input.topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
@@ -265,7 +280,7 @@ impl Fleet {
         }
         self.left_out.clear();
         for (topic, newcomers) in by_topic {
-            let deserted = deserted.get(&topic).cloned().unwrap_or_default();
+            let deserted = deserted.remove(&topic).unwrap_or_default();
             self.settle(&topic, newcomers, deserted).await;
         }
         self.report_compressed(&compressed);

@@ -197,6 +197,21 @@ async fn looks_of_a_large_tree_become_seldom_however_short_the_poll_interval_is(
 }
 
 #[tokio::test]
+async fn what_it_takes_to_follow_thousands_of_new_files_does_not_put_off_the_next_look() {
+    const FILES: u64 = 1500;
+    let redis = TestRedis::start().await;
+    let mut tailing = Tailing::prepare(&redis, "*.log", polled);
+    for file in 0..FILES {
+        append(&tailing.path(&format!("{file}.log")), "first\n");
+    }
+    tailing.resume();
+    tailing.until_lines(FILES).await;
+    append(&tailing.path("new.log"), "seen by the next look only\n");
+    tailing.until_lines(FILES + 1).await;
+    tailing.stop().await;
+}
+
+#[tokio::test]
 async fn thousands_of_files_that_come_and_go_cause_few_looks() {
     let redis = TestRedis::start().await;
     let mut tailing = Tailing::prepare(&redis, "*.log", reported);

@@ -79,6 +79,9 @@ impl Changed {
             |path: &PathBuf| links.contains_key(path) || inputs.iter().any(|patterns| patterns.concern(path));
         let entries = changes.entries.iter().filter(|path| concerns(path));
         self.add(entries.filter_map(|path| path.parent()).map(Path::to_owned));
+        let below = changes.below.into_iter();
+        let below = below.filter(|path| inputs.iter().any(|patterns| patterns.concern_folder(path)));
+        self.add(below.flat_map(|path| path.parent().map(Path::to_owned).into_iter().chain([path.clone()])));
         self.add(changes.folders);
         self.everything |= changes.everything;
     }
@@ -226,6 +229,9 @@ impl Eyes {
     fn look(&mut self, folders: Option<&HashSet<PathBuf>>) -> Sight {
         let begin = Instant::now();
         let watcher = &self.watcher;
+        for folder in self.tree.above() {
+            watcher.watch_names(folder);
+        }
         let watch = |folder: &Path| watcher.watch(folder);
         let looked = match folders {
             None => self.tree.look(&watch),

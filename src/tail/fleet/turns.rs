@@ -103,9 +103,9 @@ impl Fleet {
         if next.is_empty() {
             return;
         }
-        let shelf = Arc::clone(&self.shelf);
+        let packs = Arc::clone(&self.shelf);
         let opened = off_the_runtime(move || {
-            Ok(next.into_iter().map(|found| (id_of(&found), open(&found, &shelf))).collect::<Vec<_>>())
+            Ok(next.into_iter().map(|found| (id_of(&found), open(&found, &packs))).collect::<Vec<_>>())
         });
         for (id, reader) in opened.await.unwrap_or_default() {
             let Some(closed) = self.bench.remove(id) else { continue };

@@ -2,7 +2,9 @@
 //!
 //! An append notices a failover by its conflict; a quiet source appends nothing.
 //! So all records are compared on every new connection, whenever an epoch is new,
-//! and the epochs are looked at every few seconds.
+//! and the epochs are looked at every few seconds. Within an epoch and a connection those
+//! that agreed are not compared again: a record that was deleted alone, by hand, is noticed
+//! by the next append, connection or epoch.
 
 use std::{
     collections::BTreeMap,

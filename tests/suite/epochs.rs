@@ -144,6 +144,34 @@ async fn a_failover_that_forgot_the_registration_is_repaired_by_a_quiet_file() {
 }
 
 #[tokio::test]
+async fn a_record_that_was_lost_alone_is_noticed_by_its_quiet_file_on_a_new_connection() {
+    let redis = TestRedis::start().await;
+    let tailing = Tailing::start(&redis, "*.log");
+    for file in 0..3 {
+        append(&tailing.path(&format!("{file}.log")), &lines(file * 100, 5));
+    }
+    tailing.until_lines(15).await;
+    tailing.until_sources(3).await;
+    let (all, store) = (tailing.sources().await, redis.store());
+    let state = format!("logrelay:{{{}}}:state", tailing.topic());
+    let mut control = redis.control().await;
+    let removed: u64 = control.run(&format!("HDEL {state} s:{}", all[1])).await;
+    assert_eq!(removed, 1);
+    let host = "host".parse().unwrap();
+    let others = store.records(tailing.topic(), &host).await.unwrap();
+    assert_eq!(others.len(), 2);
+    let _: u64 = control.run("CLIENT KILL TYPE normal SKIPME yes").await;
+    eventually("the quiet file has registered and sent its lines again", async || {
+        tailing.count().await == 20 && tailing.sources().await == all
+    })
+    .await;
+    // The others have nothing to do with it.
+    let now = store.records(tailing.topic(), &host).await.unwrap();
+    assert!(others.iter().all(|other| now.contains(other)));
+    assert_eq!(tailing.epochs().await, 1);
+}
+
+#[tokio::test]
 async fn a_wiped_redis_gets_every_file_again_under_its_key() {
     let redis = TestRedis::start().await;
     let tailing = Tailing::start(&redis, "*.log");

@@ -140,7 +140,7 @@ impl Bench {
     }
 
     /// The next ones, at most `most`, for whom it is time; they stay until they are removed.
-    pub(super) fn next(&mut self, most: usize, is_time: impl Fn(&Closed) -> bool) -> Vec<(FileId, PathBuf)> {
+    pub(super) fn next(&mut self, most: usize, is_time: impl Fn(&Closed) -> bool) -> Vec<Found> {
         let mut next = Vec::new();
         for _ in 0..self.queue.len() {
             if next.len() == most {
@@ -149,7 +149,7 @@ impl Bench {
             let Some(id) = self.queue.pop_front() else { break };
             match self.files.get(&id) {
                 Some(closed) if !closed.waits => {}
-                Some(closed) if is_time(closed) => next.push((id, closed.found.path.clone())),
+                Some(closed) if is_time(closed) => next.push(closed.found.clone()),
                 Some(_) => self.queue.push_back(id),
                 None => {}
             }

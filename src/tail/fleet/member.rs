@@ -1,8 +1,10 @@
 //! A file that is held open: read by a task of its own, or quiet without one.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{task::JoinSet, time::Instant};
+use tracing::error;
 
 use crate::tail::{
     Input,
@@ -77,7 +79,8 @@ impl Member {
     ) -> Self {
         let (id, turn) = (id_of(&live), Arc::new(turn));
         let runs = Arc::clone(&turn);
-        tasks.spawn(async move { (id, source.run(runs).await) });
+        let place = live.place.clone();
+        tasks.spawn(async move { (id, guarded(source.run(Arc::clone(&runs)), &runs, &place).await) });
         let state = State::running(&live);
         Self { live, input, away_since: None, turn, state }
     }
@@ -265,17 +268,51 @@ impl Member {
         let (place, reader) = (live.place.clone(), live.reader.clone());
         let (standing, control) = (Arc::clone(&live.standing), Arc::clone(&live.control));
         tasks.spawn(async move {
-            let source = Source::open(context, place, reader, standing, control, &input).await;
-            if let Ok(Some(source)) = source {
-                return (id, Box::new(source).run(turn).await);
-            }
-            // The next look finds out what it is now.
-            turn.keep();
-            (id, Ended::Replaced)
+            let run = async {
+                let source = Source::open(context, place.clone(), reader, standing, control, &input).await;
+                if let Ok(Some(source)) = source {
+                    return Box::new(source).run(Arc::clone(&turn)).await;
+                }
+                // The next look finds out what it is now.
+                turn.keep();
+                Ended::Replaced
+            };
+            (id, guarded(run, &turn, &place).await)
         });
     }
 }
 
 fn id_of(live: &Live) -> FileId {
     (live.reader.device, live.reader.inode)
+}
+
+/// Runs a task to its end. One that panics ends as if its file had been replaced: the next
+/// look takes the file up again from what is confirmed, before those behind it.
+async fn guarded(run: impl Future<Output = Ended>, turn: &Turn, place: &Path) -> Ended {
+    // What it shares with others is behind locks that are taken also after a panic.
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+        error!(path = %place.display(), "the task of a file has panicked: the file is taken up again");
+        turn.keep();
+        Ended::Replaced
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tail::{control::Control, lane::Lane};
+
+    #[tokio::test]
+    async fn a_task_that_panics_ends_and_those_behind_it_wait_for_what_is_found() {
+        let lane = Arc::new(Lane::default());
+        let [first, second] = [Fate::Moved, Fate::InPlace].map(|fate| Arc::new(Control::new(fate)));
+        let turn = lane.join(&first);
+        let behind = lane.join(&second);
+        let ended = guarded(async { panic!("a bug") }, &turn, Path::new("app.log.1")).await;
+        assert_eq!(ended, Ended::Replaced);
+        drop(turn);
+        assert!(behind.comes().now_or_never().is_none(), "it has overtaken");
+        lane.forget_replaced();
+        assert!(behind.comes().now_or_never().is_some());
+    }
 }

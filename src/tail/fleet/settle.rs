@@ -266,10 +266,21 @@ impl Fleet {
     /// Follows a source; else returns the path whose files have to be looked at again.
     fn follow(&mut self, topic: &Topic, started: Started, input: Arc<Input>) -> Option<PathBuf> {
         match started {
+            // It is followed already: as what, the next look finds out.
+            Started::Source(id, _, live) if self.members.contains_key(&id) => {
+                let ledger = self.ledgers.entry(topic.clone()).or_default();
+                ledger.insert(live.standing.key().clone(), live.standing.confirmed());
+                Some(live.path)
+            }
             Started::Source(id, source, live) => {
                 self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
                 let closed = self.bench.of_key(live.standing.key()).and_then(|id| self.bench.remove(id));
                 let away_since = closed.and_then(|closed| closed.away_since);
+                // What had this device and inode before is another file, or none.
+                if let Some(other) = self.bench.remove(id) {
+                    let ledger = self.ledgers.entry(other.standing.topic().clone()).or_default();
+                    ledger.insert(other.standing.key().clone(), other.standing.confirmed());
+                }
                 self.at_start.remove(&id);
                 let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
                 self.places.insert(live.place.clone(), id);

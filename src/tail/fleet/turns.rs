@@ -5,7 +5,7 @@
 //! drained is kept open as a courtesy only, and gives way too. What is renamed or deleted and
 //! not drained stays open: there is no other way to it.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::warn;
@@ -20,6 +20,7 @@ use crate::tail::{
     discover::Found,
     launch::Live,
     lineage::{FileId, id_of},
+    packed::Shelf,
     reader::{Reader, off_the_runtime},
 };
 
@@ -102,8 +103,9 @@ impl Fleet {
         if next.is_empty() {
             return;
         }
+        let packs = Arc::clone(&self.shelf);
         let opened = off_the_runtime(move || {
-            Ok(next.into_iter().map(|(id, path)| (id, open(id, &path))).collect::<Vec<_>>())
+            Ok(next.into_iter().map(|found| (id_of(&found), open(&found, &packs))).collect::<Vec<_>>())
         });
         for (id, reader) in opened.await.unwrap_or_default() {
             let Some(closed) = self.bench.remove(id) else { continue };
@@ -200,8 +202,13 @@ impl Fleet {
     }
 }
 
-/// Opens the file that a path led to. Blocks.
-fn open(id: FileId, path: &Path) -> io::Result<Reader> {
-    let reader = Reader::open(path)?;
-    if (reader.device, reader.inode) == id { Ok(reader) } else { Err(io::ErrorKind::NotFound.into()) }
+/// Opens a file where it was found. Blocks.
+fn open(found: &Found, shelf: &Shelf) -> io::Result<Reader> {
+    let reader =
+        if found.is_packed() { Reader::open_packed(found, shelf)? } else { Reader::open(&found.path)? };
+    if (reader.device, reader.inode) == id_of(found) {
+        Ok(reader)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
 }

@@ -68,6 +68,10 @@ pub(super) struct Fleet {
     /// When quiet members are looked for, and when others may be asked to give way again.
     rests_at: Instant,
     turns_at: Instant,
+    /// Nobody could give way since then, when all stood at positions of this sum; and how
+    /// many more files may be open for that.
+    stuck: Option<(Instant, u64)>,
+    beyond: usize,
     /// What was said already.
     said: HashSet<String>,
     shelf: Arc<Shelf>,
@@ -128,6 +132,8 @@ impl Fleet {
             tasks: Tasks::new(),
             rests_at: Instant::now(),
             turns_at: Instant::now(),
+            stuck: None,
+            beyond: 0,
             said: HashSet::new(),
             shelf: Arc::new(Shelf::new(UNFINISHED_FOR.min(Duration::from_millis(options.linger_ms)))),
             compressed: HashSet::new(),
@@ -312,12 +318,14 @@ impl Fleet {
         let found: HashMap<FileId, &Found> = files.iter().map(|(_, found)| (id_of(found), found)).collect();
         for (id, member) in &mut self.members {
             let Some(found) = found.get(id) else {
+                member.is_away(None);
                 member.live.control.meets(Fate::Away);
                 member.wake(&self.context, &mut self.tasks);
                 // What is still written to it is reported by nobody.
                 self.is_waiting = true;
                 continue;
             };
+            member.is_there();
             let live = &mut member.live;
             if live.place != found.path {
                 leave_place(&mut self.places, &live.place, *id);

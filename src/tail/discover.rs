@@ -107,6 +107,11 @@ impl Patterns {
         Ok(self)
     }
 
+    /// The folders where the patterns begin.
+    pub fn bases(&self) -> impl Iterator<Item = &Path> {
+        self.patterns.iter().map(Pattern::base)
+    }
+
     /// Whether both are the same paths and globs.
     pub(super) fn are_those_of(&self, other: &Self) -> bool {
         self.patterns.iter().map(Pattern::text).eq(other.patterns.iter().map(Pattern::text))
@@ -151,8 +156,7 @@ impl Patterns {
 
     /// The same of a folder.
     pub fn concern_folder(&self, path: &Path) -> bool {
-        let mut bases = self.patterns.iter().map(Pattern::base);
-        bases.any(|base| path.starts_with(base) || base.starts_with(path))
+        self.bases().any(|base| path.starts_with(base) || base.starts_with(path))
     }
 
     fn is_excluded(&self, path: &Path) -> bool {

@@ -268,34 +268,6 @@ impl Fleet {
         News { files, compressed, deserted }
     }
 
-    /// Finds out what is new, and follows it.
-    pub(super) async fn take_in(&mut self, news: News) {
-        let News { files, compressed, mut deserted } = news;
-        let mut by_topic: BTreeMap<Topic, Vec<Newcomer>> = BTreeMap::new();
-        by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
-        if self.is_first {
-            let topics = self.topics_left_behind().await;
-            by_topic.extend(topics.into_iter().map(|topic| (topic, Vec::new())));
-        }
-        for (input, found) in files {
-            let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
-            match input.topic.topic_of(&found.path) {
-                Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
-                None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
-            }
-        }
-        self.left_out.clear();
-        for (topic, newcomers) in by_topic {
-            let deserted = deserted.remove(&topic).unwrap_or_default();
-            self.settle(&topic, newcomers, deserted).await;
-        }
-        self.report_compressed(&compressed);
-        self.is_first = false;
-        self.take_turns().await;
-        self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
-        self.is_waiting |= self.is_crowded() || self.bench.misses_some();
-    }
-
     /// Brings what is followed into line with new inputs.
     fn regroup(&mut self, files: &[(usize, Found)]) {
         let mut found = HashMap::new();

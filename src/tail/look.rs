@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, warn};
 
@@ -23,20 +23,34 @@ use super::{
     watcher::{Changes, Watcher},
 };
 
+mod far;
+mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;
 
-use self::schedule::{Schedule, Scope};
+use self::{
+    far::Far,
+    mounts::Mounts,
+    schedule::{Schedule, Scope},
+};
 
 /// How many folders are told apart that have changed; when there are more, all are looked at.
 const MAX_CHANGED_FOLDERS: usize = 1024;
+
+/// How long new inputs wait for folders that can hang.
+const FIRST_FAR_LOOK: Duration = Duration::from_secs(5);
 
 /// Looks for files, and tells the fleet.
 #[derive(Debug)]
 pub(super) struct Look {
     /// What a look needs; it goes to where blocking is allowed, and comes back.
     eyes: Option<Eyes>,
+    far: Far,
+    /// Which of the folders where patterns begin are far.
+    are_far: Vec<bool>,
+    /// What the far folders have had that is not told yet.
+    far_changed: Vec<PathBuf>,
     watcher: Arc<Watcher>,
     schedule: Schedule,
     changed: Changed,
@@ -110,6 +124,9 @@ impl Look {
         wanted.mark_changed();
         Self {
             eyes: Some(Eyes { tree: Tree::new([]), watcher: Arc::clone(&watcher) }),
+            far: Far::new(poll_interval, |_| false),
+            are_far: Vec::new(),
+            far_changed: Vec::new(),
             watcher,
             schedule: Schedule::new(poll_interval),
             changed: Changed::default(),
@@ -124,10 +141,19 @@ impl Look {
     /// Keeps the fleet up to date until it is dropped.
     pub(super) async fn follow(&mut self, fleet: &mut Fleet) {
         let mut scope = Scope::Everything;
-        let (mut unwatched, mut changes) = (Vec::new(), 0);
+        let (mut unwatched, mut changes, mut is_first) = (Vec::new(), 0, true);
         loop {
             if self.wanted.has_changed().unwrap_or(false) {
                 (scope, changes) = (Scope::Everything, self.replace(fleet));
+                self.split(&Mounts::now());
+                if std::mem::take(&mut is_first) {
+                    self.first_far_look(fleet).await;
+                }
+            } else if scope == Scope::Everything {
+                let mounts = Mounts::now();
+                if self.are_far != self.far_bases(&mounts) {
+                    self.split(&mounts);
+                }
             }
             let folders = match scope {
                 Scope::Everything => None,
@@ -140,12 +166,13 @@ impl Look {
             let Some(sight) = self.look(folders, fleet).await else { return };
             fleet.report(&sight.looked.problems);
             let begin = Instant::now();
-            let news = fleet.compare(sight.files);
+            let news = fleet.compare(self.with_far(sight.files));
             // What it takes to follow what is new says nothing of what the next look will take.
             let cost = sight.took + begin.elapsed();
             fleet.take_in(news).await;
             debug!(?scope, ?cost, folders = sight.looked.folders, "looked");
-            sight.looked.changed.iter().for_each(|path| fleet.wake(path));
+            let grown = sight.looked.changed.into_iter().chain(self.far_changed.drain(..));
+            grown.for_each(|path| fleet.wake(&path));
             self.following.send_replace(fleet.following(changes));
             (self.links, unwatched) = (sight.links, sight.unwatched);
             self.schedule.looked(scope, Instant::now().into_std(), cost);
@@ -167,6 +194,10 @@ impl Look {
                     self.changed.add(ended);
                     fleet.take_turns().await;
                 }
+                looked = self.far.looked() => {
+                    self.take_far(looked, fleet);
+                    return Scope::Changed;
+                }
                 () = has_changed(&self.wanted) => return Scope::Everything,
                 () = sleep_until(at.into()) => return scope,
             }
@@ -178,10 +209,50 @@ impl Look {
         let wanted = self.wanted.borrow_and_update();
         fleet.replace(&wanted.inputs, wanted.limits);
         self.inputs = wanted.inputs.iter().map(|input| input.patterns.clone()).collect();
-        if let Some(eyes) = &mut self.eyes {
-            eyes.tree = Tree::new(&self.inputs);
-        }
         wanted.changes
+    }
+
+    fn far_bases(&self, mounts: &Mounts) -> Vec<bool> {
+        self.inputs.iter().flat_map(Patterns::bases).map(|base| mounts.is_far(base)).collect()
+    }
+
+    /// Looks at what is far elsewhere from now on.
+    fn split(&mut self, mounts: &Mounts) {
+        self.are_far = self.far_bases(mounts);
+        let is_far = |path: &Path| mounts.is_far(path);
+        let (near, far) = Tree::new(&self.inputs).split(is_far);
+        self.far.replace(far, &self.inputs, is_far);
+        if let Some(eyes) = &mut self.eyes {
+            eyes.tree = near;
+        }
+    }
+
+    /// Lets what is far be found together with what is near, if it answers soon.
+    async fn first_far_look(&mut self, fleet: &mut Fleet) {
+        if self.far.is_wanted()
+            && let Ok(looked) = timeout(FIRST_FAR_LOOK, self.far.looked()).await
+        {
+            self.take_far(looked, fleet);
+        }
+    }
+
+    fn take_far(&mut self, looked: Looked, fleet: &mut Fleet) {
+        fleet.report(&looked.problems);
+        self.metrics.looks.inc();
+        self.metrics.listed_folders.inc_by(looked.folders);
+        self.metrics.examined_files.inc_by(looked.files);
+        self.far_changed.extend(looked.changed);
+    }
+
+    /// All files that are known, each once.
+    fn with_far(&self, mut files: Vec<(usize, Found)>) -> Vec<(usize, Found)> {
+        if !self.far.files().is_empty() {
+            files.extend_from_slice(self.far.files());
+            files.sort_by_key(|(input, _)| *input);
+            let mut seen = HashSet::new();
+            files.retain(|(_, found)| seen.insert((found.device, found.inode)));
+        }
+        files
     }
 
     /// Looks at some folders, or everything; none when that has failed for ever.

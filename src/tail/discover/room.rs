@@ -21,6 +21,11 @@ impl Room {
         Self { max_files, max_folders, files, folders, said_files, said_folders }
     }
 
+    /// One of the same size, with nothing in it.
+    pub(super) fn same(&self) -> Self {
+        Self::new(self.max_files, self.max_folders)
+    }
+
     pub(super) fn files_left(&self) -> usize {
         self.max_files.saturating_sub(self.files)
     }

@@ -42,6 +42,18 @@ impl Tree {
         Self::within(inputs, MAX_FILES, MAX_FOLDERS)
     }
 
+    /// Without what begins in folders that `leaves` names: these are the other tree.
+    pub fn split(mut self, leaves: impl Fn(&Path) -> bool) -> (Self, Self) {
+        let left = self.branches.extract_if(.., |branch| leaves(branch.base())).collect();
+        let other = Self { branches: left, room: self.room.same(), targets: HashMap::new() };
+        (self, other)
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.branches.is_empty()
+    }
+
     /// The same with other bounds.
     pub(super) fn within<'a>(
         inputs: impl IntoIterator<Item = &'a Patterns>,

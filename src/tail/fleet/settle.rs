@@ -1,7 +1,7 @@
 //! Finds out what newly found files are, and begins to follow them.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use tracing::warn;
 
 use super::{
-    Fleet, Newcomer,
+    Fleet, Newcomer, News,
     families::{narrow, root},
     member::Member,
 };
@@ -30,6 +30,34 @@ use crate::{
 const STARTS_AT_ONCE: usize = 16;
 
 impl Fleet {
+    /// Finds out what is new, and follows it.
+    pub(in crate::tail) async fn take_in(&mut self, news: News) {
+        let News { files, compressed, mut deserted } = news;
+        let mut by_topic: BTreeMap<Topic, Vec<Newcomer>> = BTreeMap::new();
+        by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
+        if self.is_first {
+            let topics = self.topics_left_behind().await;
+            by_topic.extend(topics.into_iter().map(|topic| (topic, Vec::new())));
+        }
+        for (input, found) in files {
+            let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
+            match input.topic.topic_of(&found.path) {
+                Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
+                None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
+            }
+        }
+        self.left_out.clear();
+        for (topic, newcomers) in by_topic {
+            let deserted = deserted.remove(&topic).unwrap_or_default();
+            self.settle(&topic, newcomers, deserted).await;
+        }
+        self.report_compressed(&compressed);
+        self.is_first = false;
+        self.take_turns().await;
+        self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
+        self.is_waiting |= self.is_crowded() || self.bench.misses_some();
+    }
+
     /// Finds out what the newcomers of a topic are, and what is beside deserted paths, and
     /// follows them.
     pub(super) async fn settle(
@@ -214,7 +242,7 @@ impl Fleet {
     }
 
     /// Topics from which lines may be left since the last run.
-    pub(super) async fn topics_left_behind(&self) -> BTreeSet<Topic> {
+    async fn topics_left_behind(&self) -> BTreeSet<Topic> {
         let mut topics: BTreeSet<Topic> = self.inputs.topics().cloned().collect();
         if self.inputs.make_topics() {
             let (publisher, host) = (&self.context.publisher, &self.options.host);

@@ -42,6 +42,11 @@ impl Schedule {
         Self { poll_interval, everything: now, everything_early: now, unwatched: now, changed: now }
     }
 
+    /// Everything may be looked at, now.
+    pub(super) fn now(&mut self) {
+        *self = Self::new(self.poll_interval);
+    }
+
     /// A look has ended at `now`, which took `cost`.
     pub(super) fn looked(&mut self, scope: Scope, now: Instant, cost: Duration) {
         let after = |share: u32, least: Duration| now + (cost * share).min(LONGEST).max(least);
@@ -100,6 +105,17 @@ mod tests {
             [(0, 1000), (1, 1000), (5, 1000), (10, 2000), (100, 20_000), (9000, 30_000)]
         {
             assert_eq!(pause(Scope::Everything, cost_ms, None, false), (Scope::Everything, pause_ms));
+        }
+    }
+
+    #[test]
+    fn looks_of_a_large_tree_become_seldom_however_short_the_poll_interval_is() {
+        let mut schedule = Schedule::new(Duration::from_millis(10));
+        let now = Instant::now();
+        for (cost_us, pause_ms) in [(10, 10), (999, 10), (1000, 200), (5000, 1000), (50_000, 10_000)] {
+            schedule.looked(Scope::Everything, now, Duration::from_micros(cost_us));
+            let (_, at) = schedule.next(None, false);
+            assert_eq!((at - now).as_millis(), pause_ms, "{cost_us} µs");
         }
     }
 

@@ -129,7 +129,8 @@ settings! {
         /// Where a file begins whose path was never seen on this host: beginning or end [default: beginning]
         #[arg(help_heading = "Tailer")]
         start: StartAt = "WHERE" => tail.start,
-        /// How often files are looked at, whether or not a change was reported, in milliseconds
+        /// How often files are looked at whose changes the system does not report (network folders
+        /// among them), in milliseconds; of many files more seldom
         #[arg(help_heading = "Tailer")]
         poll_interval_ms: u64 = "MS" in 10..=HOUR_MS => tail.poll_interval_ms,
         /// Longest line in bytes; the rest is cut off and counted

@@ -6,6 +6,7 @@
 
 use std::{io, path::Path, time::Duration};
 
+use rustix::io::Errno;
 use tokio::time::Instant;
 
 use super::{
@@ -76,8 +77,17 @@ impl Fleet {
         });
         for (id, reader) in opened.await.unwrap_or_default() {
             let Some(closed) = self.bench.remove(id) else { continue };
-            if let Ok(reader) = reader {
-                self.reopen(closed, reader);
+            let error = match reader {
+                Ok(reader) => {
+                    self.reopen(closed, reader);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            // Its turn comes when something else is closed.
+            if Errno::from_io_error(&error).is_some_and(|errno| [Errno::MFILE, Errno::NFILE].contains(&errno))
+            {
+                self.bench.add(closed);
                 continue;
             }
             // The next look finds out what has become of it.

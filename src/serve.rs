@@ -7,6 +7,7 @@
 mod cut;
 mod drain;
 mod event;
+mod filter;
 mod frame;
 mod health;
 mod lane;

@@ -183,6 +183,12 @@ impl Service {
         self.handle.clone()
     }
 
+    /// Counts in these.
+    #[must_use]
+    pub fn counting_in(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// What finding files counts.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()

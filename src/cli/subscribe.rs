@@ -1,5 +1,6 @@
 //! `logrelay subscribe`: prints the lines of topics and resumes by itself.
 
+mod filter;
 mod from;
 mod printer;
 mod progress;
@@ -45,6 +46,8 @@ pub(super) struct Arguments {
     /// a cursor (one for each topic that has one)
     #[arg(long, value_name = "WHERE", value_delimiter = ',', default_value = "latest")]
     from: Vec<From>,
+    #[command(flatten)]
+    filter: filter::Arguments,
     /// Stop at the end as it is now, instead of waiting for more
     #[arg(long, value_parser = BoolishValueParser::new())]
     no_follow: bool,
@@ -149,6 +152,7 @@ fn options(arguments: Arguments, saved: Option<State>) -> anyhow::Result<Options
         relays: arguments.relays,
         topics,
         start: start.unwrap_or(Start::Latest),
+        filter: arguments.filter.into_filter(),
         state: state.with_capacity(arguments.max_marks),
         stop_at_tail: arguments.no_follow,
         fail_on_gap: arguments.on_gap == OnGap::Fail,

@@ -93,6 +93,8 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
 
     let mut registry = Registry::default();
     let counters = publish::Metrics::register(&mut registry);
+    let looks = tail::Metrics::default();
+    looks.show(&mut registry);
     let publisher = Publisher::new(store.clone(), effective.publish.clone(), counters.clone());
     let mut beside = JoinSet::new();
     if let Some(port) = metrics_port {
@@ -116,7 +118,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     say_what_is_absent(&effective.tail.inputs);
     let inputs = effective.tail.inputs.len();
     info!(host = %effective.tail.host, inputs, redis = publisher.store().address(), "following files");
-    let service = tail::Service::new(effective.tail, publisher);
+    let service = tail::Service::new(effective.tail, publisher).counting_in(looks);
     let handle = service.handle();
     tokio::select! {
         done = until_stopped(service, &stop.token) => done,

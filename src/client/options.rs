@@ -14,6 +14,8 @@ pub struct Options {
     pub topics: Vec<Topic>,
     /// Where the topics begin that have no place in `state`.
     pub start: Start,
+    /// Which lines to send; none: all.
+    pub filter: Option<proto::Filter>,
     /// Where an earlier subscription ended. Topics of it that are not in `topics` stay as they are.
     pub state: State,
     /// End at the tail as it is when the subscription is first opened, or somewhat later.
@@ -76,6 +78,7 @@ impl Default for Options {
             relays: Vec::new(),
             topics: Vec::new(),
             start: Start::Latest,
+            filter: None,
             state: State::default(),
             stop_at_tail: false,
             fail_on_gap: false,

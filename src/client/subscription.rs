@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
-    record::Topic,
+    record::{Cursor, Topic},
     retry::Backoff,
 };
 
@@ -144,6 +144,7 @@ impl Subscription {
             topics: topics.map(ToString::to_string).collect(),
             cursors: cursors.map(ToString::to_string).collect(),
             start: Some(start.into()),
+            filter: self.options.filter.clone(),
             stop_at_tail: self.options.stop_at_tail,
             on_gap: on_gap.into(),
             max_batch_lines: self.options.max_batch_lines,
@@ -181,12 +182,12 @@ impl Subscription {
             }
             Sent::CaughtUp(caught_up) => {
                 let cursor = cursor_of(&self.asked(&caught_up.topic)?, &caught_up.cursor)?;
-                self.state.observe(cursor.clone());
+                self.observe(cursor.clone());
                 Some(Event::CaughtUp(cursor))
             }
             Sent::Heartbeat(heartbeat) => {
                 for topic in heartbeat.topics.iter().filter(|topic| !topic.cursor.is_empty()) {
-                    self.state.observe(cursor_of(&self.asked(&topic.topic)?, &topic.cursor)?);
+                    self.observe(cursor_of(&self.asked(&topic.topic)?, &topic.cursor)?);
                 }
                 Some(Event::Heartbeat(heartbeat))
             }
@@ -223,8 +224,10 @@ impl Subscription {
         let mut lines = Lines::parse(batch)?;
         let topic = self.asked(lines.topic().as_str())?;
         if let (Some(expected), Some(found)) = (self.state.next_offset(&topic), lines.first_offset()) {
-            // What a relay leaves out, it says by an event: this would be a loss or a repeat in silence.
-            if found != expected {
+            // What a relay leaves out, but for a filter, it says by an event: this would be a loss
+            // or a repeat in silence.
+            let is_left_out = self.options.filter.is_some() && found > expected;
+            if found != expected && !is_left_out {
                 return Err(BatchFault::Order { topic, expected, found }.into());
             }
         }
@@ -237,6 +240,16 @@ impl Subscription {
         }
         self.state.move_to(lines.next_cursor().clone());
         Ok((!lines.is_empty()).then_some(lines))
+    }
+
+    /// The relay says where it stands. What a filter leaves out is passed in silence.
+    fn observe(&mut self, cursor: Cursor) {
+        let is_past = |known| self.options.filter.is_some() && cursor.offset > known;
+        if self.state.next_offset(&cursor.topic).is_some_and(is_past) {
+            self.state.move_to(cursor);
+        } else {
+            self.state.observe(cursor);
+        }
     }
 
     fn jump(

@@ -129,10 +129,12 @@ settings! {
         /// Where a file begins whose path was never seen on this host: beginning or end [default: beginning]
         #[arg(help_heading = "Tailer")]
         start: StartAt = "WHERE" => tail.start,
-        /// How often files are looked at whose changes the system does not report (network folders
-        /// among them), in milliseconds; of many files more seldom
+        /// How often files are looked at whose changes the system does not report, in milliseconds
         #[arg(help_heading = "Tailer")]
         poll_interval_ms: u64 = "MS" in 10..=HOUR_MS => tail.poll_interval_ms,
+        /// Let the system report changes of files, where it can; else all are looked at every poll interval
+        #[arg(help_heading = "Tailer", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        watch_files: bool = "BOOL" => tail.watch_files,
         /// Longest line in bytes; the rest is cut off and counted
         #[arg(help_heading = "Tailer")]
         max_line_bytes: usize = "BYTES" in 1..=3 * MIB => tail.max_line_bytes,
@@ -142,6 +144,9 @@ settings! {
         /// How long a file that is gone stays open after its last line was confirmed, in milliseconds
         #[arg(help_heading = "Tailer")]
         linger_ms: u64 = "MS" in 0..=24 * HOUR_MS => tail.linger_ms,
+        /// After how long without a change a file costs no task of its own any more, in milliseconds
+        #[arg(help_heading = "Tailer")]
+        rest_after_ms: u64 = "MS" in 10..=HOUR_MS => tail.rest_after_ms,
         /// Greatest size of a batch in bytes; a single line may exceed it
         #[arg(help_heading = "Tailer")]
         append_batch_bytes: usize = "BYTES" in 1..=3 * MIB => publish.max_batch_bytes,

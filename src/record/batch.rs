@@ -144,6 +144,13 @@ impl StoredBatch {
         let (body, _) = delimited(&self.stored[..end], begin + 1).ok()?;
         check_line(&self.stored[body])
     }
+
+    /// The same line decoded, with all of its fields.
+    pub fn decoded_line(&self, index: u32) -> Option<proto::Line> {
+        let bytes = self.line_bytes(index..index.checked_add(1)?);
+        let (body, _) = delimited(&bytes, 1).ok()?;
+        proto::Line::decode(bytes.slice(body)).ok()
+    }
 }
 
 fn at_u32(index: usize) -> u32 {

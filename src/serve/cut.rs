@@ -2,6 +2,9 @@
 
 use std::{ops::Range, sync::Arc};
 
+use bytes::Bytes;
+
+use super::filter::{Filter, selected::Selected};
 use crate::{record::Offset, store::Entry};
 
 /// What the relay's prefix takes at most beside the names in it.
@@ -22,26 +25,67 @@ pub(super) struct Bounds {
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     pub(super) entry: Arc<Entry>,
-    /// Their places in it; never empty.
-    pub(super) lines: Range<u32>,
+    /// What a filter has left of it; none: everything.
+    selected: Option<Arc<Selected>>,
+    /// Which of these; never empty.
+    lines: Range<u32>,
 }
 
 impl Piece {
-    /// The lines of an entry from an offset on.
-    pub(super) fn new(entry: Arc<Entry>, from: Offset) -> Self {
-        let last = entry.batch.lines();
-        let start = u32::try_from(from.since(entry.first)).unwrap_or(last).min(last.saturating_sub(1));
-        Self { entry, lines: start..last }
+    /// The lines of an entry from an offset on that a filter wants; none where it wants
+    /// none of them.
+    pub(super) fn new(entry: Arc<Entry>, from: Offset, filter: Option<&Filter>) -> Option<Self> {
+        let selected = filter.map(|filter| filter.select(&entry));
+        let selected = selected.filter(|selected| selected.len() < entry.batch.lines());
+        let skipped = u32::try_from(from.since(entry.first)).unwrap_or(u32::MAX);
+        let lines = match &selected {
+            Some(selected) => {
+                let start = selected.places().partition_point(|place| *place < skipped);
+                u32::try_from(start).unwrap_or(u32::MAX)..selected.len()
+            }
+            None => skipped.min(entry.batch.lines().saturating_sub(1))..entry.batch.lines(),
+        };
+        (!lines.is_empty()).then_some(Self { entry, selected, lines })
+    }
+
+    /// How many lines are in it.
+    pub(super) fn len(&self) -> u32 {
+        self.lines.end - self.lines.start
     }
 
     /// Whether no line of the entry is left out.
     pub(super) fn is_whole(&self) -> bool {
-        self.lines == (0..self.entry.batch.lines())
+        self.selected.is_none() && self.lines == (0..self.entry.batch.lines())
     }
 
-    /// The offset after its last line.
+    /// The places of its lines in the entry.
+    pub(super) fn places(&self) -> Vec<u32> {
+        match &self.selected {
+            Some(selected) => selected.places()[self.lines.start as usize..self.lines.end as usize].to_vec(),
+            None => self.lines.clone().collect(),
+        }
+    }
+
+    /// Its lines as they are stored.
+    pub(super) fn line_bytes(&self) -> Bytes {
+        self.bytes_of(self.lines.clone())
+    }
+
+    /// The offset after its last line, and after what is left out behind that.
     pub(super) fn next(&self) -> Offset {
-        self.entry.first.plus(u64::from(self.lines.end))
+        let last = match &self.selected {
+            Some(selected) if self.lines.end == selected.len() => self.entry.batch.lines(),
+            Some(selected) => selected.places()[self.lines.end as usize - 1] + 1,
+            None => self.lines.end,
+        };
+        self.entry.first.plus(u64::from(last))
+    }
+
+    fn bytes_of(&self, lines: Range<u32>) -> Bytes {
+        match &self.selected {
+            Some(selected) => selected.bytes(lines.start, lines.end),
+            None => self.entry.batch.line_bytes(lines),
+        }
     }
 
     /// Cuts off the first piece that keeps the bounds, of at least one line; what is
@@ -60,7 +104,7 @@ impl Piece {
             }
         }
         self.lines = start..fits;
-        let rest = (fits < end).then(|| Self { entry: Arc::clone(&self.entry), lines: fits..end });
+        let rest = (fits < end).then(|| Self { lines: fits..end, ..self.clone() });
         (self, rest)
     }
 
@@ -68,11 +112,11 @@ impl Piece {
     fn bytes(&self, lines: Range<u32>, topic_bytes: usize) -> usize {
         let batch = &self.entry.batch;
         let prefix = PREFIX_BYTES + 2 * topic_bytes;
-        if lines == (0..batch.lines()) {
+        if self.selected.is_none() && lines == (0..batch.lines()) {
             return prefix + batch.stored().len();
         }
         let deltas = lines.len() * DELTA_BYTES;
-        prefix + deltas + batch.head_bytes().len() + batch.line_bytes(lines).len()
+        prefix + deltas + batch.head_bytes().len() + self.bytes_of(lines).len()
     }
 }
 
@@ -120,7 +164,7 @@ mod tests {
             let entry = entry(&contents, first);
             let skipped = skipped.index(contents.len());
             let bounds = Bounds { lines: max_lines, bytes: max_bytes };
-            let mut rest = Some(Piece::new(Arc::clone(&entry), entry.first.plus(skipped as u64)));
+            let mut rest = Piece::new(Arc::clone(&entry), entry.first.plus(skipped as u64), None);
             let mut next_line = skipped;
             while let Some(piece) = rest.take() {
                 let (piece, left) = piece.cut(topic.as_str().len(), bounds);

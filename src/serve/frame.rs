@@ -38,7 +38,7 @@ impl Frame {
 
     /// The batch of a piece of an entry; `next` is where to resume after it.
     pub(super) fn batch(piece: &Piece, next: &Cursor) -> Self {
-        let (entry, lines) = (&piece.entry, piece.lines.clone());
+        let entry = &piece.entry;
         let mut prefix = proto::Batch {
             topic: next.topic.to_string(),
             epoch: entry.epoch.to_string(),
@@ -51,11 +51,11 @@ impl Frame {
             let stored = entry.batch.stored().clone();
             return Self::Batch { prefix: prefix.encode_to_vec().into(), stored, lines: Bytes::new() };
         }
-        prefix.offset_deltas = lines.clone().collect();
+        prefix.offset_deltas = piece.places();
         Self::Batch {
             prefix: prefix.encode_to_vec().into(),
             stored: entry.batch.head_bytes(),
-            lines: entry.batch.line_bytes(lines),
+            lines: piece.line_bytes(),
         }
     }
 

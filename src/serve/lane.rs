@@ -1,12 +1,16 @@
 //! One topic of a subscription: what its reader says, as messages.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use tonic::Status;
 
 use super::{
     cut::{Bounds, Piece},
     event::{self, Break},
+    filter::Filter,
     frame::Frame,
 };
 use crate::{
@@ -20,6 +24,8 @@ use crate::{
 pub(super) struct Lane {
     reader: Reader,
     fail_on_gap: bool,
+    /// Which lines are wanted; none: all.
+    filter: Option<Arc<Filter>>,
     /// Where to resume after what was said.
     cursor: Option<Cursor>,
     /// The rest of an entry that is sent in pieces.
@@ -34,15 +40,15 @@ pub(super) struct Lane {
 pub(super) enum Said {
     /// A message, and how many lines are in it.
     Frame(Frame, u64),
-    /// The end of this lane alone.
+    /// Nothing: it has moved on without a message, or come to its end alone.
     Done,
     /// The end of the call: a last message, or a status.
     Last(Result<Frame, Status>),
 }
 
 impl Lane {
-    pub(super) fn new(reader: Reader, fail_on_gap: bool) -> Self {
-        Self { reader, fail_on_gap, cursor: None, rest: None, stop: None, is_done: false }
+    pub(super) fn new(reader: Reader, fail_on_gap: bool, filter: Option<Arc<Filter>>) -> Self {
+        Self { reader, fail_on_gap, filter, cursor: None, rest: None, stop: None, is_done: false }
     }
 
     pub(super) fn topic(&self) -> &Topic {
@@ -97,7 +103,15 @@ impl Lane {
         };
         Poll::Ready(match step {
             Step::Lines { from, .. } if self.stop.is_some_and(|stop| from >= stop) => self.finish(),
-            Step::Lines { entry, from } => self.send(Piece::new(entry, from), bounds),
+            Step::Lines { entry, from } => {
+                if let Some(piece) = Piece::new(entry, from, self.filter.as_deref()) {
+                    self.send(piece, bounds)
+                } else {
+                    // The cursor goes past what is left out.
+                    self.cursor = self.reader.cursor();
+                    Said::Done
+                }
+            }
             Step::Gap { from, to, why } => self.say_break(Break::Gap(why.to_string()), from, to),
             Step::Rewound { from, to } => self.say_break(Break::Rewound, from, to),
             Step::Reset { from, to } => self.say_break(Break::Reset, from, to),
@@ -116,7 +130,7 @@ impl Lane {
         let frame = Frame::batch(&piece, &cursor);
         self.cursor = Some(cursor);
         self.rest = rest;
-        Said::Frame(frame, piece.lines.len() as u64)
+        Said::Frame(frame, u64::from(piece.len()))
     }
 
     fn say_break(&mut self, what: Break, from: Offset, to: Offset) -> Said {

@@ -16,6 +16,7 @@ use tonic::{Code, Request, Response, Status, service::Routes};
 use super::{
     Error, Options, Principal,
     drain::{self, Drain},
+    filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
     metrics::Metrics,
@@ -40,6 +41,7 @@ pub(super) struct Relay {
     metrics: Metrics,
     drain: Drain,
     room: Arc<Semaphore>,
+    filters: Filters,
 }
 
 impl Relay {
@@ -51,7 +53,7 @@ impl Relay {
         drain: Drain,
     ) -> Self {
         let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
-        Self { options, store, hub, metrics, drain, room }
+        Self { options, store, hub, metrics, drain, room, filters: Filters::default() }
     }
 
     fn is_open(&self) -> Result<(), Status> {
@@ -73,7 +75,7 @@ impl LogRelay for Relay {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let principal = Principal::of(&request);
         self.is_open()?;
-        let request = request::parse(request.get_ref(), &self.options)?;
+        let request = request::parse(request.get_ref(), &self.options, &self.filters)?;
         let Ok(seat) = Arc::clone(&self.room).try_acquire_owned() else {
             let bound = self.options.max_subscriptions;
             let message =

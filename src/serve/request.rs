@@ -1,12 +1,13 @@
 //! Reads a `SubscribeRequest`: what is wrong in it is said field by field.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tonic::Status;
 
 use super::{
     Options,
     cut::Bounds,
+    filter::{Filter, Filters},
     status::{Violation, invalid},
 };
 use crate::{
@@ -23,7 +24,7 @@ const MAX_HEARTBEAT: Duration = Duration::from_secs(300);
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// What a subscription asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Request {
     /// The topics and where each begins; at least one, none twice.
     pub(super) topics: Vec<(Topic, Start)>,
@@ -32,13 +33,19 @@ pub(super) struct Request {
     pub(super) fail_on_gap: bool,
     pub(super) bounds: Bounds,
     pub(super) heartbeat: Duration,
+    /// Which lines are wanted; none: all.
+    pub(super) filter: Option<Arc<Filter>>,
 }
 
 /// Reads a request.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, with every field that is wrong.
-pub(super) fn parse(request: &proto::SubscribeRequest, options: &Options) -> Result<Request, Status> {
+pub(super) fn parse(
+    request: &proto::SubscribeRequest,
+    options: &Options,
+    filters: &Filters,
+) -> Result<Request, Status> {
     let mut check = Check { violations: Vec::new() };
     let topics = check.topics(&request.topics, options.max_topics);
     let mut cursors = check.cursors(&request.cursors, &request.topics);
@@ -49,6 +56,7 @@ pub(super) fn parse(request: &proto::SubscribeRequest, options: &Options) -> Res
     let lines = check.limit("max_batch_lines", lines, options.batch_lines, lines_bound);
     let bytes = check.limit("max_batch_bytes", bytes, options.batch_bytes, bytes_bound);
     let heartbeat = check.heartbeat(request.heartbeat_interval.as_ref());
+    let filter = check.filter(request.filter.as_ref(), filters);
     if !check.violations.is_empty() {
         return Err(invalid(&check.violations));
     }
@@ -62,6 +70,7 @@ pub(super) fn parse(request: &proto::SubscribeRequest, options: &Options) -> Res
         fail_on_gap,
         bounds: Bounds { lines, bytes: bytes as usize },
         heartbeat,
+        filter,
     })
 }
 
@@ -169,6 +178,16 @@ impl Check {
             self.wrong(field, "BAD_LIMIT", why);
         }
         if value == 0 { default } else { value }
+    }
+
+    fn filter(&mut self, asked: Option<&proto::Filter>, filters: &Filters) -> Option<Arc<Filter>> {
+        match filters.get(asked?) {
+            Ok(filter) => filter,
+            Err(mut violations) => {
+                self.violations.append(&mut violations);
+                None
+            }
+        }
     }
 
     fn heartbeat(&mut self, interval: Option<&prost_types::Duration>) -> Duration {

@@ -61,7 +61,10 @@ impl Subscription {
         drain: Drain,
         metrics: Metrics,
     ) -> Self {
-        let lanes = request.topics.iter().map(|(topic, _)| Lane::new(hub.open(topic), request.fail_on_gap));
+        let lanes = request
+            .topics
+            .iter()
+            .map(|(topic, _)| Lane::new(hub.open(topic), request.fail_on_gap, request.filter.clone()));
         let mut heartbeat = interval_at(tokio::time::Instant::now() + request.heartbeat, request.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         metrics.subscriptions.inc();

@@ -42,6 +42,7 @@ struct State {
     /// The task has yet to hear of the fate.
     is_news: bool,
     is_to_leave: bool,
+    is_to_close: bool,
     quiet_since: Option<Instant>,
     read: Read,
 }
@@ -53,12 +54,20 @@ pub(super) enum Word {
     Fate(Fate),
     /// End when what was read is appended.
     Leave,
+    /// When the file is away: do not linger, others wait for its descriptor.
+    Close,
 }
 
 impl Control {
     pub(super) fn new(fate: Fate) -> Self {
-        let state =
-            State { fate, is_news: false, is_to_leave: false, quiet_since: None, read: Read::default() };
+        let state = State {
+            fate,
+            is_news: false,
+            is_to_leave: false,
+            is_to_close: false,
+            quiet_since: None,
+            read: Read::default(),
+        };
         Self { wake: Notify::new(), told: Notify::new(), state: Mutex::new(state) }
     }
 
@@ -85,10 +94,17 @@ impl Control {
         self.told.notify_one();
     }
 
+    /// Asks the task of a file that is away not to linger.
+    pub(super) fn close(&self) {
+        self.lock().is_to_close = true;
+        self.told.notify_one();
+    }
+
     /// A new task begins: it has heard of the fate, and may stay.
     pub(super) fn begin(&self) -> Fate {
         let mut state = self.lock();
-        (state.is_news, state.is_to_leave, state.quiet_since) = (false, false, None);
+        (state.is_news, state.is_to_leave, state.is_to_close) = (false, false, false);
+        state.quiet_since = None;
         state.fate
     }
 
@@ -110,6 +126,9 @@ impl Control {
                 }
                 if state.is_to_leave {
                     return Word::Leave;
+                }
+                if std::mem::take(&mut state.is_to_close) {
+                    return Word::Close;
                 }
             }
             self.told.notified().await;
@@ -135,10 +154,9 @@ impl Control {
         self.lock().read
     }
 
-    /// Says whether everything in the file is confirmed.
-    pub(super) fn is_quiet(&self, is_quiet: bool) {
-        let mut state = self.lock();
-        state.quiet_since = if is_quiet { state.quiet_since.or_else(|| Some(Instant::now())) } else { None };
+    /// Says since when everything in the file has been confirmed; none: it is not.
+    pub(super) fn is_quiet(&self, since: Option<Instant>) {
+        self.lock().quiet_since = since;
     }
 
     /// For how long everything in the file has been confirmed; none: it is not.

@@ -1,6 +1,6 @@
 //! What the task of one file is doing, and where that is to lead.
 
-use std::io;
+use std::{io, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -37,6 +37,8 @@ pub(super) struct Course {
     pub(super) moved_at: Instant,
     /// The file has not grown since it was to be closed.
     pub(super) is_last_look: bool,
+    /// It is not to be kept open for longer than it takes to drain it, when it is away.
+    pub(super) is_hurried: bool,
     pub(super) goal: Goal,
 }
 
@@ -56,7 +58,18 @@ impl Course {
         let moved_at = Instant::now();
         let goal = Goal::Follow;
         let (sending, reading, waiting) = (None, None, None);
-        Self { sending, reading, waiting, at_end: false, fate, moved_at, is_last_look: false, goal }
+        let (at_end, is_last_look, is_hurried) = (false, false, false);
+        Self { sending, reading, waiting, at_end, fate, moved_at, is_last_look, is_hurried, goal }
+    }
+
+    /// The file is there now.
+    pub(super) fn moves(&mut self, fate: Fate) {
+        (self.fate, self.moved_at, self.at_end, self.is_hurried) = (fate, Instant::now(), false, false);
+    }
+
+    /// Until when it is kept open when it is away.
+    pub(super) fn lingers_until(&self, active_at: Instant, linger: Duration) -> Instant {
+        if self.is_hurried { active_at } else { active_at.max(self.moved_at) + linger }
     }
 
     /// Everything that is in the file is confirmed.

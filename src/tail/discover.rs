@@ -149,6 +149,12 @@ impl Patterns {
         self.patterns.iter().any(|pattern| pattern.concerns(path)) && !self.is_excluded(path)
     }
 
+    /// The same of a folder.
+    pub fn concern_folder(&self, path: &Path) -> bool {
+        let mut bases = self.patterns.iter().map(Pattern::base);
+        bases.any(|base| path.starts_with(base) || base.starts_with(path))
+    }
+
     fn is_excluded(&self, path: &Path) -> bool {
         path.ancestors().any(|path| self.excludes.iter().any(|exclude| exclude.matches(path)))
     }

@@ -68,6 +68,10 @@ pub(super) struct Fleet {
     /// When quiet members are looked for, and when others may be asked to give way again.
     rests_at: Instant,
     turns_at: Instant,
+    /// Nobody could give way since then, when all stood at positions of this sum; and how
+    /// many more files may be open for that.
+    stuck: Option<(Instant, u64)>,
+    beyond: usize,
     /// What was said already.
     said: HashSet<String>,
     shelf: Arc<Shelf>,
@@ -86,6 +90,15 @@ const UNFINISHED_FOR: Duration = Duration::from_secs(10);
 struct Newcomer {
     found: Found,
     input: Arc<Input>,
+}
+
+/// What a look has found that is not followed yet, each file with the index of its input.
+#[derive(Debug)]
+pub(super) struct News {
+    files: Vec<(usize, Found)>,
+    compressed: Vec<(usize, Found)>,
+    /// Paths where nothing is now, or whose file was replaced.
+    deserted: BTreeMap<Topic, BTreeSet<PathBuf>>,
 }
 
 /// What has to wait until others give way.
@@ -119,6 +132,8 @@ impl Fleet {
             tasks: Tasks::new(),
             rests_at: Instant::now(),
             turns_at: Instant::now(),
+            stuck: None,
+            beyond: 0,
             said: HashSet::new(),
             shelf: Arc::new(Shelf::new(UNFINISHED_FOR.min(Duration::from_millis(options.linger_ms)))),
             compressed: HashSet::new(),
@@ -234,9 +249,9 @@ impl Fleet {
         }
     }
 
-    /// Follows what is new among the files that a look has found, each with the
-    /// index of its input.
-    pub(super) async fn take_in(&mut self, mut files: Vec<(usize, Found)>) {
+    /// Compares the files that a look has found, each with the index of its input, with what
+    /// is followed: that is told where it is now.
+    pub(super) fn compare(&mut self, mut files: Vec<(usize, Found)>) -> News {
         self.is_waiting = false;
         // Read where something rotated is looked for, never followed by itself.
         let compressed: Vec<_> = files.extract_if(.., |(_, found)| found.is_compressed()).collect();
@@ -245,18 +260,24 @@ impl Fleet {
         }
         self.tell_fates(&files);
         let deserted = self.deserted(&files);
+        let mut seen = HashSet::new();
+        files.retain(|(_, found)| {
+            let id = id_of(found);
+            !self.members.contains_key(&id) && !self.bench.contains(id) && seen.insert(id)
+        });
+        News { files, compressed, deserted }
+    }
+
+    /// Finds out what is new, and follows it.
+    pub(super) async fn take_in(&mut self, news: News) {
+        let News { files, compressed, mut deserted } = news;
         let mut by_topic: BTreeMap<Topic, Vec<Newcomer>> = BTreeMap::new();
         by_topic.extend(deserted.keys().map(|topic| (topic.clone(), Vec::new())));
         if self.is_first {
             let topics = self.topics_left_behind().await;
             by_topic.extend(topics.into_iter().map(|topic| (topic, Vec::new())));
         }
-        let mut seen = HashSet::new();
         for (input, found) in files {
-            let id = id_of(&found);
-            if self.members.contains_key(&id) || self.bench.contains(id) || !seen.insert(id) {
-                continue;
-            }
             let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
             match input.topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
@@ -265,7 +286,7 @@ impl Fleet {
         }
         self.left_out.clear();
         for (topic, newcomers) in by_topic {
-            let deserted = deserted.get(&topic).cloned().unwrap_or_default();
+            let deserted = deserted.remove(&topic).unwrap_or_default();
             self.settle(&topic, newcomers, deserted).await;
         }
         self.report_compressed(&compressed);
@@ -325,12 +346,14 @@ impl Fleet {
         let found: HashMap<FileId, &Found> = files.iter().map(|(_, found)| (id_of(found), found)).collect();
         for (id, member) in &mut self.members {
             let Some(found) = found.get(id) else {
+                member.is_away(None);
                 member.live.control.meets(Fate::Away);
                 member.wake(&self.context, &mut self.tasks);
                 // What is still written to it is reported by nobody.
                 self.is_waiting = true;
                 continue;
             };
+            member.is_there();
             let live = &mut member.live;
             if live.place != found.path {
                 leave_place(&mut self.places, &live.place, *id);

@@ -137,8 +137,13 @@ fn next_cut(cutter: &mut Cutter, last_line: &mut LastLine, ends: &mut Ends) -> O
     }
     let cut = match last_line {
         LastLine::IsWhole => cutter.finish_cut()?,
-        LastLine::Waits if !ends.at(cutter.read_position()).cuts => return None,
-        LastLine::Waits | LastLine::IsCut => {
+        // Cut here before: what looks like half of a character was known to be all of it.
+        _ if ends.at(cutter.read_position()).cuts => {
+            *last_line = LastLine::Waits;
+            cutter.finish_cut()?
+        }
+        LastLine::Waits => return None,
+        LastLine::IsCut => {
             *last_line = LastLine::Waits;
             cutter.partial_cut()?
         }

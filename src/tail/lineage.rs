@@ -5,7 +5,7 @@
 //! that are newer are read, oldest first, before the one at the path.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -47,6 +47,9 @@ pub(super) struct Known {
     pub(super) newcomers: Vec<Found>,
     /// Sources that nobody follows.
     pub(super) records: Vec<(SourceKey, Record)>,
+    /// Those that are away and closed, and how much of them was read: they are of interest
+    /// when they have more.
+    pub(super) at_rest: HashMap<SourceKey, u64>,
     pub(super) followed: Vec<Followed>,
     /// Paths without a newcomer whose past has to be searched all the same.
     pub(super) deserted: BTreeSet<PathBuf>,
@@ -164,6 +167,11 @@ fn launch(known: &Known, candidate: &Candidate, path: &Path) -> Option<Launch> {
         // What was read to its end, and is known to be complete, needs nobody any more.
         Some((_, record))
             if !is_active(&record) && found.path != path && candidate.len() <= record.position =>
+        {
+            return None;
+        }
+        Some((key, _))
+            if found.path != path && known.at_rest.get(&key).is_some_and(|read| candidate.len() <= *read) =>
         {
             return None;
         }

@@ -79,6 +79,9 @@ impl Changed {
             |path: &PathBuf| links.contains_key(path) || inputs.iter().any(|patterns| patterns.concern(path));
         let entries = changes.entries.iter().filter(|path| concerns(path));
         self.add(entries.filter_map(|path| path.parent()).map(Path::to_owned));
+        let below = changes.below.into_iter();
+        let below = below.filter(|path| inputs.iter().any(|patterns| patterns.concern_folder(path)));
+        self.add(below.flat_map(|path| path.parent().map(Path::to_owned).into_iter().chain([path.clone()])));
         self.add(changes.folders);
         self.everything |= changes.everything;
     }
@@ -136,12 +139,16 @@ impl Look {
             }
             let Some(sight) = self.look(folders, fleet).await else { return };
             fleet.report(&sight.looked.problems);
-            let (busy, ()) = timed(fleet.take_in(sight.files)).await;
-            debug!(?scope, took = ?sight.took, ?busy, folders = sight.looked.folders, "looked");
+            let begin = Instant::now();
+            let news = fleet.compare(sight.files);
+            // What it takes to follow what is new says nothing of what the next look will take.
+            let cost = sight.took + begin.elapsed();
+            fleet.take_in(news).await;
+            debug!(?scope, ?cost, folders = sight.looked.folders, "looked");
             sight.looked.changed.iter().for_each(|path| fleet.wake(path));
             self.following.send_replace(fleet.following(changes));
             (self.links, unwatched) = (sight.links, sight.unwatched);
-            self.schedule.looked(scope, Instant::now().into_std(), sight.took + busy);
+            self.schedule.looked(scope, Instant::now().into_std(), cost);
             scope = self.wait(fleet, !unwatched.is_empty()).await;
         }
     }
@@ -222,6 +229,9 @@ impl Eyes {
     fn look(&mut self, folders: Option<&HashSet<PathBuf>>) -> Sight {
         let begin = Instant::now();
         let watcher = &self.watcher;
+        for folder in self.tree.above() {
+            watcher.watch_names(folder);
+        }
         let watch = |folder: &Path| watcher.watch(folder);
         let looked = match folders {
             None => self.tree.look(&watch),
@@ -240,17 +250,4 @@ async fn has_changed<T>(wanted: &watch::Receiver<T>) {
     if wanted.clone().changed().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// How long a future keeps its thread busy; what it waits for is not counted.
-async fn timed<T>(future: impl Future<Output = T>) -> (Duration, T) {
-    let mut future = pin!(future);
-    let mut busy = Duration::ZERO;
-    std::future::poll_fn(|context| {
-        let begin = std::time::Instant::now();
-        let polled = future.as_mut().poll(context);
-        busy += begin.elapsed();
-        polled.map(|output| (busy, output))
-    })
-    .await
 }

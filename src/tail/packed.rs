@@ -75,6 +75,10 @@ impl Packed {
         Self { file: Arc::new(file), is_zstd, facts, stream: Mutex::default() }
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Reads at most `bytes.len()` bytes from `position` on; 0 where nothing more can be
     /// unpacked. Blocks.
     pub(super) fn read_at(&self, bytes: &mut [u8], position: u64) -> io::Result<usize> {

@@ -74,6 +74,16 @@ impl Reader {
         Ok(Self { device: metadata.dev(), inode: metadata.ino(), content, size })
     }
 
+    /// Whether it has no name any more. Asks the file system.
+    pub(super) fn is_deleted(&self) -> bool {
+        let file = match &*self.content {
+            Content::Plain(file) => file,
+            Content::Packed(packed) => packed.file(),
+        };
+        // Where that cannot be said it is held to be so: this may be the only way to it.
+        file.metadata().map_or(true, |metadata| metadata.nlink() == 0)
+    }
+
     /// Its content, where that is compressed.
     pub(super) fn packed(&self) -> Option<&Packed> {
         match &*self.content {

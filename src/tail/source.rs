@@ -132,7 +132,7 @@ impl Source {
             if let Some(ended) = self.advance(&mut course, turn) {
                 return ended;
             }
-            let lingers_until = self.active_at.max(course.moved_at) + self.context.linger;
+            let lingers_until = course.lingers_until(self.active_at, self.context.linger);
             let waits_until = self.framer.deadline().filter(|_| course.at_end && course.goal == Goal::Follow);
             let happened = tokio::select! {
                 outcome = when_ready(&mut course.sending) => self.sent(&mut course, outcome).await,
@@ -155,10 +155,9 @@ impl Source {
                 }
                 word = control.told(), if course.goal != Goal::End(Ended::Stopped) => {
                     match word {
-                        Word::Fate(fate) => {
-                            (course.fate, course.moved_at, course.at_end) = (fate, Instant::now(), false);
-                        }
+                        Word::Fate(fate) => course.moves(fate),
                         Word::Leave => self.stop(&mut course),
+                        Word::Close => course.is_hurried = true,
                     }
                     Ok(())
                 }
@@ -193,7 +192,8 @@ impl Source {
                 Goal::MarkGone => course.sending = Some(self.mark_gone()),
             }
         }
-        self.control.is_quiet(course.is_quiet() && self.framer.deadline().is_none());
+        let is_quiet = course.is_quiet() && self.framer.deadline().is_none();
+        self.control.is_quiet(is_quiet.then_some(self.active_at));
         if course.is_quiet() {
             self.rest();
             let waits = self.framer.deadline().is_some();

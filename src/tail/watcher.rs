@@ -14,13 +14,14 @@ use std::{
 use tokio::task::coop;
 use tracing::{debug, info, warn};
 
-use self::{queue::Queue, remote::remote};
+use self::queue::{Queue, remote};
 
 #[cfg(target_os = "linux")]
 mod queue;
 #[cfg(not(target_os = "linux"))]
 #[path = "watcher/no_queue.rs"]
 mod queue;
+#[cfg(target_os = "linux")]
 mod remote;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,9 @@ pub struct Changes {
     pub written: HashSet<PathBuf>,
     /// Files, links and the like that came, went, or got other permissions.
     pub entries: HashSet<PathBuf>,
-    /// Folders that did, those that they are in, and those whose watch has ended.
+    /// Folders in watched ones that did.
+    pub below: HashSet<PathBuf>,
+    /// Watched folders that did themselves, or whose watch has ended.
     pub folders: HashSet<PathBuf>,
     /// More has changed than could be told.
     pub everything: bool,
@@ -55,6 +58,15 @@ struct Names {
     said_remote: HashSet<&'static str>,
 }
 
+/// What is to be reported of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What comes, goes, or is changed.
+    All,
+    /// What comes and goes.
+    Names,
+}
+
 /// Something that happened in a watched folder.
 #[derive(Debug, Clone, Copy)]
 struct Event<'a> {
@@ -67,6 +79,7 @@ struct Event<'a> {
 }
 
 /// What can happen.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "without a queue nothing is reported"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     /// A file has other content.
@@ -104,6 +117,15 @@ impl Watcher {
     /// again with every look, as the folder may be another by now. This blocks for a few
     /// system calls.
     pub fn watch(&self, folder: &Path) -> bool {
+        self.add(folder, Extent::All)
+    }
+
+    /// The same, but that it need not be reported what is written there.
+    pub fn watch_names(&self, folder: &Path) -> bool {
+        self.add(folder, Extent::Names)
+    }
+
+    fn add(&self, folder: &Path, extent: Extent) -> bool {
         let Some(queue) = &self.queue else { return false };
         let remote = remote(folder);
         let mut names = self.names();
@@ -114,7 +136,7 @@ impl Watcher {
             names.forget(folder, queue);
             return false;
         }
-        match queue.add(folder) {
+        match queue.add(folder, extent) {
             Ok(watch) => {
                 names.remember(folder, watch, queue);
                 return !names.is_broken;
@@ -198,10 +220,8 @@ impl Names {
             match (event.what, path) {
                 (What::Written, Some(path)) => drop(changes.written.insert(path)),
                 (What::Entry, Some(path)) => drop(changes.entries.insert(path)),
-                (_, path) => {
-                    changes.folders.extend(path);
-                    changes.folders.insert(folder.clone());
-                }
+                (_, Some(path)) => drop(changes.below.insert(path)),
+                (_, None) => drop(changes.folders.insert(folder.clone())),
             }
         }
         if event.what == What::Ended {

@@ -116,6 +116,8 @@ pub(crate) enum Action {
     },
     Stop,
     Start,
+    /// What is followed becomes another glob for the same files.
+    Replace,
     RedisKill {
         away_ms: u64,
     },

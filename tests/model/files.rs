@@ -155,7 +155,9 @@ impl Log {
     pub(crate) async fn gzip(&mut self, age: usize, takes: Duration) {
         let Some(rotated) = self.rotated.get_mut(age) else { return };
         let is_at_path = self.style == Style::Link && self.current.is_none() && age == 0;
-        if rotated.is_compressed() || is_at_path {
+        // Open: a tailer that follows an empty file which is compressed then may not stop in order.
+        let is_empty = fs::metadata(&rotated.path).unwrap().len() == 0;
+        if rotated.is_compressed() || is_at_path || is_empty {
             return;
         }
         if age == 0 {
@@ -177,11 +179,12 @@ impl Log {
 
     /// Deletes the file; its writer closes it.
     pub(crate) fn delete(&mut self, history: &mut History) -> Option<usize> {
+        // Where a link led is told by the link alone.
+        if self.style == Style::Link {
+            return None;
+        }
         self.finish_line(history);
         let writer = self.current.take()?;
-        if self.style == Style::Link {
-            fs::remove_file(fs::canonicalize(&self.path).unwrap()).unwrap();
-        }
         fs::remove_file(&self.path).unwrap();
         Some(writer.incarnation)
     }

@@ -22,8 +22,8 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let unbuilt = std::env::var("LOGRELAY_MODEL_UNBUILT").unwrap_or_default();
     let unbuilt = |what| unbuilt.contains(what);
     let style = match rng.u8(..) {
-        0..25 => Style::Link,
-        25..50 => Style::Folder,
+        0..25 if unbuilt("runs") => Style::Link,
+        25..50 if unbuilt("folder") => Style::Folder,
         _ => Style::Beside,
     };
     // A copy that the glob matches can be taken for a new file where it is seen before the
@@ -31,7 +31,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     // `LOGRELAY_MODEL_COPIES` has them too.
     let copies = !inside || std::env::var_os("LOGRELAY_MODEL_COPIES").is_some();
     // A copy that has less than was read is known by its first kilobyte alone.
-    let has_banner = rng.u8(..) < 50;
+    let has_banner = unbuilt("banner") && rng.u8(..) < 50;
     let also: Vec<_> = [
         (Also::Late, late),
         (Also::Copies, copies && style != Style::Link && !has_banner),
@@ -64,7 +64,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
         linger_ms: if late || rng.bool() { 60_000 } else { rng.u64(1..100) },
         budget_bytes: if rng.u8(..) < 60 { 20_000 } else { 64 << 20 },
         rest_after_ms: if rng.bool() { 10 } else { 10_000 },
-        max_open_files: Plan::default().max_open_files,
+        max_open_files: if rng.u8(..) < 80 { rng.usize(2..5) } else { Plan::default().max_open_files },
         actions,
     }
 }
@@ -83,7 +83,8 @@ fn any_action(rng: &mut Rng, also: &[Also]) -> Action {
         66..68 => Action::DeleteOldest { log },
         68..75 => Action::Kill { after_us: if rng.bool() { 0 } else { rng.u64(..20_000) } },
         75..79 => Action::Stop,
-        79..85 => Action::Start,
+        79..84 => Action::Start,
+        84 => Action::Replace,
         85 => Action::RedisKill { away_ms: rng.u64(0..100) },
         86..88 => Action::RedisPause { pause_ms: rng.u64(0..500) },
         88..92 => Action::Sync,

@@ -11,7 +11,7 @@ use crate::{
     arrivals::Arrivals,
     files::Log,
     history::History,
-    tailer::{Job, Kind, Tailer},
+    tailer::{Job, Kind, LOGS_FOLDER, Tailer},
     troubled::{Troubled, patiently},
 };
 
@@ -58,6 +58,8 @@ struct Sequence {
     /// Incarnations that only an open file of the tailer has.
     deleted: Vec<(usize, usize)>,
     tailer: Option<Tailer>,
+    /// How often what is followed was replaced.
+    replaced: usize,
     troubles: Vec<JoinHandle<()>>,
 }
 
@@ -66,7 +68,7 @@ pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan, kind: Kind, pace: P
     let folder = TempDir::new().unwrap();
     let topic: Topic = "model".parse().unwrap();
     let prefix = format!("model-{:016x}", fastrand::u64(..));
-    let logs = folder.path().join("logs");
+    let logs = folder.path().join(LOGS_FOLDER);
     let mut sequence = Sequence {
         kind,
         logs: (0..LOGS).map(|log| Log::new(&logs, log, plan)).collect(),
@@ -76,6 +78,7 @@ pub(crate) async fn run(server: &Arc<Troubled>, plan: &Plan, kind: Kind, pace: P
         history: History::new(LOGS, plan),
         deleted: Vec::new(),
         tailer: None,
+        replaced: 0,
         troubles: Vec::new(),
         prefix,
         topic,
@@ -143,6 +146,7 @@ impl Sequence {
             Action::Kill { after_us } => self.kill(Duration::from_micros(after_us)).await,
             Action::Stop => self.stop().await?,
             Action::Start => self.start(),
+            Action::Replace => self.replace(),
             Action::RedisKill { away_ms } => self.troubles.push(self.server.kill(away_ms).await),
             Action::RedisPause { pause_ms } => self.troubles.push(self.server.pause(pause_ms).await),
             Action::Sync if self.tailer.is_some() => self.everything_arrives().await?,
@@ -152,16 +156,28 @@ impl Sequence {
         Ok(())
     }
 
-    fn start(&mut self) {
-        let job = Job {
-            logs: &self.folder.path().join("logs"),
-            beside: self.folder.path(),
+    fn job(&self) -> Job<'_> {
+        Job {
+            folder: self.folder.path(),
             server: &self.server,
             prefix: &self.prefix,
             topic: &self.topic,
             plan: &self.plan,
-        };
-        self.tailer.get_or_insert_with(|| Tailer::start(self.kind, &job));
+            replaced: self.replaced,
+        }
+    }
+
+    fn start(&mut self) {
+        if self.tailer.is_none() {
+            self.tailer = Some(Tailer::start(self.kind, &self.job()));
+        }
+    }
+
+    fn replace(&mut self) {
+        self.replaced += 1;
+        if let Some(tailer) = &self.tailer {
+            tailer.replace(&self.job());
+        }
     }
 
     async fn kill(&mut self, after: Duration) {

@@ -17,7 +17,7 @@ use crate::{
 
 /// What fails by chance fails in one of so many tries, at each pace.
 const TRIES: usize = 6;
-const SHRINK_FOR: Duration = Duration::from_secs(120);
+const SHRINK_FOR: Duration = Duration::from_secs(60);
 
 /// The smallest plan that fails as `why` says, and how it fails.
 pub(crate) async fn shrink(plan: Plan, why: String, kind: Kind) -> (Plan, String) {
@@ -174,13 +174,15 @@ fn simpler(action: Action) -> Vec<Action> {
         | Action::Unlink { .. }
         | Action::Stop
         | Action::Start
+        | Action::Replace
         | Action::Sync => Vec::new(),
     }
 }
 
 /// What went wrong, whichever line it went wrong with.
 fn sort_of(why: &str) -> Option<&'static str> {
-    let sorts = ["lost", "again at", "came after", "did not come true", "never written", "goes on at"];
+    let sorts =
+        ["stop", "lost", "again at", "came after", "did not come true", "never written", "goes on at"];
     sorts.into_iter().find(|sort| why.contains(sort))
 }
 

@@ -12,7 +12,7 @@ use logrelay::{
     publish::{self, Publisher},
     record::Topic,
     tail::{
-        Input, Options, Service, TopicRule,
+        Handle, Input, Limits, Options, Service, TopicRule,
         discover::Patterns,
         input::{JoinRule, Multiline},
     },
@@ -39,20 +39,23 @@ pub(crate) enum Kind {
 
 /// A running tailer.
 pub(crate) enum Tailer {
-    Task { task: JoinHandle<bool>, shutdown: CancellationToken },
+    Task { task: JoinHandle<bool>, shutdown: CancellationToken, handle: Handle },
     Process(Child),
 }
 
 /// What it is told.
 pub(crate) struct Job<'a> {
-    /// Where the logs are, and where nobody looks for any.
-    pub(crate) logs: &'a Path,
-    pub(crate) beside: &'a Path,
+    /// In it are the logs, in [`LOGS_FOLDER`], and what a process needs.
+    pub(crate) folder: &'a Path,
     pub(crate) server: &'a Troubled,
     pub(crate) prefix: &'a str,
     pub(crate) topic: &'a Topic,
     pub(crate) plan: &'a Plan,
+    /// How often what is followed was replaced.
+    pub(crate) replaced: usize,
 }
+
+pub(crate) const LOGS_FOLDER: &str = "logs";
 
 /// By how much a process is slower than a task to begin.
 const PROCESS_DELAY: u32 = 5;
@@ -73,20 +76,12 @@ impl Tailer {
     }
 
     fn start_task(job: &Job<'_>) -> Self {
-        let patterns = Patterns::parse(&job.globs()).unwrap();
-        let mut input = Input::new(patterns, TopicRule::Fixed(job.topic.clone()));
-        input.lines.multiline = job.plan.has_groups.then_some(Multiline {
-            rule: JoinRule::Indented,
-            max_lines: 500,
-            max_bytes: 1 << 20,
-            timeout_ms: GROUP_TIMEOUT_MS,
-        });
         let options = Options {
             poll_interval_ms: POLL_INTERVAL_MS,
             linger_ms: job.plan.linger_ms,
             rest_after_ms: job.plan.rest_after_ms,
             max_open_files: job.plan.max_open_files,
-            ..Options::new("host".parse().unwrap(), vec![input])
+            ..Options::new("host".parse().unwrap(), vec![job.input()])
         };
         let publishing = publish::Options {
             audit_interval_ms: AUDIT_INTERVAL_MS,
@@ -98,22 +93,30 @@ impl Tailer {
         let publisher = Publisher::new(store, publishing, publish::Metrics::default());
         let shutdown = CancellationToken::new();
         let service = Service::new(options, publisher);
+        let handle = service.handle();
         #[expect(clippy::disallowed_methods, reason = "the handle is kept and aborted")]
         let task = tokio::spawn(service.run(shutdown.clone()));
-        Self::Task { task, shutdown }
+        Self::Task { task, shutdown, handle }
     }
 
     fn start_process(job: &Job<'_>) -> Self {
-        let config = job.beside.join("logrelay.toml");
+        let config = job.folder.join("logrelay.toml");
         fs::write(&config, job.config()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_logrelay"));
         command.arg("tail").arg("--config").arg(&config);
         command.stdin(Stdio::null()).stdout(Stdio::null()).env("NO_COLOR", "1").kill_on_drop(true);
         if std::env::var_os("LOGRELAY_MODEL_LOG").is_none() {
-            let path = job.beside.join("stderr");
+            let path = job.folder.join("stderr");
             command.stderr(File::options().append(true).create(true).open(path).unwrap());
         }
         Self::Process(command.spawn().unwrap())
+    }
+
+    /// Lets it follow the same files by another glob. A process does that when it starts.
+    pub(crate) fn replace(&self, job: &Job<'_>) {
+        if let Self::Task { handle, .. } = self {
+            handle.replace(vec![job.input()], Limits::default());
+        }
     }
 
     /// Ends it at whatever it is doing.
@@ -137,7 +140,7 @@ impl Tailer {
     /// Lets it append what it has read.
     pub(crate) async fn stop(self) -> Result<(), String> {
         let is_in_order = match self {
-            Self::Task { task, shutdown } => {
+            Self::Task { task, shutdown, .. } => {
                 shutdown.cancel();
                 patiently("the tailer stops", task).await?.map_err(|error| error.to_string())?
             }
@@ -156,8 +159,26 @@ impl Tailer {
 
 impl Job<'_> {
     fn globs(&self) -> Vec<String> {
-        let globs: &[&str] = if self.plan.inside { &["*.log*", "old/*.log*"] } else { &["*.log"] };
-        globs.iter().map(|glob| self.logs.join(glob).display().to_string()).collect()
+        let logs = self.folder.join(LOGS_FOLDER);
+        let globs: &[&str] = match (self.plan.inside, self.replaced.is_multiple_of(2)) {
+            (true, true) => &["*.log*", "old/*.log*"],
+            (true, false) => &["old/*.log*", "*.log", "*.log[.]*"],
+            (false, true) => &["*.log"],
+            (false, false) => &["web.log", "[!w]*.log"],
+        };
+        globs.iter().map(|glob| logs.join(glob).display().to_string()).collect()
+    }
+
+    fn input(&self) -> Input {
+        let patterns = Patterns::parse(&self.globs()).unwrap();
+        let mut input = Input::new(patterns, TopicRule::Fixed(self.topic.clone()));
+        input.lines.multiline = self.plan.has_groups.then_some(Multiline {
+            rule: JoinRule::Indented,
+            max_lines: 500,
+            max_bytes: 1 << 20,
+            timeout_ms: GROUP_TIMEOUT_MS,
+        });
+        input
     }
 
     fn config(&self) -> String {
@@ -177,6 +198,7 @@ impl Job<'_> {
             poll_interval_ms = {POLL_INTERVAL_MS}
             linger_ms = {linger_ms}
             buffer_bytes = {buffer_bytes}
+            max_open_files = {max_open_files}
             audit_interval_ms = {AUDIT_INTERVAL_MS}
             retry_max_ms = {RETRY_CAP_MS}
             [[inputs]]
@@ -186,6 +208,7 @@ impl Job<'_> {
             "#,
             url = server.url(),
             linger_ms = plan.linger_ms,
+            max_open_files = plan.max_open_files,
             paths = self.globs(),
         )
     }

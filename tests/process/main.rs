@@ -23,6 +23,7 @@ mod slow_reader;
 mod status;
 mod stopped_tailer;
 mod systemd;
+mod tailer_metrics;
 
 /// What the suite has for every test against a real Redis.
 #[path = "../suite"]

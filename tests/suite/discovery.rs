@@ -197,6 +197,21 @@ async fn looks_of_a_large_tree_become_seldom_however_short_the_poll_interval_is(
 }
 
 #[tokio::test]
+async fn what_it_takes_to_follow_thousands_of_new_files_does_not_put_off_the_next_look() {
+    const FILES: u64 = 1500;
+    let redis = TestRedis::start().await;
+    let mut tailing = Tailing::prepare(&redis, "*.log", polled);
+    for file in 0..FILES {
+        append(&tailing.path(&format!("{file}.log")), "first\n");
+    }
+    tailing.resume();
+    tailing.until_lines(FILES).await;
+    append(&tailing.path("new.log"), "seen by the next look only\n");
+    tailing.until_lines(FILES + 1).await;
+    tailing.stop().await;
+}
+
+#[tokio::test]
 async fn thousands_of_files_that_come_and_go_cause_few_looks() {
     let redis = TestRedis::start().await;
     let mut tailing = Tailing::prepare(&redis, "*.log", reported);
@@ -238,16 +253,35 @@ async fn what_the_system_reports_wrongly_or_not_at_all_is_found_by_looking() {
     write(&log, "first\n");
     tailing.resume();
     tailing.until_lines(1).await;
-    // A rename above the folders that are watched is reported by nobody.
-    fs::rename(tailing.path("a"), tailing.path("away")).unwrap();
-    write(&log, "second\n");
-    tailing.until_lines(2).await;
-    append(&log, "third\n");
-    tailing.until_lines(3).await;
-    // Nor is what is written through another name of the file.
+    // What is written through another name of the file is reported by nobody.
     fs::hard_link(&log, tailing.path("other")).unwrap();
-    append(&tailing.path("other"), "fourth\n");
-    tailing.until_lines(4).await;
+    append(&tailing.path("other"), "second\n");
+    tailing.until_lines(2).await;
     tailing.stop().await;
-    assert_eq!(tailing.contents().await, ["first", "second", "third", "fourth"]);
+    assert_eq!(tailing.contents().await, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn what_comes_and_goes_above_the_folders_of_a_pattern_is_noticed_at_once() {
+    let redis = TestRedis::start().await;
+    let mut tailing = Tailing::prepare(&redis, "a/b/c/*.log", reported);
+    let (log, mut lines) = (tailing.path("a/b/c/app.log"), 0);
+    tailing.resume();
+    arrives(&tailing, &mut lines, &log).await;
+    for renamed in ["a", "a/b"] {
+        fs::rename(tailing.path(renamed), tailing.path(&format!("away{lines}"))).unwrap();
+        arrives(&tailing, &mut lines, &log).await;
+        arrives(&tailing, &mut lines, &log).await;
+    }
+    // As a release is put in place: another link takes the name of the one before.
+    fs::rename(tailing.path("a"), tailing.path("one")).unwrap();
+    for release in ["one", "two", "three"] {
+        write(&tailing.path(release).join("b/c/app.log"), &format!("{release}\n"));
+        symlink(release, tailing.path("next")).unwrap();
+        fs::rename(tailing.path("next"), tailing.path("a")).unwrap();
+        lines += 1;
+        tailing.until_lines(lines).await;
+        arrives(&tailing, &mut lines, &log).await;
+    }
+    tailing.stop().await;
 }

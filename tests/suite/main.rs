@@ -9,6 +9,7 @@ mod discovery;
 mod epochs;
 mod failover;
 mod fairness;
+mod filter;
 mod half_open;
 mod hub;
 mod identity;

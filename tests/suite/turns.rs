@@ -3,6 +3,10 @@
 
 use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, time::Duration};
 
+use logrelay::tail::{
+    self,
+    input::{JoinRule, Multiline},
+};
 use tokio::time::sleep;
 
 use crate::{
@@ -19,6 +23,12 @@ fn prepare(redis: &TestRedis, glob: &str) -> Tailing {
         (options.max_open_files, options.rest_after_ms) = (OPEN, 100);
         options
     })
+}
+
+/// The same with two, and files that are away linger for longer than the test takes.
+fn prepare_lingering(redis: &TestRedis) -> Tailing {
+    let tailing = prepare(redis, "*.log");
+    tailing.with(|options| tail::Options { max_open_files: 2, linger_ms: 60_000, ..options })
 }
 
 /// How many files of the tailer's folder this process has open.
@@ -153,6 +163,74 @@ async fn a_deleted_file_keeps_its_descriptor_until_it_is_drained() {
     tailing.until_lines(20 + 290).await;
     has_each_once(&tailing, &[&[20][..], &[10; 29]].concat()).await;
     assert_eq!(file.metadata().unwrap().nlink(), 0);
+}
+
+#[tokio::test]
+async fn files_that_were_rotated_and_drained_give_way_and_their_late_lines_arrive() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare_lingering(&redis);
+    tailing.resume();
+    let mut counts = vec![0; 5];
+    for round in 0..3 {
+        for (file, count) in counts.iter_mut().enumerate() {
+            let path = tailing.path(&format!("{file}.log"));
+            append(&path, &lines(first(file as u64) + *count, 10));
+            *count += 10;
+        }
+        tailing.until_lines(counts.iter().sum()).await;
+        for file in 0..counts.len() {
+            let path = tailing.path(&format!("{file}.log"));
+            fs::rename(&path, tailing.path(&format!("{file}.log.{}", 3 - round))).unwrap();
+        }
+    }
+    // Their writers have not noticed the rotation yet.
+    for (file, count) in counts.iter_mut().enumerate() {
+        append(&tailing.path(&format!("{file}.log.1")), &lines(first(file as u64) + *count, 10));
+        *count += 10;
+    }
+    tailing.until_lines(counts.iter().sum()).await;
+    has_each_once(&tailing, &counts).await;
+    assert_eq!(tailing.sources().await.len(), 15);
+}
+
+#[tokio::test]
+async fn deleted_files_that_are_drained_give_way() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare_lingering(&redis);
+    tailing.resume();
+    for file in 0..6 {
+        let path = tailing.path(&format!("{file}.log"));
+        append(&path, &lines(first(file), 10));
+        tailing.until_lines(10 * (file + 1)).await;
+        fs::remove_file(&path).unwrap();
+    }
+    append(&tailing.path("6.log"), &lines(first(6), 10));
+    tailing.until_lines(70).await;
+    has_each_once(&tailing, &[10; 7]).await;
+    let most = tailing.following().open_files;
+    assert!(most <= 2, "{most} files are open");
+}
+
+#[tokio::test]
+async fn where_none_can_give_way_more_files_are_opened_than_the_bound_says() {
+    let redis = TestRedis::start().await;
+    let join = Multiline { rule: JoinRule::Indented, max_lines: 500, max_bytes: 1 << 20, timeout_ms: 60_000 };
+    let mut tailing = prepare_lingering(&redis).with(|mut options| {
+        options.inputs[0].lines.multiline = Some(join);
+        options
+    });
+    tailing.resume();
+    for file in 0..2 {
+        let path = tailing.path(&format!("{file}.log"));
+        // The last group waits for more of it, and nothing but its descriptor leads to it.
+        append(&path, &lines(first(file), 10));
+        tailing.until_lines(9 * (file + 1)).await;
+        fs::remove_file(&path).unwrap();
+    }
+    append(&tailing.path("2.log"), &lines(first(2), 10));
+    tailing.until_lines(9 * 3).await;
+    has_each_once(&tailing, &[9; 3]).await;
+    assert_eq!(tailing.following().open_files, 3);
 }
 
 #[tokio::test]

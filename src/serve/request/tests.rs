@@ -11,7 +11,7 @@ const CURSOR: &str = "app@018f0000000abcde:42";
 fn request(change: impl FnOnce(&mut proto::SubscribeRequest)) -> Result<Request, Status> {
     let mut request = proto::SubscribeRequest { topics: vec!["app".to_owned()], ..Default::default() };
     change(&mut request);
-    parse(&request, &Options::new("127.0.0.1:0".parse().unwrap()))
+    parse(&request, &Options::new("127.0.0.1:0".parse().unwrap()), &Filters::default())
 }
 
 #[track_caller]

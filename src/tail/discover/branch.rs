@@ -60,6 +60,10 @@ impl Branch {
         Self { input, pattern, excludes, folders: BTreeMap::new(), above: None }
     }
 
+    pub(super) fn base(&self) -> &Path {
+        self.pattern.base()
+    }
+
     /// Looks at everything.
     pub(super) fn look(&mut self, room: &mut Room, walk: &mut Walk<'_>) {
         let before = mem::take(&mut self.folders);
@@ -79,8 +83,13 @@ impl Branch {
 
     /// Looks at what is right in a folder, and at all of what is new below it.
     pub(super) fn look_at(&mut self, path: &Path, room: &mut Room, walk: &mut Walk<'_>) {
-        if self.above.as_ref().is_some_and(|(above, _)| above == path) {
-            return self.look(room, walk);
+        if path != self.base() && self.base().starts_with(path) {
+            let now = fs::metadata(self.base()).ok().map(|metadata| id_of(&metadata));
+            let is_as_before = now.is_some() && now == self.folders.get(self.base()).map(|base| base.id);
+            if !is_as_before {
+                self.look(room, walk);
+            }
+            return;
         }
         let Some(folder) = self.folders.get(path) else { return };
         let states = folder.states;

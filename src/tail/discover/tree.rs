@@ -134,11 +134,18 @@ impl Tree {
         unwatched.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
+    /// Folders above all that is looked at: what comes or goes there can take its place.
+    pub fn above(&self) -> BTreeSet<&Path> {
+        self.branches.iter().flat_map(|branch| branch.base().ancestors().skip(1)).collect()
+    }
+
     /// Whether something could appear or change in this folder that matters.
     pub fn needs(&self, folder: &Path) -> bool {
-        let is_above = |branch: &Branch| branch.above.as_ref().is_some_and(|(above, _)| above == folder);
         self.targets.contains_key(folder)
-            || self.branches.iter().any(|branch| branch.folders.contains_key(folder) || is_above(branch))
+            || self
+                .branches
+                .iter()
+                .any(|branch| branch.folders.contains_key(folder) || branch.base().starts_with(folder))
     }
 
     fn kept(&self) -> impl Iterator<Item = (usize, &Path, &Kept)> {

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -34,6 +35,14 @@ pub(super) struct Closed {
     pub(super) waits: bool,
     /// Since when no look has found it.
     pub(super) away_since: Option<Instant>,
+}
+
+impl Closed {
+    /// Whether it is away with nothing to do, and is still worth a look.
+    pub(super) fn is_at_rest(&self, linger: Duration) -> bool {
+        let is_fresh = self.away_since.is_some_and(|since| since.elapsed() < linger);
+        is_fresh && !self.waits && !self.standing.is_challenged()
+    }
 }
 
 /// All of them; those that wait for their turn, in their order.

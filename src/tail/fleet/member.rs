@@ -21,6 +21,8 @@ pub(super) type Tasks = JoinSet<(FileId, Ended)>;
 pub(super) struct Member {
     pub(super) live: Live,
     pub(super) input: Arc<Input>,
+    /// Since when it has not been where files are followed.
+    away_since: Option<Instant>,
     turn: Arc<Turn>,
     state: State,
 }
@@ -42,6 +44,8 @@ pub(super) enum Leave {
     Quiet { again: bool },
     /// Others wait: it is closed until its turn comes again.
     GiveWay,
+    /// The same, and nothing leads to it: it is marked as gone when no more is in it.
+    Drained,
     /// It goes on at once, as another input says.
     Reopen(Arc<Input>),
     /// Nobody wants it any more.
@@ -75,7 +79,24 @@ impl Member {
         let runs = Arc::clone(&turn);
         tasks.spawn(async move { (id, source.run(runs).await) });
         let state = State::running(&live);
-        Self { live, input, turn, state }
+        Self { live, input, away_since: None, turn, state }
+    }
+
+    /// The file is nowhere where files are followed; since when, if it was so before.
+    pub(super) fn is_away(&mut self, since: Option<Instant>) {
+        self.away_since = self.away_since.or(since).or_else(|| Some(Instant::now()));
+    }
+
+    /// The file is where files are followed.
+    pub(super) fn is_there(&mut self) {
+        self.away_since = None;
+        if matches!(self.state, State::Leaving(Leave::Drained)) {
+            self.state = State::running(&self.live);
+        }
+    }
+
+    pub(super) fn away_since(&self) -> Option<Instant> {
+        self.away_since
     }
 
     /// Says that the file may have changed.
@@ -148,8 +169,8 @@ impl Member {
                 self.input = input;
                 self.run(context, tasks);
             }
-            State::Leaving(Leave::GiveWay) if self.live.control.fate() != Fate::Away => return After::Closes,
-            State::Leaving(Leave::GiveWay) => self.run(context, tasks),
+            State::Leaving(Leave::GiveWay) if self.can_be_found_again() => return After::Closes,
+            State::Leaving(Leave::GiveWay | Leave::Drained) => self.run(context, tasks),
             State::Leaving(Leave::LetGo) | State::Running(..) | State::Quiet => return After::Goes,
         }
         After::Stays
@@ -163,7 +184,7 @@ impl Member {
         context: &Context,
         tasks: &mut Tasks,
     ) -> Self {
-        let mut member = Self { live, input, turn: Arc::new(turn), state: State::Quiet };
+        let mut member = Self { live, input, away_since: None, turn: Arc::new(turn), state: State::Quiet };
         member.run(context, tasks);
         member
     }
@@ -189,7 +210,35 @@ impl Member {
 
     /// Whether it was asked to give way.
     pub(super) fn gives_way(&self) -> bool {
-        matches!(self.state, State::Leaving(Leave::GiveWay))
+        match self.state {
+            State::Leaving(Leave::GiveWay) => true,
+            State::Leaving(Leave::Drained) => self.is_finished(),
+            _ => false,
+        }
+    }
+
+    /// Whether it may be closed and opened again.
+    fn can_be_found_again(&self) -> bool {
+        self.live.control.fate() != Fate::Away || (self.is_finished() && !self.live.reader.is_deleted())
+    }
+
+    /// For how long a file that is away has been kept open with nothing to do.
+    pub(super) fn lingers_for(&self) -> Option<Duration> {
+        let lingers = matches!(self.state, State::Running(..)) && self.live.control.fate() == Fate::Away;
+        self.live.control.quiet_for().filter(|_| lingers)
+    }
+
+    /// Asks one that lingers to give way: it is closed, to be looked for again until its
+    /// time is over; then, and where nothing leads to it, it is marked as gone.
+    pub(super) fn lingers_no_more(&mut self, linger: Duration) {
+        let is_over = self.away_since.is_some_and(|since| since.elapsed() >= linger);
+        if is_over || self.live.reader.is_deleted() {
+            self.live.control.close();
+            self.state = State::Leaving(Leave::Drained);
+        } else {
+            self.live.control.leave();
+            self.state = State::Leaving(Leave::GiveWay);
+        }
     }
 
     /// How long it has been read; none where it may not be closed.

@@ -174,6 +174,7 @@ impl Fleet {
     fn known(&self, topic: &Topic, newcomers: Vec<Newcomer>, deserted: BTreeSet<PathBuf>) -> Known {
         let ledger = self.ledgers.get(topic).into_iter().flatten();
         let mut newcomers: Vec<Found> = newcomers.into_iter().map(|newcomer| newcomer.found).collect();
+        let mut at_rest = HashMap::new();
         let mut records: Vec<_> = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
         // Closed files of the same families are looked into again: what is beside them is
         // told by them. Others stay out of it, but for those that have to be found again.
@@ -184,6 +185,9 @@ impl Fleet {
                 let is_near =
                     || roots.contains(&root(&closed.path)) || roots.contains(&root(&closed.found.path));
                 if closed.away_since.is_some() || is_near() {
+                    if closed.is_at_rest(self.context.linger) {
+                        at_rest.insert(closed.standing.key().clone(), closed.read);
+                    }
                     records.push((closed.standing.key().clone(), closed.standing.confirmed()));
                     newcomers.extend(closed.away_since.is_none().then(|| closed.found.clone()));
                 }
@@ -202,6 +206,7 @@ impl Fleet {
             newcomers,
             followed: followed.collect(),
             records,
+            at_rest,
             deserted,
             shelf: Arc::clone(&self.shelf),
             rotated: self.inputs.rotated(),
@@ -237,7 +242,7 @@ impl Fleet {
     /// path, no more can come of it.
     async fn give_up(&mut self, topic: &Topic, key: SourceKey, record: Record, replaced: bool) {
         let closed = self.bench.of_key(&key).and_then(|id| self.bench.get(id));
-        let is_read = closed.is_some_and(|closed| !closed.waits);
+        let is_read = closed.is_some_and(|closed| !closed.waits && closed.read <= record.position);
         let linger = self.context.linger;
         let is_over =
             closed.is_some_and(|closed| closed.away_since.is_some_and(|since| since.elapsed() >= linger));
@@ -263,13 +268,16 @@ impl Fleet {
         match started {
             Started::Source(id, source, live) => {
                 self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
-                if let Some(closed) = self.bench.of_key(live.standing.key()) {
-                    self.bench.remove(closed);
-                }
+                let closed = self.bench.of_key(live.standing.key()).and_then(|id| self.bench.remove(id));
+                let away_since = closed.and_then(|closed| closed.away_since);
                 self.at_start.remove(&id);
                 let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
                 self.places.insert(live.place.clone(), id);
-                self.members.insert(id, Member::new(live, source, turn, input, &mut self.tasks));
+                let mut member = Member::new(live, source, turn, input, &mut self.tasks);
+                if away_since.is_some() {
+                    member.is_away(away_since);
+                }
+                self.members.insert(id, member);
                 None
             }
             // The next look finds out what it is now.

@@ -1,17 +1,19 @@
 //! Fair turns where more files are followed than may be open.
 //!
 //! A file that is quiet is closed when others wait; when there is none, those give way
-//! that were read for longest, after what was read of them is appended. What was renamed
-//! and not drained, or is gone from disk, stays open: there is no other way to it.
+//! that were read for longest, after what was read of them is appended. What is away and was
+//! drained is kept open as a courtesy only, and gives way too. What is renamed or deleted and
+//! not drained stays open: there is no other way to it.
 
 use std::{io, path::Path, time::Duration};
 
 use rustix::io::Errno;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{
     Fleet, LeftOut,
-    bench::Closed,
+    bench::{Closed, leave_place},
     member::{Leave, Member},
 };
 use crate::tail::{
@@ -29,10 +31,38 @@ const LONG_SLICE: Duration = Duration::from_secs(10);
 /// Shortest between two rounds in which files are asked to give way: a round looks at all.
 const ROUND: Duration = Duration::from_millis(100);
 
+/// Who has to give way first: the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It will have to when it was read for longer.
+    NotYet,
+    IsRead,
+    /// It is away, and kept open in case that Redis forgets.
+    Lingers,
+    /// It has nothing to do.
+    Idle,
+}
+
+/// As what a member gives way, and how long it has been that; none: it cannot.
+fn rank(member: &Member) -> Option<(Rank, Duration)> {
+    if let Some(lingers) = member.lingers_for() {
+        // Its writer may still have it open, and nobody will look into it again.
+        let is_short = lingers < SLICE && member.live.reader.is_deleted();
+        return Some((if is_short { Rank::NotYet } else { Rank::Lingers }, lingers));
+    }
+    let running = member.running_for()?;
+    let slice = if member.has_progressed() { SLICE } else { LONG_SLICE };
+    Some(match running >= slice {
+        _ if member.is_idle() => (Rank::Idle, running),
+        true => (Rank::IsRead, running),
+        false => (Rank::NotYet, running),
+    })
+}
+
 impl Fleet {
     /// How many more files may be opened.
     pub(super) fn room(&self) -> usize {
-        self.options.max_open_files.max(2).saturating_sub(self.members.len())
+        (self.options.max_open_files.max(2) + self.beyond).saturating_sub(self.members.len())
     }
 
     /// Whether some wait until others give way.
@@ -53,7 +83,8 @@ impl Fleet {
         // Files that nobody has looked into yet get their share, some at a time: to find out
         // what they are, folders are listed.
         let share = newcomers.min(self.options.max_open_files.div_ceil(4));
-        let closed = if newcomers == 0 { self.room() } else { self.room() / 2 };
+        let share = if self.beyond > 0 { 1 } else { share };
+        let closed = if newcomers == 0 || self.beyond > 0 { self.room() } else { self.room() / 2 };
         self.open_closed(closed).await;
         if newcomers > 0 && self.room() >= share {
             for (topic, LeftOut { mut newcomers, deserted }) in std::mem::take(&mut self.left_out) {
@@ -119,35 +150,63 @@ impl Fleet {
             missing -= 1;
             self.close(id);
         }
-        let mut longest: Vec<(Duration, FileId)> = Vec::new();
+        let mut longest: Vec<(Rank, Duration, FileId)> = Vec::new();
         for (id, member) in self.members.iter().filter(|_| missing > 0) {
-            let slice = if member.has_progressed() { SLICE } else { LONG_SLICE };
-            match member.running_for() {
-                // One that has nothing to do goes before all others.
-                Some(_) if member.is_idle() => longest.push((Duration::MAX, *id)),
-                Some(running) if running >= slice => longest.push((running, *id)),
-                Some(_) | None => {}
-            }
+            longest.extend(rank(member).map(|(rank, since)| (rank, since, *id)));
         }
+        let nobody = wanted > self.room() + leaving && missing > 0 && longest.is_empty();
+        longest.retain(|(rank, ..)| *rank != Rank::NotYet);
         longest.sort_unstable_by(|one, two| two.cmp(one));
-        for (_, id) in longest.into_iter().take(missing) {
-            if let Some(member) = self.members.get_mut(&id) {
+        for (rank, _, id) in longest.into_iter().take(missing) {
+            let Some(member) = self.members.get_mut(&id) else { continue };
+            if rank == Rank::Lingers {
+                member.lingers_no_more(self.context.linger);
+            } else {
                 member.leave(Leave::GiveWay, &self.context, &mut self.tasks);
             }
+        }
+        self.exceed(nobody && leaving == 0 && self.room() == 0);
+    }
+
+    /// Opens one file more where nobody gives way and nothing was appended for long: those
+    /// that are open may wait for one that is not.
+    fn exceed(&mut self, is_stuck: bool) {
+        let most = self.options.max_open_files.max(2);
+        self.beyond = self.beyond.min(self.members.len().saturating_sub(most));
+        let positions =
+            self.members.values().fold(0_u64, |sum, it| sum.wrapping_add(it.live.standing.position()));
+        match self.stuck {
+            _ if !is_stuck => self.stuck = None,
+            Some((since, then)) if then == positions => {
+                if since.elapsed() >= LONG_SLICE {
+                    self.beyond += 1;
+                    self.stuck = None;
+                    let max_open_files = self.options.max_open_files;
+                    let problem = "none of the open files can give way: more than max_open_files are opened";
+                    if self.said.insert(problem.to_owned()) {
+                        warn!(max_open_files, "{problem}");
+                    }
+                }
+            }
+            _ => self.stuck = Some((Instant::now(), positions)),
         }
     }
 
     /// Closes a file that no task reads.
     pub(super) fn close(&mut self, id: FileId) {
         let Some(member) = self.members.remove(&id) else { return };
-        let waits = !member.is_finished();
+        let (waits, away_since) = (!member.is_finished(), member.away_since());
         let Member { live, input, .. } = member;
-        self.places.insert(live.place.clone(), id);
+        if away_since.is_none() {
+            self.places.insert(live.place.clone(), id);
+        } else {
+            leave_place(&mut self.places, &live.place, id);
+        }
         let read = live.control.read().position;
         let (device, inode) = id;
         let found = Found { path: live.place, device, inode, len: read, modified: live.modified };
         let Live { path, standing, .. } = live;
-        self.bench.add(Closed { path, found, read, standing, input, waits, away_since: None });
+        self.bench.add(Closed { path, found, read, standing, input, waits, away_since });
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::{io, path::Path};
 
-use super::Event;
+use super::{Event, Extent};
+
+/// Nobody asks.
+pub(super) fn remote(_folder: &Path) -> Option<&'static str> {
+    None
+}
 
 #[derive(Debug)]
 pub(super) enum Queue {}
@@ -12,7 +17,7 @@ impl Queue {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn add(&self, _folder: &Path) -> io::Result<i32> {
+    pub(super) fn add(&self, _folder: &Path, _extent: Extent) -> io::Result<i32> {
         match *self {}
     }
 

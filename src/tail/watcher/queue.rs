@@ -14,20 +14,20 @@ use rustix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{Event, What};
+pub(super) use super::remote::remote;
+use super::{Event, Extent, What};
 
 /// How much is read at once: some two hundred events.
 const READ_BYTES: usize = 16 * 1024;
 
 /// Neither opening nor reading: to answer those would be to wake oneself for ever.
-const WATCHED: WatchFlags = WatchFlags::MODIFY
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::CREATE)
+const NAMES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVE)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
+const ALL: WatchFlags = NAMES.union(WatchFlags::MODIFY).union(WatchFlags::ATTRIB);
 
 #[derive(Debug)]
 pub(super) struct Queue(AsyncFd<OwnedFd>);
@@ -39,8 +39,13 @@ impl Queue {
         Ok(Self(AsyncFd::with_interest(queue, Interest::READABLE)?))
     }
 
-    pub(super) fn add(&self, folder: &Path) -> io::Result<i32> {
-        Ok(inotify::add_watch(self.0.get_ref(), folder, WATCHED)?)
+    pub(super) fn add(&self, folder: &Path, extent: Extent) -> io::Result<i32> {
+        let flags = match extent {
+            Extent::All => ALL,
+            // What is reported of it already goes on.
+            Extent::Names => NAMES.union(WatchFlags::MASK_ADD),
+        };
+        Ok(inotify::add_watch(self.0.get_ref(), folder, flags)?)
     }
 
     pub(super) fn remove(&self, watch: i32) {

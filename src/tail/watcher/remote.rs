@@ -30,13 +30,9 @@ const REMOTE: [(u32, &str); 20] = [
 /// The name of the file system that a folder is on, if others can write to it. It is not
 /// where the system does not say.
 pub(super) fn remote(folder: &Path) -> Option<&'static str> {
-    #[cfg(target_os = "linux")]
-    return rustix::fs::statfs(folder).ok().and_then(|about| remote_name(magic(about.f_type)));
-    #[cfg(not(target_os = "linux"))]
-    return None;
+    rustix::fs::statfs(folder).ok().and_then(|about| remote_name(magic(about.f_type)))
 }
 
-#[cfg(target_os = "linux")]
 fn magic(f_type: impl TryInto<i128>) -> u32 {
     // Systems differ in its type and sign; the number has 32 bits.
     f_type.try_into().ok().and_then(|magic| u32::try_from(magic & 0xFFFF_FFFF).ok()).unwrap_or(0)

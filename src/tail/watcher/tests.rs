@@ -24,6 +24,7 @@ async fn wait_for(watcher: &Watcher, wanted: impl Fn(&Changes) -> bool) -> Chang
         let changes = next(watcher).await;
         all.written.extend(changes.written);
         all.entries.extend(changes.entries);
+        all.below.extend(changes.below);
         all.folders.extend(changes.folders);
         all.everything |= changes.everything;
     }
@@ -76,15 +77,16 @@ async fn what_comes_goes_or_gets_another_name_or_permission_is_named() {
 }
 
 #[tokio::test]
-async fn a_folder_that_comes_or_goes_is_named_beside_the_one_it_is_in() {
+async fn a_folder_that_comes_or_goes_is_named() {
     let dir = TempDir::new().unwrap();
     let below = dir.path().join("below");
     let watcher = watching(&[dir.path()]);
-    let expected = Changes { folders: [dir.path().to_owned(), below.clone()].into(), ..Changes::default() };
+    let expected = Changes { below: [below.clone()].into(), ..Changes::default() };
     fs::create_dir(&below).unwrap();
     assert_eq!(next(&watcher).await, expected);
     assert!(watcher.watch(&below));
     fs::remove_dir(&below).unwrap();
+    let expected = Changes { folders: [below.clone()].into(), ..expected };
     assert_eq!(wait_for(&watcher, |changes| *changes == expected).await, expected);
     while watches(&watcher) > 1 {
         next(&watcher).await;
@@ -131,6 +133,22 @@ async fn a_folder_that_another_took_the_place_of_unnoticed_is_watched_with_the_n
     assert_eq!(watches(&watcher), 1);
     append(&folder.join("app.log"));
     wait_for(&watcher, |changes| changes.written.contains(&folder.join("app.log"))).await;
+}
+
+#[tokio::test]
+async fn of_a_folder_above_names_are_reported_and_writes_only_where_they_are_wanted_too() {
+    let dir = TempDir::new().unwrap();
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    append(&old);
+    let watcher = Watcher::new(true);
+    assert!(watcher.watch_names(dir.path()));
+    append(&old);
+    append(&new);
+    assert_eq!(next(&watcher).await, Changes { entries: [new].into(), ..Changes::default() });
+    assert!(watcher.watch(dir.path()) && watcher.watch_names(dir.path()));
+    append(&old);
+    assert_eq!(next(&watcher).await, Changes { written: [old].into(), ..Changes::default() });
+    assert_eq!(watches(&watcher), 1);
 }
 
 #[tokio::test]

@@ -216,6 +216,15 @@ impl Lines {
         }
     }
 
+    /// Reads up to the first `caught_up`.
+    pub(crate) async fn until_caught_up(&mut self) -> proto::CaughtUp {
+        loop {
+            if let Event::CaughtUp(caught_up) = self.event().await {
+                return caught_up;
+            }
+        }
+    }
+
     /// The rest, up to the end of the stream.
     pub(crate) async fn rest(&mut self) -> (Vec<Event>, Result<(), Status>) {
         let mut events = Vec::new();

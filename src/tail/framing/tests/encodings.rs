@@ -40,6 +40,21 @@ fn half_a_surrogate_pair_becomes_a_replacement_character() {
     assert_eq!(contents(&utf16(Encoding::Utf16), &bytes), ["\u{fffd}a\u{fffd}\u{fffd}", "\u{fffd}\u{1f600}"]);
 }
 
+/// Found by the fuzzer: where reading stopped at the cut, the half before it waited again.
+#[test]
+fn a_partial_line_that_ended_in_half_a_pair_is_cut_there_again() {
+    let options = LineOptions { publish_partial_ms: Some(500), ..utf16(Encoding::Utf16) };
+    let bytes: Vec<_> = [0xd83d_u16; 3].into_iter().flat_map(u16::to_le_bytes).collect();
+    let mut file = File::new(&options, &bytes);
+    file.read_all(usize::MAX);
+    let units = file.wait();
+    assert_eq!((units[0].0[0].0.as_str(), units[0].1), ("\u{fffd}\u{fffd}", 4));
+    file.seek(0);
+    let mut again = file.read_all(3);
+    again.extend(file.wait());
+    assert_eq!(again, units);
+}
+
 #[test]
 fn a_long_line_is_cut_between_characters_and_counted_in_published_bytes() {
     let options = LineOptions { max_line_bytes: 4, ..utf16(Encoding::Utf16) };

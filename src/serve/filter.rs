@@ -1,0 +1,118 @@
+//! Which lines a subscription wants: compiled once, and shared with their results by all
+//! subscriptions that ask for the same.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+};
+
+use globset::GlobSet;
+use prost::Message as _;
+use regex::bytes::Regex;
+
+use self::{recent::Recent, selected::Selected};
+use super::status::Violation;
+use crate::{proto, record::StoredBatch, store::Entry};
+
+mod parse;
+mod recent;
+pub(super) mod selected;
+#[cfg(test)]
+mod tests;
+
+/// Conditions that all have to hold.
+pub(super) struct Filter {
+    matchers: Vec<Matcher>,
+    hosts: Option<GlobSet>,
+    paths: Option<GlobSet>,
+    labels: BTreeMap<String, String>,
+    /// What was selected of the last entries: readers at the tail ask for the same.
+    recent: Recent,
+}
+
+/// A condition on the content of a line. A text is a regular expression, too: the
+/// library finds what is literal in it.
+#[derive(Debug)]
+struct Matcher {
+    regex: Regex,
+    /// Whether it must match, or must not.
+    wanted: bool,
+}
+
+impl Filter {
+    /// What is wanted of an entry.
+    pub(super) fn select(&self, entry: &Arc<Entry>) -> Arc<Selected> {
+        let batch = &entry.batch;
+        self.recent.get_or_insert(entry, || {
+            let wants_source = self.wants_source(batch);
+            Selected::of(batch, |index| {
+                wants_source && self.wants_content(batch, index) && self.wants_labels(batch, index)
+            })
+        })
+    }
+
+    fn wants_content(&self, batch: &StoredBatch, index: u32) -> bool {
+        let Some(line) = batch.line(index) else { return false };
+        self.matchers.iter().all(|matcher| matcher.regex.is_match(line.content) == matcher.wanted)
+    }
+
+    fn wants_source(&self, batch: &StoredBatch) -> bool {
+        let source = batch.head().source.as_ref();
+        let of = |globs: &Option<GlobSet>, text: fn(&proto::Source) -> &str| match globs {
+            None => true,
+            Some(globs) => source.is_some_and(|source| globs.is_match(text(source))),
+        };
+        of(&self.hosts, |source| &source.host) && of(&self.paths, |source| &source.path)
+    }
+
+    fn wants_labels(&self, batch: &StoredBatch, index: u32) -> bool {
+        if self.labels.is_empty() {
+            return true;
+        }
+        let own = batch.decoded_line(index).map(|line| line.labels).unwrap_or_default();
+        let of_source = batch.head().source.as_ref().map(|source| &source.labels);
+        let value = |name: &String| own.get(name).or_else(|| of_source?.get(name));
+        self.labels.iter().all(|(name, wanted)| value(name) == Some(wanted))
+    }
+}
+
+impl fmt::Debug for Filter {
+    /// Without its patterns: they may be secrets of who reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filter").field("matchers", &self.matchers.len()).finish_non_exhaustive()
+    }
+}
+
+/// All filters that somebody uses, by what was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    used: Mutex<HashMap<Vec<u8>, Weak<Filter>>>,
+}
+
+impl Filters {
+    /// The filter for a request; none where everything is wanted.
+    ///
+    /// # Errors
+    /// What is wrong with it, field by field.
+    pub(super) fn get(&self, asked: &proto::Filter) -> Result<Option<Arc<Filter>>, Vec<Violation>> {
+        if *asked == proto::Filter::default() {
+            return Ok(None);
+        }
+        parse::check_sizes(asked)?;
+        let key = asked.encode_to_vec();
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(filter) = used.get(&key).and_then(Weak::upgrade) {
+            return Ok(Some(filter));
+        }
+        drop(used);
+        let filter = Arc::new(parse::compile(asked)?);
+        used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, filter| filter.strong_count() > 0);
+        used.insert(key, Arc::downgrade(&filter));
+        Ok(Some(filter))
+    }
+}
+
+/// A result that is made once, however many ask for it at the same time.
+type Slot = Arc<OnceLock<Arc<Selected>>>;

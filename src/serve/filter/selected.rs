@@ -1,0 +1,60 @@
+//! The lines of an entry that a filter has left.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::record::StoredBatch;
+
+/// Some lines of an entry, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::serve) struct Selected {
+    /// Their places in the entry, ascending.
+    places: Vec<u32>,
+    /// Where each one ends in `bytes`.
+    ends: Vec<u32>,
+    /// The lines as they are stored, one after the other.
+    bytes: Bytes,
+}
+
+impl Selected {
+    /// The lines that are wanted.
+    pub(in crate::serve) fn of(batch: &StoredBatch, wants: impl Fn(u32) -> bool) -> Self {
+        let places: Vec<u32> = (0..batch.lines()).filter(|index| wants(*index)).collect();
+        let mut ends = Vec::with_capacity(places.len());
+        if places.len() == batch.lines() as usize {
+            // Nothing is left out: nothing is copied.
+            let bytes = batch.line_bytes(0..batch.lines());
+            ends.extend(places.iter().map(|place| end_of(batch.line_bytes(0..place + 1).len())));
+            return Self { places, ends, bytes };
+        }
+        let mut bytes = BytesMut::new();
+        for place in &places {
+            bytes.extend_from_slice(&batch.line_bytes(*place..place + 1));
+            ends.push(end_of(bytes.len()));
+        }
+        Self { places, ends, bytes: bytes.freeze() }
+    }
+
+    /// How many there are.
+    pub(in crate::serve) fn len(&self) -> u32 {
+        end_of(self.places.len())
+    }
+
+    /// Their places in the entry.
+    pub(in crate::serve) fn places(&self) -> &[u32] {
+        &self.places
+    }
+
+    /// The stored bytes of the lines from the `from`th to before the `to`th one.
+    pub(in crate::serve) fn bytes(&self, from: u32, to: u32) -> Bytes {
+        let end = |count: u32| match count.min(self.len()) {
+            0 => 0,
+            count => self.ends[count as usize - 1] as usize,
+        };
+        self.bytes.slice(end(from).min(end(to))..end(to))
+    }
+}
+
+/// Stored batches have less than 4 GiB.
+fn end_of(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

@@ -6,6 +6,8 @@ use tracing::warn;
 /// Files that a process has open besides those that a setting counts: connections to Redis,
 /// what is looked at for a moment, the runtime's own.
 const OTHER_FILES: u64 = 128;
+/// The fewest of them: without these nothing works, however low the limit is.
+const LEAST_OTHER_FILES: u64 = 36;
 
 /// How many files may be open; none: as many as one likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl Room {
 
     fn fitting(self, wanted: usize) -> usize {
         let Some(limit) = self.0 else { return wanted };
-        let most = limit.saturating_sub(OTHER_FILES.min(limit / 2)).max(1);
+        let most = limit.saturating_sub(OTHER_FILES.min(limit / 2).max(LEAST_OTHER_FILES)).max(1);
         wanted.min(usize::try_from(most).unwrap_or(usize::MAX))
     }
 }
@@ -60,6 +62,7 @@ mod tests {
         assert_eq!(Room(Some(1024)).fitting(4096), 896);
         assert_eq!(Room(Some(1024)).half().fitting(4096), 384);
         assert_eq!(Room(Some(100)).fitting(4096), 50);
+        assert_eq!(Room(Some(40)).fitting(4096), 4);
         assert_eq!(Room(Some(0)).fitting(4096), 1);
     }
 }

@@ -166,7 +166,7 @@ pub(super) async fn follow(
 
 fn say_what_is_absent(inputs: &[tail::Input]) {
     for path in inputs.iter().flat_map(|input| input.patterns.absent()) {
-        warn!(path = %path.display(), "there is no such file: waiting for it");
+        warn!(path = &*path.to_string_lossy(), "there is no such file: waiting for it");
     }
 }
 

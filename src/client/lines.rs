@@ -159,6 +159,12 @@ impl Lines {
         self.batch.source.as_ref().map_or("", |source| &source.path)
     }
 
+    /// The labels of their source; a line may have others of its own.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.batch.source.as_ref().map_or(&NONE, |source| &source.labels)
+    }
+
     /// How many lines there are.
     pub fn len(&self) -> usize {
         self.batch.lines.len() - self.seen

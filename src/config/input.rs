@@ -156,6 +156,9 @@ fn patterns(
     for (key, paths) in [("paths", &paths), ("exclude", &exclude), ("rotated", &rotated)] {
         for (index, path) in paths.iter().enumerate() {
             let wrong = match whose {
+                _ if path == "-" => Some(
+                    "- is standard input, which only a command line can follow; ./- is a file".to_owned(),
+                ),
                 Whose::Ours if key == "paths" => is_folder(path),
                 Whose::Ours => None,
                 Whose::Others => is_relative(path),

@@ -108,7 +108,7 @@ impl Launch {
         match source.await {
             Ok(Some(source)) => {
                 let position = standing.confirmed().position;
-                info!(path = %found.path.display(), %topic, source = %standing.key(), position, is_resumed, "following");
+                info!(path = displayed(&found.path), %topic, source = %standing.key(), position, is_resumed, "following");
                 let (id, modified, place) = (id_of(&found), found.modified, found.path);
                 let live = Live { path, place, modified, reader, control, standing };
                 Started::Source(id, Box::new(source), live)

@@ -25,6 +25,7 @@ use super::{
     framing::Framer,
     lane::Turn,
     limits::{Limiter, Limiters},
+    lineage::displayed,
     reader::{Block, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };
@@ -275,7 +276,7 @@ impl Source {
             }
             Ok(Block::Replaced) => {}
             Err(error) => {
-                warn!(path = %self.path.display(), %error, "cannot read: trying again when the file changes");
+                warn!(path = displayed(&self.path), %error, "cannot read: trying again when the file changes");
                 self.reached_end(course);
             }
         }

@@ -63,6 +63,22 @@ async fn max_open_files_is_brought_down_to_what_fits_and_that_is_said() {
 }
 
 #[tokio::test]
+async fn files_take_turns_also_under_a_limit_that_leaves_hardly_any_open() {
+    let redis = TestRedis::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display();
+    write_files(folder.path(), 100);
+    let tailer = limited("-n 40", &format!("tail --redis {} --host h --topic app {at}/*.log", redis.url()));
+    until_lines(&redis, 100).await;
+    for number in 0..100 {
+        fs::write(folder.path().join(format!("{number}.log")), "one\ntwo\n").unwrap();
+    }
+    until_lines(&redis, 200).await;
+    let said = tailer.stderr();
+    assert!(!said.contains("os error 24"), "{said}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_there_is_said_and_waited_for() {
     let redis = TestRedis::start().await;
     let folder = tempfile::tempdir().unwrap();

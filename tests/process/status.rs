@@ -66,6 +66,28 @@ async fn tail_status_says_where_each_source_stands_whether_or_not_the_tailer_run
 }
 
 #[tokio::test]
+async fn labels_reach_a_reader_and_names_of_files_break_no_line_of_the_log() {
+    let redis = TestRedis::start().await;
+    let relay = Relay::start(&redis).await;
+    let folder = tempfile::tempdir().unwrap();
+    let line = r#"{"log":"one\n","stream":"stderr","time":"2026-11-20T10:11:12Z"}"#;
+    fs::write(folder.path().join("a\n\u{1b}b.log"), format!("{line}\nno object\n")).unwrap();
+    let (url, at) = (redis.url(), folder.path().display());
+    let mut tailer = Process::start(&format!(
+        "tail --redis {url} --host h --topic app --format docker --label env=prod --label stream=none {at}/*.log"
+    ));
+    let said = tailer.until_it_says("following path=").await;
+    assert!(said.contains(r#"a\n\u{1b}b.log""#), "{said:?}");
+    let (store, topic) = (redis.store(), "app".parse().unwrap());
+    let next = async || store.resolve(&topic).await.unwrap().map(|found| found.timeline.next().get());
+    eventually("both lines are there", async || next().await == Some(2)).await;
+    let words = format!("subscribe app --relay {} --from earliest --no-follow --output json", relay.url);
+    let labels: Vec<_> = objects(&words).await.into_iter().map(|mut line| line["labels"].take()).collect();
+    let expected = [("prod", "stderr"), ("prod", "none")];
+    assert_eq!(labels, expected.map(|(env, stream)| serde_json::json!({ "env": env, "stream": stream })));
+}
+
+#[tokio::test]
 async fn tail_status_of_nothing_is_empty_and_what_cannot_be_told_is_an_error() {
     let mut redis = TestRedis::start().await;
     let status = format!("tail --status --host web --redis {} --redis-connect-timeout-ms 200", redis.url());

@@ -126,12 +126,15 @@ async fn all_inputs_together_keep_their_limit() {
 
 #[tokio::test]
 async fn a_limited_backlog_is_read_once_over_stops_and_kills() {
+    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
     let redis = TestRedis::start().await;
     let mut limited = tailing(&redis, limits(300, 0));
     append(&limited.path("a.log"), &lines(0, 1500));
     for round in 0..4 {
         limited.resume();
-        sleep(Duration::from_millis(fastrand::u64(50..300))).await;
+        sleep(Duration::from_millis(random.u64(50..300))).await;
         if round % 2 == 0 { limited.stop().await } else { limited.kill().await }
     }
     limited.resume();

@@ -39,11 +39,12 @@ struct Object<'a> {
     line_base64: Option<String>,
     #[serde(skip_serializing_if = "is_zero")]
     truncated_bytes: u64,
-    /// The time and the labels that the line itself has.
+    /// The time that the line itself has.
     #[serde(skip_serializing_if = "Option::is_none")]
     line_time: Option<String>,
+    /// Those of its source and its own, which win.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: &'a BTreeMap<String, String>,
+    labels: BTreeMap<&'a str, &'a str>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -108,7 +109,12 @@ impl<W: Write> Printer<W> {
             line_base64: text.is_none().then(|| BASE64_STANDARD.encode(line.content)),
             truncated_bytes: line.truncated_bytes,
             line_time: line_time(line.time_unix_nano),
-            labels: line.labels,
+            labels: lines
+                .labels()
+                .iter()
+                .chain(line.labels)
+                .map(|(name, value)| (&**name, &**value))
+                .collect(),
         };
         serde_json::to_writer(&mut self.out, &object)?;
         self.out.write_all(b"\n")

@@ -1,8 +1,14 @@
 //! The configuration file while the tailer runs: whether it says something else than before.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use tracing::warn;
+
+/// Greatest size of a file that is read again.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file that is looked at now and then. Its content is compared, and not its time or its
 /// inode: editors and Kubernetes put other files and links in its place.
@@ -23,7 +29,7 @@ impl ConfigFile {
         Self { path, text, changed: None, trouble: None }
     }
 
-    pub(super) fn path(&self) -> &std::path::Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -51,8 +57,7 @@ impl ConfigFile {
     }
 
     async fn read(&mut self) -> Option<String> {
-        let read: io::Result<String> = tokio::fs::read_to_string(&self.path).await;
-        match read {
+        match read(&self.path).await {
             Ok(text) => {
                 self.trouble = None;
                 Some(text)
@@ -67,5 +72,39 @@ impl ConfigFile {
                 None
             }
         }
+    }
+}
+
+/// The content. What is no file is not opened: a pipe may be waited for without end.
+async fn read(path: &Path) -> io::Result<String> {
+    let found = tokio::fs::metadata(path).await?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if found.len() > MOST_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MOST_BYTES} bytes")));
+    }
+    tokio::fs::read_to_string(path).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_file_became_that_is_none_or_has_no_end_changes_nothing_and_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tail.toml");
+        let mut file = ConfigFile::new(path.clone(), "a = 1".to_owned());
+        std::fs::write(&path, "a = 2").unwrap();
+        assert_eq!(file.read_again().await, Some("a = 2"));
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        assert_eq!(file.read_again().await, None);
+        assert!(file.trouble.as_ref().unwrap().contains("larger than"), "{file:?}");
+        std::fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert_eq!(file.read_again().await, None);
+        assert!(file.trouble.as_ref().unwrap().contains("regular file"), "{file:?}");
     }
 }

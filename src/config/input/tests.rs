@@ -141,6 +141,12 @@ fn relative_paths_are_refused_for_other_machines() {
 }
 
 #[test]
+fn standard_input_is_no_path_of_a_file() {
+    let found = problems("[[inputs]]\npaths = ['/a', '-']\n");
+    assert!(found[0].starts_with("in.toml:2:16: ") && found[0].contains("standard input"), "{found:?}");
+}
+
+#[test]
 fn the_readme_has_every_key_and_an_example_that_is_read() {
     let row =
         |section: &str, key: &Key| format!("| `{section}{}` | {} | {} |\n", key.name, key.default, key.what);

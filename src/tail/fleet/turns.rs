@@ -7,6 +7,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use rustix::io::Errno;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -109,8 +110,17 @@ impl Fleet {
         });
         for (id, reader) in opened.await.unwrap_or_default() {
             let Some(closed) = self.bench.remove(id) else { continue };
-            if let Ok(reader) = reader {
-                self.reopen(closed, reader);
+            let error = match reader {
+                Ok(reader) => {
+                    self.reopen(closed, reader);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            // Its turn comes when something else is closed.
+            if Errno::from_io_error(&error).is_some_and(|errno| [Errno::MFILE, Errno::NFILE].contains(&errno))
+            {
+                self.bench.add(closed);
                 continue;
             }
             // The next look finds out what has become of it.

@@ -12,6 +12,7 @@ use crate::{
     tail::{
         course::{Course, Ended, Goal},
         identity::Surroundings,
+        lineage::displayed,
         reader::off_the_runtime,
         trail::Trail,
     },
@@ -24,7 +25,6 @@ impl Source {
         course: &mut Course,
         outcome: Outcome,
     ) -> Result<(), Ended> {
-        let path = self.path.display();
         (course.reading, course.waiting, course.at_end) = (None, None, false);
         if course.goal == Goal::MarkGone {
             (course.goal, course.is_last_look) = (Goal::Follow, false);
@@ -33,7 +33,10 @@ impl Source {
             Outcome::Stored => Ok(()),
             Outcome::Elsewhere(record) => {
                 let (from, to) = (self.standing.confirmed().position, record.position);
-                info!(%path, from, to, "redis has the source elsewhere: going on from there");
+                info!(
+                    path = displayed(&self.path),
+                    from, to, "redis has the source elsewhere: going on from there"
+                );
                 self.standing.confirm(record.clone());
                 match self.go_to(record).await {
                     Ok(true) => Ok(()),
@@ -42,7 +45,10 @@ impl Source {
             }
             Outcome::Forgotten => {
                 let start = self.standing.confirmed().details.start;
-                info!(%path, start, "redis has forgotten the source: sending it again");
+                info!(
+                    path = displayed(&self.path),
+                    start, "redis has forgotten the source: sending it again"
+                );
                 let first = self.first_record(start).await.map_err(|_| Ended::Replaced)?;
                 let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
                 let again = async move {

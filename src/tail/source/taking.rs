@@ -8,6 +8,7 @@ use crate::tail::{
     control::Fate,
     course::{Course, Ended, Goal},
     limits::{Grant, Limiter},
+    lineage::displayed,
 };
 
 impl Source {
@@ -38,8 +39,11 @@ impl Source {
             self.group.push(&line);
         }
         if let Some(position) = self.framer.take_malformed() {
-            let path = self.path.display();
-            warn!(%path, position, "a line is not of the format of its input: such lines are published as they are");
+            let path = displayed(&self.path);
+            warn!(
+                path,
+                position, "a line is not of the format of its input: such lines are published as they are"
+            );
         }
     }
 

@@ -18,7 +18,7 @@ use std::{
 use self::pattern::Pattern;
 pub use self::{
     pattern::PatternError,
-    siblings::{bases, newest_first, siblings},
+    siblings::{bases, is_older, newest_first, siblings},
     tree::{Looked, Tree},
 };
 

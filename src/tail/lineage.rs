@@ -96,7 +96,14 @@ pub(super) fn plan(known: &Known) -> Plan {
         }
         candidates = Candidates::open(known, &before);
     }
-    candidates.find_copies(|candidates, candidate| copy_of(known, candidates, candidate));
+    let mut paths_of: HashMap<FileId, Vec<PathBuf>> = HashMap::new();
+    for (path, found) in before.iter().flat_map(|(path, past)| past.iter().map(move |found| (path, found))) {
+        paths_of.entry(id_of(found)).or_default().push(path.clone());
+    }
+    candidates.find_copies(|candidates, candidate| {
+        let paths = paths_of.get(&id_of(&candidate.found)).map_or(&[][..], Vec::as_slice);
+        copy_of(known, candidates, candidate, paths)
+    });
     // A rotated file can have a path that is known too: it belongs to that which it was
     // rotated from, and that is the shorter one.
     let mut in_order: Vec<_> = before.iter().collect();

@@ -79,7 +79,7 @@ fn look_into(
         if is_old {
             return;
         }
-        candidate.copy_of = copy_of(known, candidates, &candidate);
+        candidate.copy_of = copy_of(known, candidates, &candidate, &[path.to_owned()]);
         if candidate.copy_of.is_none() {
             candidate.record = unread_record_of(known, candidates, found, path);
         }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    discover::{Found, bases, newest_first, siblings},
+    discover::{Found, bases, is_older, newest_first, siblings},
     lineage::{Known, id_of},
 };
 
@@ -21,10 +21,15 @@ pub(super) type Pasts = BTreeMap<PathBuf, Vec<Found>>;
 pub(super) fn pasts(known: &Known, paths: &BTreeSet<PathBuf>) -> Pasts {
     let mut pasts = siblings(paths);
     let targets = targets(paths);
-    let beside_targets = siblings(&targets.values().cloned().collect());
+    let namesakes = targets.iter().filter_map(|(path, target)| namesake(path, target));
+    let beside_targets = siblings(&targets.values().cloned().chain(namesakes).collect());
     for (path, target) in &targets {
-        let beside = beside_targets.get(target).into_iter().flatten();
-        add(&mut pasts, path, beside.cloned().collect());
+        let mut beside = beside_targets.get(target).cloned().unwrap_or_default();
+        // A link that is swapped leads to one version after the other. What is not older
+        // than where it leads may be where it will lead next.
+        let versions = namesake(path, target).and_then(|name| beside_targets.get(&name));
+        beside.extend(versions.into_iter().flatten().filter(|it| is_older(path, it, target)).cloned());
+        add(&mut pasts, path, beside);
     }
     for (path, found) in set_apart(known, paths) {
         add(&mut pasts, &path, vec![found]);
@@ -51,6 +56,11 @@ pub(super) fn target(path: &Path) -> Option<PathBuf> {
     // One that leads nowhere just now still says where to look.
     let beside = || fs::read_link(path).map(|target| path.with_file_name("").join(target));
     fs::canonicalize(path).or_else(|_| beside()).ok().filter(|target| target != path)
+}
+
+/// What has the name of a link where that leads to.
+fn namesake(path: &Path, target: &Path) -> Option<PathBuf> {
+    path.file_name().map(|name| target.with_file_name(name))
 }
 
 /// What is where the inputs say that rotated files go.

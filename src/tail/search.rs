@@ -4,7 +4,7 @@
 //! A name alone says nothing here: it can be that of another log. A file has to be the known
 //! one by device, inode and content; then the others of its folder that are named like
 //! rotated versions count, too. A copy, such as a move to another file system makes, is
-//! told by its name and whole kilobytes of content, and only in the folder and those in it:
+//! told by its name and all that was read or whole kilobytes of it, and only in the folder and those in it:
 //! in a folder beside there may be a second installation with equal logs.
 
 use std::{
@@ -19,9 +19,10 @@ use super::{
     candidates::Candidates,
     discover::{Found, bases, siblings},
     identity::{agrees, is_weighty},
-    lineage::{FileId, Known, displayed, id_of, is_active},
+    lineage::{FileId, Known, displayed, id_of},
     past::{Pasts, target},
     reader::Reader,
+    trail::PRINT_BYTES,
 };
 use crate::record::Record;
 
@@ -102,6 +103,11 @@ fn wanted<'a>(known: &'a Known, candidates: &Candidates, pasts: &'a Pasts) -> Ve
     wanted
 }
 
+/// Whether the hashes cover all that was read.
+fn is_whole(record: &Record) -> bool {
+    record.position < PRINT_BYTES as u64
+}
+
 /// The names that the log may have of which a file is named like a rotated version; its own
 /// name too.
 fn live_names(path: &Path) -> Vec<OsString> {
@@ -115,7 +121,7 @@ impl<'a> Search<'a> {
         let (mut by_inode, mut by_name) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
         for (index, it) in wanted.iter().enumerate() {
             by_inode.entry(it.id.1).or_default().push(index);
-            if it.record.is_some_and(|record| is_active(record) && is_weighty(record)) {
+            if it.record.is_some_and(|record| is_weighty(record) || is_whole(record)) {
                 let names = [Some(it.path), targets.get(it.path).map(PathBuf::as_path)];
                 for name in names.into_iter().flatten().filter_map(Path::file_name) {
                     by_name.entry(name.to_owned()).or_default().push(index);
@@ -153,15 +159,25 @@ impl<'a> Search<'a> {
                     Found::at(&path).ok().flatten().filter(|found| id_of(found) == self.wanted[index].id);
                 // An inode is given again, and a short beginning can be another log's.
                 let is_likely = has_copies || self.is_heavy(index) || self.is_named_like(index, &path);
-                if let Some(found) = found.filter(|found| is_likely && self.is_it(index, found)) {
+                // Emptied, and moved: what was written to it since is nobody's else.
+                let is_its = |found: &Found| {
+                    let is_rotated = has_copies && !found.is_packed() && self.is_named_like(index, &path);
+                    is_rotated || self.is_it(index, found)
+                };
+                if let Some(found) = found.filter(|found| is_likely && is_its(found)) {
                     self.hits.push((index, found));
                 }
             }
             if !has_copies || self.by_name.is_empty() {
                 continue;
             }
-            for index in live_names(&path).iter().filter_map(|name| self.by_name.get(name)).flatten() {
-                self.likely.push((*index, path.clone()));
+            let own_name = path.file_name();
+            for name in live_names(&path) {
+                let indices = self.by_name.get(&name).into_iter().flatten();
+                // Of little content a copy is told only when its name says so, too.
+                let is_enough = |index: &&usize| self.is_heavy(**index) || own_name != Some(name.as_os_str());
+                let likely: Vec<_> = indices.filter(is_enough).map(|index| (*index, path.clone())).collect();
+                self.likely.extend(likely);
             }
         }
         left

@@ -1,7 +1,7 @@
 //! How a file beside a path is tied to what is known of that path: it is a known source,
 //! a copy of one, or nobody's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     candidates::{Candidate, Candidates},
@@ -42,8 +42,17 @@ pub(super) fn tie_of(known: &Known, candidates: &Candidates, found: &Found, path
 
 /// Whether a file is the copy that copytruncate has made, or is making, of one that
 /// is known.
-pub(super) fn copy_of(known: &Known, candidates: &Candidates, candidate: &Candidate) -> Option<Original> {
-    let bases = bases(&candidate.found.path);
+/// `paths` are those whose pasts it is in, besides what its name tells.
+pub(super) fn copy_of(
+    known: &Known,
+    candidates: &Candidates,
+    candidate: &Candidate,
+    paths: &[PathBuf],
+) -> Option<Original> {
+    let mut bases = bases(&candidate.found.path);
+    bases.extend(paths.iter().filter(|path| **path != candidate.found.path).cloned());
+    bases.sort_unstable();
+    bases.dedup();
     if bases.is_empty() {
         return None;
     }

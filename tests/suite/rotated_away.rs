@@ -226,3 +226,61 @@ async fn a_log_of_the_same_name_in_the_folder_beside_is_another_one() {
     tailing.until_lines(101).await;
     tailing.assert_numbered(101).await;
 }
+
+#[tokio::test]
+async fn a_short_copy_in_another_folder_is_drained_and_so_is_what_is_moved_there_after_it() {
+    let redis = TestRedis::start().await;
+    for stopped in [false, true] {
+        let mut tailing = Tailing::start(&redis, "app.log");
+        let (log, old) = (tailing.path("app.log"), tailing.path("old"));
+        fs::create_dir_all(&old).unwrap();
+        append(&log, &lines(0, 2));
+        tailing.until_lines(2).await;
+        if stopped {
+            tailing.stop().await;
+            append(&log, &lines(2, 2));
+        }
+        let copied = if stopped { 4 } else { 2 };
+        fs::copy(&log, old.join("app.log.2")).unwrap();
+        fs::File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+        append(&log, &lines(copied, 1));
+        fs::rename(&log, old.join("app.log.1")).unwrap();
+        append(&log, &lines(copied + 1, 1));
+        if stopped {
+            tailing.resume();
+        }
+        tailing.until_lines(copied + 2).await;
+        tailing.restart().await;
+        append(&log, &lines(copied + 2, 1));
+        tailing.until_lines(copied + 3).await;
+        tailing.assert_numbered(copied + 3).await;
+    }
+}
+
+#[tokio::test]
+async fn versions_that_a_link_led_to_while_stopped_are_read_when_they_are_named_like_it() {
+    let redis = TestRedis::start().await;
+    for lines_read in [2, 100] {
+        let mut tailing = Tailing::prepare(&redis, "app.log", |options| options);
+        let (link, runs) = (tailing.path("app.log"), tailing.path("runs"));
+        let run = |number: u32| runs.join(format!("app.log.{number}"));
+        fs::create_dir_all(&runs).unwrap();
+        append(&run(100_001), "from before the tailer\n");
+        append(&run(100_002), &lines(0, lines_read));
+        swap(&link, &run(100_002));
+        tailing.resume();
+        tailing.until_lines(lines_read).await;
+        tailing.stop().await;
+        append(&run(100_002), &lines(lines_read, 10));
+        append(&run(100_003), &lines(lines_read + 10, 10));
+        append(&run(100_004), &lines(lines_read + 20, 10));
+        swap(&link, &run(100_004));
+        append(&run(100_005), "not linked yet\n");
+        tailing.resume();
+        tailing.until_lines(lines_read + 30).await;
+        tailing.restart().await;
+        append(&run(100_004), &lines(lines_read + 30, 1));
+        tailing.until_lines(lines_read + 31).await;
+        tailing.assert_numbered(lines_read + 31).await;
+    }
+}

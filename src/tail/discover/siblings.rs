@@ -67,6 +67,16 @@ pub fn newest_first(live: &Path, files: &mut [Found]) {
     });
 }
 
+/// Whether a version of `live` is older than the one at `target`: by date or count where
+/// both have such, else by the time of the last change. So is everything where nothing is there.
+pub fn is_older(live: &Path, found: &Found, target: &Path) -> bool {
+    let ranks = Rank::of_path(live, &found.path).zip(Rank::of_path(live, target));
+    if let Some((older, newer)) = ranks.filter(|(older, newer)| older.is_date && newer.is_date) {
+        return older.numbers < newer.numbers;
+    }
+    Found::at(target).ok().flatten().is_none_or(|newer| found.modified <= newer.modified)
+}
+
 /// The paths beside `path` of which it could be a rotated version, by its name; the other
 /// way round than [`siblings`].
 pub fn bases(path: &Path) -> Vec<PathBuf> {

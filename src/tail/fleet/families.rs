@@ -4,7 +4,7 @@
 //! whole families are looked into: a path, and all whose names say that they come from it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -32,11 +32,19 @@ pub(super) fn root(path: &Path) -> PathBuf {
 /// Leaves as many families as `room` files may be opened for, and one at least; those in
 /// `tried` come last. Blocks: it lists folders.
 pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) -> LeftOut {
+    // What was rotated into another folder belongs to where it was, as its record says.
+    let records = known.records.iter().map(|(_, record)| &record.details);
+    let was_at: HashMap<FileId, PathBuf> =
+        records.map(|details| (details.identity.file(), root(Path::new(&details.path)))).collect();
+    let family_of = |found: &Found| was_at.get(&id_of(found)).cloned().unwrap_or_else(|| root(&found.path));
     let mut families: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
-    let paths = known.newcomers.iter().map(|found| &found.path).chain(&known.deserted);
-    for path in paths.clone() {
+    for found in &known.newcomers {
+        families.entry(family_of(found)).or_default().push(found.path.clone());
+    }
+    for path in &known.deserted {
         families.entry(root(path)).or_default().push(path.clone());
     }
+    let paths = known.newcomers.iter().map(|found| &found.path).chain(&known.deserted);
     let roots: BTreeSet<PathBuf> = paths.cloned().chain(families.keys().cloned()).collect();
     let beside = siblings(&roots);
     let followed: HashSet<FileId> = known.followed.iter().map(|source| source.id).collect();
@@ -63,7 +71,8 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
         }
     }
     let is_chosen = |path: &Path| chosen.contains(root(path).as_path());
-    let newcomers: Vec<Found> = known.newcomers.extract_if(.., |found| !is_chosen(&found.path)).collect();
+    let newcomers: Vec<Found> =
+        known.newcomers.extract_if(.., |found| !chosen.contains(family_of(found).as_path())).collect();
     let (searched, deserted) =
         std::mem::take(&mut known.deserted).into_iter().partition(|path| is_chosen(path));
     known.deserted = searched;

@@ -64,7 +64,11 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
         linger_ms: if late || rng.bool() { 60_000 } else { rng.u64(1..100) },
         budget_bytes: if rng.u8(..) < 60 { 20_000 } else { 64 << 20 },
         rest_after_ms: if rng.bool() { 10 } else { 10_000 },
-        max_open_files: if rng.u8(..) < 80 { rng.usize(2..5) } else { Plan::default().max_open_files },
+        max_open_files: if rng.u8(..) < 80 && unbuilt("bounds") {
+            rng.usize(2..5)
+        } else {
+            Plan::default().max_open_files
+        },
         actions,
     }
 }

@@ -6,19 +6,20 @@ use crate::proto::{self, matcher::Op};
 
 /// Which lines are printed: those for which all of it holds. The relay leaves out the others.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
 pub(super) struct Arguments {
     /// Lines with this text; without it: `!TEXT`; a regular expression: `/REGEX/`, `!/REGEX/`; either case:
     /// `/REGEX/i`. Several: all must hold
     #[arg(long, value_name = "EXPRESSION", help_heading = "Filter", value_parser = matcher)]
     filter: Vec<proto::Matcher>,
     /// Lines of hosts with this name or glob; several: any of them
-    #[arg(long = "host", value_name = "GLOB", help_heading = "Filter")]
+    #[arg(long = "filter-host", value_name = "GLOB", help_heading = "Filter")]
     hosts: Vec<String>,
     /// Lines of files with this path or glob, `*` matches slashes too; several: any of them
-    #[arg(long = "path", value_name = "GLOB", help_heading = "Filter")]
+    #[arg(long = "filter-path", value_name = "GLOB", help_heading = "Filter")]
     paths: Vec<String>,
     /// Lines with this label; several: all of them
-    #[arg(long = "label", value_name = "NAME=VALUE", help_heading = "Filter", value_parser = label)]
+    #[arg(long = "filter-label", value_name = "NAME=VALUE", help_heading = "Filter", value_parser = label)]
     labels: Vec<(String, String)>,
 }
 

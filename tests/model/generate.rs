@@ -22,8 +22,8 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let unbuilt = std::env::var("LOGRELAY_MODEL_UNBUILT").unwrap_or_default();
     let unbuilt = |what| unbuilt.contains(what);
     let style = match rng.u8(..) {
-        0..25 if unbuilt("runs") => Style::Link,
-        25..50 if unbuilt("folder") => Style::Folder,
+        0..25 => Style::Link,
+        25..50 => Style::Folder,
         _ => Style::Beside,
     };
     // A copy that the glob matches can be taken for a new file where it is seen before the

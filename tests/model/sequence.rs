@@ -124,9 +124,10 @@ impl Sequence {
             Action::Rotate { log, create } => self.rotate(log, create).await?,
             Action::Rotations { log, count, lines } => self.rotations(log, count, lines).await?,
             Action::CopyTruncate { log, between } => self.copy_truncate(log, between).await?,
-            Action::Gzip { log, age, takes_ms } => {
+            Action::Gzip { log, age, takes_ms } if self.may_be_compressed(log, age).await? => {
                 self.logs[log].gzip(age, Duration::from_millis(takes_ms)).await;
             }
+            Action::Gzip { .. } => {}
             Action::DeleteDrained { log } => drop(self.delete_drained(log).await?),
             Action::Recreate { log, lines } => {
                 if self.delete_drained(log).await? {

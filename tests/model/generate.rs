@@ -31,7 +31,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     // `LOGRELAY_MODEL_COPIES` has them too.
     let copies = !inside || std::env::var_os("LOGRELAY_MODEL_COPIES").is_some();
     // A copy that has less than was read is known by its first kilobyte alone.
-    let has_banner = unbuilt("banner") && rng.u8(..) < 50;
+    let has_banner = rng.u8(..) < 50;
     let also: Vec<_> = [
         (Also::Late, late),
         (Also::Copies, copies && style != Style::Link && !has_banner),

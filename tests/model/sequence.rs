@@ -127,7 +127,6 @@ impl Sequence {
             Action::Gzip { log, age, takes_ms } if self.may_be_compressed(log, age).await? => {
                 self.logs[log].gzip(age, Duration::from_millis(takes_ms)).await;
             }
-            Action::Gzip { .. } => {}
             Action::DeleteDrained { log } => drop(self.delete_drained(log).await?),
             Action::Recreate { log, lines } => {
                 if self.delete_drained(log).await? {
@@ -151,7 +150,7 @@ impl Sequence {
             Action::RedisKill { away_ms } => self.troubles.push(self.server.kill(away_ms).await),
             Action::RedisPause { pause_ms } => self.troubles.push(self.server.pause(pause_ms).await),
             Action::Sync if self.tailer.is_some() => self.everything_arrives().await?,
-            Action::Sync => {}
+            Action::Sync | Action::Gzip { .. } => {}
             Action::Pause { ms } => sleep(Duration::from_millis(ms)).await,
         }
         Ok(())

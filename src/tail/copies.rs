@@ -27,8 +27,14 @@ pub(super) enum Original {
 /// that are named like rotated versions of the original.
 ///
 /// A copy shares at least the first kilobyte with its original: what agrees in less can
-/// be a second log that begins alike.
-pub(super) fn original_of(file: &Reader, original: &Record, place: Option<&Path>) -> Option<Original> {
+/// be a second log that begins alike. One that has less than was read shares no more, so
+/// that has to be the beginning of no other file: `is_alone`.
+pub(super) fn original_of(
+    file: &Reader,
+    original: &Record,
+    place: Option<&Path>,
+    is_alone: bool,
+) -> Option<Original> {
     if !is_weighty(original) {
         return None;
     }
@@ -44,7 +50,12 @@ pub(super) fn original_of(file: &Reader, original: &Record, place: Option<&Path>
         return Some(Original::InPlace);
     }
     // Lines may have been read from the original that came too late for the copy.
-    (!agrees(&there, original) && has_head(file, original)).then_some(Original::Truncated)
+    let is_other = !agrees(&there, original);
+    if is_other && agrees(file, original) {
+        return Some(Original::Truncated);
+    }
+    let is_alone = is_alone && !has_head(&there, original);
+    (is_other && is_alone && has_head(file, original)).then_some(Original::Truncated)
 }
 
 /// Whether a compressed file has nothing that is not in a followed one, as far as its edges

@@ -52,6 +52,9 @@ struct Search<'a> {
     /// Those of which a copy may be found, by the names that this is made of.
     by_name: HashMap<OsString, Vec<usize>>,
     hits: Vec<(usize, Found)>,
+    /// Emptied and moved, or made with an inode that was free again: a copy of what is wanted
+    /// may be there all the same.
+    emptied: Vec<(usize, Found)>,
     /// Files that have the right name, and what they may be.
     likely: Vec<(usize, PathBuf)>,
 }
@@ -70,6 +73,8 @@ pub(super) fn search(known: &Known, candidates: &Candidates, pasts: &Pasts) -> V
         left = search.look_into(&folder, has_copies, left);
     }
     search.compare_likely();
+    let emptied = std::mem::take(&mut search.emptied);
+    search.hits.extend(emptied);
     let mut joined = BTreeSet::new();
     let mut all = Vec::new();
     for (index, found) in &search.hits {
@@ -128,7 +133,16 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Self { known, targets, wanted, by_inode, by_name, hits: Vec::new(), likely: Vec::new() }
+        Self {
+            known,
+            targets,
+            wanted,
+            by_inode,
+            by_name,
+            hits: Vec::new(),
+            emptied: Vec::new(),
+            likely: Vec::new(),
+        }
     }
 
     /// Which folders to search, the nearest first, and whether copies may be in them.
@@ -159,13 +173,11 @@ impl<'a> Search<'a> {
                     Found::at(&path).ok().flatten().filter(|found| id_of(found) == self.wanted[index].id);
                 // An inode is given again, and a short beginning can be another log's.
                 let is_likely = has_copies || self.is_heavy(index) || self.is_named_like(index, &path);
-                // Emptied, and moved: what was written to it since is nobody's else.
-                let is_its = |found: &Found| {
-                    let is_rotated = has_copies && !found.is_packed() && self.is_named_like(index, &path);
-                    is_rotated || self.is_it(index, found)
-                };
-                if let Some(found) = found.filter(|found| is_likely && is_its(found)) {
+                let Some(found) = found.filter(|_| is_likely) else { continue };
+                if self.is_it(index, &found) {
                     self.hits.push((index, found));
+                } else if has_copies && !found.is_packed() && self.is_named_like(index, &path) {
+                    self.emptied.push((index, found));
                 }
             }
             if !has_copies || self.by_name.is_empty() {

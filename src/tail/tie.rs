@@ -10,6 +10,7 @@ use super::{
     lineage::{Followed, Known, displayed, id_of},
     trail::PRINT_BYTES,
 };
+use crate::record::Record;
 
 /// How a file beside a path is tied to that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,13 @@ pub(super) fn copy_of(
         return Some(Original::Followed);
     }
     let records = bases.iter().flat_map(|path| candidates.records_of(&displayed(path)));
-    let records = records.map(|&index| &known.records[index].1);
-    let mut originals = records.filter(|record| id_of(&candidate.found) != record.details.identity.file());
-    originals.find_map(|original| original_of(file, original, candidates.place_of(original)))
+    let records: Vec<_> = records.map(|&index| &known.records[index].1).collect();
+    let is_alone = |original: &Record| {
+        let head = &original.details.identity.head;
+        records.iter().filter(|record| record.details.identity.head == *head).count() == 1
+    };
+    let mut originals =
+        records.iter().filter(|record| id_of(&candidate.found) != record.details.identity.file());
+    originals
+        .find_map(|original| original_of(file, original, candidates.place_of(original), is_alone(original)))
 }

@@ -22,8 +22,8 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let unbuilt = std::env::var("LOGRELAY_MODEL_UNBUILT").unwrap_or_default();
     let unbuilt = |what| unbuilt.contains(what);
     let style = match rng.u8(..) {
-        0..25 if unbuilt("runs") => Style::Link,
-        25..50 if unbuilt("folder") => Style::Folder,
+        0..25 => Style::Link,
+        25..50 => Style::Folder,
         _ => Style::Beside,
     };
     // A copy that the glob matches can be taken for a new file where it is seen before the
@@ -31,7 +31,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     // `LOGRELAY_MODEL_COPIES` has them too.
     let copies = !inside || std::env::var_os("LOGRELAY_MODEL_COPIES").is_some();
     // A copy that has less than was read is known by its first kilobyte alone.
-    let has_banner = unbuilt("banner") && rng.u8(..) < 50;
+    let has_banner = rng.u8(..) < 50;
     let also: Vec<_> = [
         (Also::Late, late),
         (Also::Copies, copies && style != Style::Link && !has_banner),

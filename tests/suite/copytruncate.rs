@@ -130,3 +130,35 @@ async fn files_with_a_hole_at_their_head_are_told_apart_when_they_are_rotated() 
         assert_numbered(&tailing, 211).await;
     }
 }
+
+#[tokio::test]
+async fn files_that_begin_with_the_same_kilobyte_are_not_taken_for_a_copy_of_the_emptied_one() {
+    let redis = TestRedis::start().await;
+    let header = "=".repeat(1100) + "\n";
+    for stopped in [false, true] {
+        let mut tailing = Tailing::start(&redis, "app.log");
+        let log = tailing.path("app.log");
+        append(&log, &(header.clone() + "the first file has a longer line\n"));
+        tailing.until_lines(2).await;
+        if stopped {
+            tailing.stop().await;
+        }
+        fs::copy(&log, tailing.path("app.log.3")).unwrap();
+        File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+        for (version, line) in [(2, "emptied\n"), (1, "rotated\n")] {
+            append(&log, &(header.clone() + line));
+            fs::rename(&log, tailing.path(&format!("app.log.{version}"))).unwrap();
+        }
+        append(&log, &(header.clone() + "the last\n"));
+        if stopped {
+            tailing.resume();
+        }
+        tailing.until_lines(8).await;
+        tailing.restart().await;
+        append(&log, "the end\n");
+        tailing.until_lines(9).await;
+        let contents = tailing.contents().await;
+        let told: Vec<_> = contents.iter().filter(|line| !line.starts_with('=')).collect();
+        assert_eq!(told, ["the first file has a longer line", "emptied", "rotated", "the last", "the end"]);
+    }
+}

@@ -42,6 +42,7 @@ pub(super) fn look_into_packs(known: &Known, candidates: &mut Candidates, path: 
         }
         match packed {
             None => {}
+            Some(_) if candidates.follower_of(found).is_some() => {}
             // It is being made, or was kept: what it has, the other one has.
             Some(true) if missing.is_empty() => continue,
             Some(is_kept) => look_into(known, candidates, path, found, &missing, is_kept || is_past_known),

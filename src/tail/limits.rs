@@ -1,9 +1,9 @@
 //! How fast lines are taken: one limit for the files of an input, one for all files.
 //!
-//! Who takes lines has a [`Grant`], and gives it back when the lines of its block are
-//! taken or the limit is reached: then it queues up behind all others. A line is paid for
-//! after it was taken, so that none is too long to pass; before the next one the debt is
-//! paid off. What was not used is kept, up to one second's worth.
+//! Who takes lines has a [`Grant`], and gives it back when the lines of its block or its
+//! share of a second are taken, or the limit is reached: then it queues up behind all
+//! others. A line is paid for after it was taken, so that none is too long to pass; before
+//! the next one the debt is paid off. What was not used is kept, up to one second's worth.
 
 use std::{
     num::NonZeroU32,
@@ -26,6 +26,8 @@ use super::{Input, Limits, discover::Patterns, reader::MAX_BLOCK_BYTES};
 
 /// Smallest block that is read of a file under a limit, in bytes.
 const MIN_BLOCK_BYTES: usize = 4 * 1024;
+/// In how many turns what may be taken in a second is shared.
+const TURNS_PER_SECOND: u64 = 20;
 /// What a line is taken for where only lines are limited, in bytes.
 const USUAL_LINE_BYTES: u64 = 100;
 
@@ -142,7 +144,7 @@ impl Grant {
     pub(super) fn took_line(&mut self, bytes: usize) -> bool {
         self.0.iter_mut().flatten().fold(true, |goes_on, account| {
             account.owe(bytes as u64);
-            account.pay().is_ok() && goes_on
+            account.pay().is_ok() && !account.is_turn_over() && goes_on
         })
     }
 }
@@ -161,6 +163,7 @@ impl Stage {
         let mut account = Arc::clone(&self.account).try_lock_owned().map_err(|_| MustWait)?;
         account.keep(limits);
         account.pay().map_err(|_| MustWait)?;
+        account.begin_turn();
         Ok(Some(account))
     }
 
@@ -172,7 +175,10 @@ impl Stage {
         let mut account = Arc::clone(&self.account).lock_owned().await;
         loop {
             account.keep(*changes.borrow_and_update());
-            let Err(wait) = account.pay() else { return Some(account) };
+            let Err(wait) = account.pay() else {
+                account.begin_turn();
+                return Some(account);
+            };
             tokio::select! {
                 () = sleep(wait) => {}
                 // It cannot close: the sender is here.
@@ -189,6 +195,8 @@ struct Account<C: Clock = MonotonicClock> {
     limits: Limits,
     lines: Option<Bucket<C>>,
     bytes: Option<Bucket<C>>,
+    /// Lines and bytes that were taken in this turn.
+    turn: (u64, u64),
 }
 
 impl<C: Clock + Clone> Account<C> {
@@ -205,7 +213,22 @@ impl<C: Clock + Clone> Account<C> {
         }
     }
 
+    /// Somebody else takes lines now.
+    fn begin_turn(&mut self) {
+        self.turn = (0, 0);
+    }
+
+    /// Whether others come first: what has gathered while nobody took any is for all.
+    fn is_turn_over(&self) -> bool {
+        let is_over = |taken: u64, per_second: Option<NonZeroU32>| {
+            per_second.is_some_and(|limit| taken >= (u64::from(limit.get()) / TURNS_PER_SECOND).max(1))
+        };
+        is_over(self.turn.0, self.limits.lines_per_second)
+            || is_over(self.turn.1, self.limits.bytes_per_second)
+    }
+
     fn owe(&mut self, bytes: u64) {
+        self.turn = (self.turn.0.saturating_add(1), self.turn.1.saturating_add(bytes));
         for (bucket, amount) in [(&mut self.lines, 1), (&mut self.bytes, bytes)] {
             if let Some(bucket) = bucket {
                 bucket.owed = bucket.owed.saturating_add(amount);

@@ -158,7 +158,8 @@ impl Look {
             let folders = match scope {
                 Scope::Everything => None,
                 Scope::Changed => Some(std::mem::take(&mut self.changed.folders)),
-                Scope::Unwatched => Some(unwatched.drain(..).chain(fleet.unsettled()).collect()),
+                Scope::Unwatched => Some(unwatched.drain(..).collect()),
+                Scope::Unsettled => Some(fleet.unsettled().collect()),
             };
             if folders.is_none() {
                 self.changed = Changed::default();
@@ -183,8 +184,7 @@ impl Look {
     /// Waits for the next look; wakes the sources of files that grow meanwhile.
     async fn wait(&mut self, fleet: &mut Fleet, is_polled: bool) -> Scope {
         loop {
-            let is_polled = is_polled || fleet.is_waiting();
-            let (scope, at) = self.schedule.next(self.changed.scope(), is_polled);
+            let (scope, at) = self.schedule.next(self.changed.scope(), is_polled, fleet.is_waiting());
             tokio::select! {
                 changes = self.watcher.changed() => {
                     self.heed(changes, fleet);

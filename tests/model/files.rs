@@ -155,9 +155,7 @@ impl Log {
     pub(crate) async fn gzip(&mut self, age: usize, takes: Duration) {
         let Some(rotated) = self.rotated.get_mut(age) else { return };
         let is_at_path = self.style == Style::Link && self.current.is_none() && age == 0;
-        // Open: a tailer that follows an empty file which is compressed then may not stop in order.
-        let is_empty = fs::metadata(&rotated.path).unwrap().len() == 0;
-        if rotated.is_compressed() || is_at_path || is_empty {
+        if rotated.is_compressed() || is_at_path {
             return;
         }
         if age == 0 {

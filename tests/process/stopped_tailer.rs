@@ -1,10 +1,10 @@
 //! A tailer that is told to stop: what it has read is appended, also by a slow Redis, and a
 //! second signal does not wait for that.
 
-use std::{fs::File, io::Write as _, path::Path, process::Stdio};
+use std::{fs::File, io::Write as _, path::Path, process::Stdio, time::Duration};
 
 use rustix::process::Signal;
-use tokio::{io::AsyncWriteExt as _, process::ChildStdin};
+use tokio::{io::AsyncWriteExt as _, process::ChildStdin, time::sleep};
 
 use crate::{
     process::{Process, command},
@@ -21,17 +21,36 @@ async fn lines(redis: &TestRedis) -> u64 {
     found.map_or(0, |found| found.timeline.next().get())
 }
 
-/// Lets every write to Redis wait for a while.
+/// Lets every write to Redis wait.
 async fn slow_down(redis: &TestRedis) {
-    redis.control().await.run::<String>("CLIENT PAUSE 1500 WRITE").await;
+    redis.control().await.run::<String>("CLIENT PAUSE 3600000 WRITE").await;
 }
 
-/// Waits until somebody waits for Redis to write.
+/// Lets them go on after a while: the tailer is stopping by then.
+async fn speed_up(redis: &TestRedis) {
+    sleep(Duration::from_millis(500)).await;
+    redis.control().await.run::<String>("CLIENT UNPAUSE").await;
+}
+
+/// More than any command has but for an append of [`long_line`].
+const LONG_BYTES: u64 = 4_000;
+
+/// A line that stays long when it is compressed, and is read at once: blocks have 16 KiB.
+fn long_line() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(12_000).collect()
+}
+
+/// Waits until an append of [`long_line`] waits for Redis to write; others look whether Redis
+/// still has their source, and wait too.
 async fn until_an_append_waits(redis: &TestRedis) {
     let mut control = redis.control().await;
     eventually("an append waits", async || {
-        let clients: String = control.run("INFO clients").await;
-        clients.lines().any(|line| line.strip_prefix("blocked_clients:").is_some_and(|count| count != "0"))
+        let clients: String = control.run("CLIENT LIST").await;
+        let field = |line: &str, key: &str| {
+            line.split(' ').find_map(|pair| pair.strip_prefix(key)).unwrap_or_default().to_owned()
+        };
+        let bytes = |line: &str| field(line, "argv-mem=").parse().unwrap_or(0_u64);
+        clients.lines().any(|line| field(line, "flags=").contains('b') && bytes(line) > LONG_BYTES)
     })
     .await;
 }
@@ -46,9 +65,10 @@ async fn what_a_tailer_has_read_is_appended_by_a_slow_redis_before_it_ends() {
         Process::start(&format!("tail --redis {} --host h --topic app {}", redis.url(), log.display()));
     eventually("the first line is there", async || lines(&redis).await == 1).await;
     slow_down(&redis).await;
-    append(&log, "two\nthree\n");
+    append(&log, &format!("two\n{}\n", long_line()));
     until_an_append_waits(&redis).await;
     tailer.signal(Signal::TERM);
+    speed_up(&redis).await;
     let ended = tailer.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(lines(&redis).await, 3);
@@ -72,9 +92,10 @@ async fn what_was_read_of_standard_input_is_appended_by_a_slow_redis_before_it_e
     stdin.write_all(b"one\n").await.unwrap();
     eventually("the first line is there", async || lines(&redis).await == 1).await;
     slow_down(&redis).await;
-    stdin.write_all(b"two\nthree\nunfinished").await.unwrap();
+    stdin.write_all(format!("two\n{}\nunfinished", long_line()).as_bytes()).await.unwrap();
     until_an_append_waits(&redis).await;
     tailer.signal(Signal::TERM);
+    speed_up(&redis).await;
     // The pipe is still open.
     let ended = tailer.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -112,7 +133,7 @@ async fn a_second_signal_stops_a_tailer_at_once() {
     let tailer = Process::start(&words);
     eventually("the first line is there", async || lines(&redis).await == 1).await;
     redis.control().await.run::<String>("CLIENT PAUSE 3600000 WRITE").await;
-    append(&log, "two\n");
+    append(&log, &format!("{}\n", long_line()));
     until_an_append_waits(&redis).await;
     tailer.signal(Signal::TERM);
     tailer.signal(Signal::INT);

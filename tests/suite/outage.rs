@@ -13,7 +13,10 @@ use logrelay::{
     store::{ConnectOptions, Store},
     tail::{self, TopicRule},
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -80,6 +83,11 @@ fn write_to_all(tailing: &Tailing, count: u64) {
     }
 }
 
+/// How often may be tried since then; a busy machine sleeps longer than it is asked to.
+fn tries_in(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap() / 100
+}
+
 #[tokio::test]
 async fn an_outage_under_many_sources_is_said_once_and_little_is_tried() {
     let (logs, _guard) = Logs::capture();
@@ -94,11 +102,12 @@ async fn an_outage_under_many_sources_is_said_once_and_little_is_tried() {
     redis.stop().await;
     let before = (proxy.connections(), proxy.requests());
     write_to_all(&tailing, 100);
+    let began = Instant::now();
     sleep(Duration::from_secs(2)).await;
     let tried = (proxy.connections() - before.0, proxy.requests() - before.1);
     // What was under way for each source, then a try at most each 100 ms (the cap of 200 less
     // its jitter), and the pool's own: sources that each tried for themselves would be hundreds.
-    let most = SOURCES + 20 + 20;
+    let most = SOURCES + tries_in(began) + 20;
     assert!((1..most).contains(&tried.0), "{tried:?} connections and requests");
     assert_eq!(logs.count("redis answers again"), 0, "{}", logs.text());
 
@@ -121,10 +130,11 @@ async fn a_full_redis_is_one_outage_although_reads_work_all_the_while() {
     let before = control.calls("evalsha").await;
     write_to_all(&tailing, 10);
     append(&tailing.path("new.log"), &lines(0, 10));
+    let began = Instant::now();
     sleep(Duration::from_millis(1500)).await;
     // A try at most each 100 ms (the cap of 200 less its jitter), and what was on its way.
     let tried = control.calls("evalsha").await - before;
-    assert!((5..60).contains(&tried), "{tried} scripts");
+    assert!((5..45 + tries_in(began)).contains(&tried), "{tried} scripts");
     control.run::<()>("CONFIG SET maxmemory 0").await;
     tailing.until_lines(SOURCES * 20 + 10).await;
     assert_eq!(tailing.contents().await.len() as u64, SOURCES * 20 + 10);

@@ -11,7 +11,7 @@ use logrelay::tail::Options;
 
 use crate::{
     outage::Logs,
-    support::TestRedis,
+    support::{TestRedis, eventually},
     tailing::{Tailing, append, lines},
 };
 
@@ -216,6 +216,28 @@ async fn what_is_compressed_while_it_is_followed_is_no_new_file() {
         tailing.until_lines(430).await;
         tailing.assert_numbered(430).await;
     }
+}
+
+#[tokio::test]
+async fn an_empty_file_that_was_compressed_is_begun_once_and_told_to_stop() {
+    let redis = TestRedis::start().await;
+    let mut tailing = Tailing::start(&redis, "app.log");
+    let log = tailing.path("app.log");
+    append(&log, &lines(0, 1));
+    tailing.until_lines(1).await;
+    for sources in 2..4 {
+        rotate(&log);
+        append(&log, "");
+        tailing.until_sources(sources).await;
+    }
+    fs::remove_file(&log).unwrap();
+    gzip(&tailing.path("app.log.1"));
+    tailing.until_sources(4).await;
+    // Where no file is at the path, those beside it are looked into by every look.
+    let looks = tailing.metrics().looks.get();
+    eventually("more looks", async || tailing.metrics().looks.get() > looks + 5).await;
+    assert_eq!(tailing.sources().await.len(), 4);
+    tailing.stop().await;
 }
 
 #[tokio::test]

@@ -147,10 +147,14 @@ impl Fleet {
         known: &Known,
         inputs: &HashMap<FileId, Arc<Input>>,
     ) -> Vec<PathBuf> {
-        // What is closed as it was read, and is where it was, needs no turn.
+        let mut begun = HashSet::new();
         launches.retain(|launch| {
-            let closed = self.bench.get(id_of(&launch.found));
-            closed.is_none_or(|closed| closed.waits || closed.away_since.is_some())
+            let id = id_of(&launch.found);
+            // A task that has lost its member is told nothing: not even to stop.
+            let is_followed = self.members.contains_key(&id) || !begun.insert(id);
+            // What is closed as it was read, and is where it was, needs no turn.
+            let closed = self.bench.get(id);
+            !is_followed && closed.is_none_or(|closed| closed.waits || closed.away_since.is_some())
         });
         let later: Vec<_> = launches.drain(self.room().min(launches.len())..).collect();
         if !later.is_empty() {
@@ -310,6 +314,8 @@ impl Fleet {
                     ledger.insert(other.standing.key().clone(), other.standing.confirmed());
                 }
                 self.at_start.remove(&id);
+                // Whether any look still finds it there, it has yet to be told.
+                self.is_waiting |= live.place != live.path;
                 let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
                 self.places.insert(live.place.clone(), id);
                 let mut member = Member::new(live, source, turn, input, &mut self.tasks);

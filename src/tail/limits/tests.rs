@@ -112,6 +112,16 @@ async fn who_waits_longest_has_the_next_turn() {
     assert!(limiter.try_grant().is_some());
 }
 
+#[test]
+fn a_turn_ends_before_one_file_has_taken_what_has_gathered_for_all() {
+    let limiter = Limiter::new(limits(100, 0));
+    let mut grant = limiter.try_grant().unwrap();
+    let taken = 1 + std::iter::repeat_with(|| grant.took_line(10)).take(100).take_while(|more| *more).count();
+    assert_eq!(taken, 5);
+    drop(grant);
+    assert!(limiter.try_grant().is_some(), "the burst is not used up");
+}
+
 #[tokio::test]
 async fn who_stops_waiting_holds_nobody_up() {
     let limiter = Limiter::new(limits(0, 1));

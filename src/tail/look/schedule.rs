@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 const EVERYTHING: u32 = 200;
 /// The same of what is not watched: 2 %.
 const UNWATCHED: u32 = 50;
-/// The same of what has changed: 5 %.
-const CHANGED: u32 = 20;
+/// The same of what has changed, or is unsettled: 5 %.
+const AWAITED: u32 = 20;
 
 /// Longest between two looks of a kind, whatever they take.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The same where something is known to have changed, or to be unsettled: who waits for that
+/// may not have the file for long.
+const LONGEST_AWAITED: Duration = Duration::from_secs(5);
 
 /// What takes less is polled as often as it is wanted.
 const NEGLIGIBLE: Duration = Duration::from_millis(1);
@@ -23,6 +26,8 @@ pub(super) enum Scope {
     Changed,
     /// Folders that the system does not watch.
     Unwatched,
+    /// Folders of what has to be tried again, also when nothing changes.
+    Unsettled,
 }
 
 /// When each kind of look may come again.
@@ -34,12 +39,20 @@ pub(super) struct Schedule {
     everything_early: Instant,
     unwatched: Instant,
     changed: Instant,
+    unsettled: Instant,
 }
 
 impl Schedule {
     pub(super) fn new(poll_interval: Duration) -> Self {
         let now = Instant::now();
-        Self { poll_interval, everything: now, everything_early: now, unwatched: now, changed: now }
+        Self {
+            poll_interval,
+            everything: now,
+            everything_early: now,
+            unwatched: now,
+            changed: now,
+            unsettled: now,
+        }
     }
 
     /// Everything may be looked at, now.
@@ -49,31 +62,41 @@ impl Schedule {
 
     /// A look has ended at `now`, which took `cost`.
     pub(super) fn looked(&mut self, scope: Scope, now: Instant, cost: Duration) {
-        let after = |share: u32, least: Duration| now + (cost * share).min(LONGEST).max(least);
+        let after = |share: u32, longest: Duration| now + (cost * share).min(longest);
         let poll = |share: u32| {
-            if cost < NEGLIGIBLE { now + self.poll_interval } else { after(share, self.poll_interval) }
+            let least = now + self.poll_interval;
+            if cost < NEGLIGIBLE { least } else { after(share, LONGEST).max(least) }
         };
+        let awaited = after(AWAITED, LONGEST_AWAITED);
         match scope {
             Scope::Everything => {
                 self.everything = poll(EVERYTHING);
-                self.everything_early = after(CHANGED, Duration::ZERO);
+                self.everything_early = awaited;
                 self.unwatched = poll(UNWATCHED);
                 self.changed = now;
             }
             Scope::Unwatched => self.unwatched = poll(UNWATCHED),
-            Scope::Changed => self.changed = after(CHANGED, Duration::ZERO),
+            Scope::Changed => self.changed = awaited,
+            Scope::Unsettled => {}
+        }
+        if matches!(scope, Scope::Everything | Scope::Unsettled) {
+            let least = now + self.poll_interval;
+            self.unsettled = if cost < NEGLIGIBLE { least } else { awaited.max(least) };
         }
     }
 
-    /// The next look and its time, when `asked` for one, and where something is polled.
-    pub(super) fn next(&self, asked: Option<Scope>, is_polled: bool) -> (Scope, Instant) {
+    /// The next look and its time, when `asked` for one, where something is polled, and where
+    /// something `is_waiting` to be tried again.
+    pub(super) fn next(&self, asked: Option<Scope>, is_polled: bool, is_waiting: bool) -> (Scope, Instant) {
         let asked = asked.map(|scope| match scope {
             Scope::Everything => (scope, self.everything_early),
             Scope::Changed => (scope, self.changed),
             Scope::Unwatched => (scope, self.unwatched),
+            Scope::Unsettled => (scope, self.unsettled),
         });
         let polled = is_polled.then_some((Scope::Unwatched, self.unwatched));
-        let looks = [Some((Scope::Everything, self.everything)), asked, polled];
+        let waiting = is_waiting.then_some((Scope::Unsettled, self.unsettled));
+        let looks = [Some((Scope::Everything, self.everything)), asked, polled, waiting];
         let first = looks.into_iter().flatten().min_by_key(|(_, at)| *at);
         first.unwrap_or((Scope::Everything, self.everything))
     }
@@ -95,7 +118,7 @@ mod tests {
 
     fn pause(scope: Scope, cost_ms: u64, asked: Option<Scope>, is_polled: bool) -> (Scope, u128) {
         let (schedule, now) = after(scope, cost_ms);
-        let (next, at) = schedule.next(asked, is_polled);
+        let (next, at) = schedule.next(asked, is_polled, false);
         (next, (at - now).as_millis())
     }
 
@@ -138,10 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unsettled_or_has_changed_waits_for_seconds_at_most_whatever_a_look_takes() {
+        for (cost_ms, pause_ms) in [(0, 1000), (10, 1000), (100, 2000), (500, 5000), (9000, 5000)] {
+            let (schedule, now) = after(Scope::Unsettled, cost_ms);
+            let (next, at) = (schedule.unsettled, schedule.everything);
+            assert_eq!((next - now).as_millis(), pause_ms);
+            assert_eq!(schedule.next(None, true, true).1, next.min(at));
+        }
+        assert_eq!(pause(Scope::Everything, 9000, None, true), (Scope::Everything, 30_000));
+        let (schedule, now) = after(Scope::Everything, 9000);
+        assert_eq!(schedule.next(None, true, true), (Scope::Unsettled, now + LONGEST_AWAITED));
+        assert_eq!(pause(Scope::Everything, 9000, Some(Scope::Everything), false), (Scope::Everything, 5000));
+    }
+
+    #[test]
     fn a_poll_interval_above_the_longest_pause_is_kept() {
         let mut schedule = Schedule::new(Duration::from_secs(60));
         let now = Instant::now();
         schedule.looked(Scope::Everything, now, Duration::from_secs(9));
-        assert_eq!(schedule.next(None, true), (Scope::Everything, now + Duration::from_secs(60)));
+        assert_eq!(schedule.next(None, true, false), (Scope::Everything, now + Duration::from_secs(60)));
     }
 }

@@ -15,7 +15,7 @@ impl Source {
     /// Takes the lines that there are, and as many as there may be; else begins to wait for
     /// a grant.
     pub(super) fn cut_lines(&mut self, course: &mut Course) {
-        if !self.is_dry && !self.group.is_full() && course.waiting.is_none() {
+        while !self.is_dry && !self.group.is_full() && course.waiting.is_none() {
             match self.limiter.try_grant() {
                 Some(grant) => self.take_lines(grant),
                 // They are read again by the next run.

@@ -76,7 +76,7 @@ impl Far {
                 if !self.is_wanted() {
                     return pending().await;
                 }
-                sleep_until(self.schedule.next(None, true).1.into()).await;
+                sleep_until(self.schedule.next(None, true, false).1.into()).await;
                 if let Err(error) = self.begin() {
                     warn!(%error, "cannot look at network folders");
                     return pending().await;

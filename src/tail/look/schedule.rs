@@ -137,7 +137,7 @@ mod tests {
         let now = Instant::now();
         for (cost_us, pause_ms) in [(10, 10), (999, 10), (1000, 200), (5000, 1000), (50_000, 10_000)] {
             schedule.looked(Scope::Everything, now, Duration::from_micros(cost_us));
-            let (_, at) = schedule.next(None, false);
+            let (_, at) = schedule.next(None, false, false);
             assert_eq!((at - now).as_millis(), pause_ms, "{cost_us} µs");
         }
     }

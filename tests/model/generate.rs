@@ -41,7 +41,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     .into_iter()
     .filter_map(|(also, happens)| happens.then_some(also))
     .collect();
-    let keeps_offset = unbuilt("holes") && rng.u8(..) < 60;
+    let keeps_offset = rng.u8(..) < 60;
     let has_groups = rng.u8(..) < 40;
     let mut actions = Vec::with_capacity(count);
     for _ in 0..count {

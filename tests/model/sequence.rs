@@ -13,6 +13,7 @@ use crate::{
     history::History,
     tailer::{Job, Kind, LOGS_FOLDER, Tailer},
     troubled::{Troubled, patiently},
+    writer::Writer,
 };
 
 mod known;
@@ -224,6 +225,10 @@ impl Sequence {
         // A copy that has less than was read is known by a kilobyte, one inside the glob
         // too; a file of position 0 is known by nothing.
         let by_head = self.plan.inside || between > 0;
+        // Of a file that begins with a hole there is no such kilobyte.
+        if by_head && self.logs[log].current.as_ref().is_some_and(Writer::has_hole) {
+            return Ok(());
+        }
         if self.is_known(log, if by_head { KNOWN_BYTES } else { 1 }).await? {
             self.logs[log].copy_truncate(&mut self.history, between);
         }

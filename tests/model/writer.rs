@@ -11,6 +11,7 @@ pub(crate) struct Writer {
     pub(crate) incarnation: usize,
     /// Where the next bytes go; none: to the end, wherever that is.
     offset: Option<u64>,
+    was_emptied: bool,
     /// A line that has begun, and how much of it is in the file.
     unfinished: Option<(String, usize)>,
 }
@@ -20,7 +21,7 @@ impl Writer {
     pub(crate) fn create(path: &Path, history: &mut History, log: usize, keeps_offset: bool) -> Self {
         let file = File::options().write(true).append(!keeps_offset).create_new(true).open(path).unwrap();
         let offset = keeps_offset.then_some(0);
-        Self { file, log, incarnation: history.begin(log), offset, unfinished: None }
+        Self { file, log, incarnation: history.begin(log), offset, was_emptied: false, unfinished: None }
     }
 
     /// Whether nothing was written.
@@ -67,6 +68,13 @@ impl Writer {
     pub(crate) fn is_emptied(&mut self, history: &mut History) {
         self.file.set_len(0).unwrap();
         self.incarnation = history.begin(self.log);
+        self.was_emptied = true;
+    }
+
+    /// Whether the file begins, or will begin, with zero bytes: it was emptied under a writer
+    /// that keeps its offset.
+    pub(crate) fn has_hole(&self) -> bool {
+        self.was_emptied && self.offset.is_some_and(|offset| offset > 0)
     }
 
     fn write(&mut self, text: &str) {

@@ -20,6 +20,7 @@ mod read;
 mod records;
 mod reply;
 mod resolve;
+mod script;
 mod server;
 mod topics;
 mod trim;

@@ -85,6 +85,13 @@ pub struct RecordError {
 }
 
 impl Record {
+    /// This record with the mark that no more will come of its source, to be appended.
+    #[must_use]
+    pub fn gone(self) -> Self {
+        let details = Details { state: SourceState::Gone, ..self.details };
+        Self { token: Token::random(), details, ..self }
+    }
+
     /// What the stored text of this record starts with, and no other append's does:
     /// `<token> <position> `. The append script compares it with what is stored.
     pub fn believed(&self) -> String {

@@ -35,8 +35,7 @@ impl Piece {
     /// The lines of an entry from an offset on that a filter wants; none where it wants
     /// none of them.
     pub(super) fn new(entry: Arc<Entry>, from: Offset, filter: Option<&Filter>) -> Option<Self> {
-        let selected = filter.map(|filter| filter.select(&entry));
-        let selected = selected.filter(|selected| selected.len() < entry.batch.lines());
+        let selected = filter.and_then(|filter| filter.select(&entry));
         let skipped = u32::try_from(from.since(entry.first)).unwrap_or(u32::MAX);
         let lines = match &selected {
             Some(selected) => {

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use globset::GlobSet;
@@ -41,8 +41,8 @@ struct Matcher {
 }
 
 impl Filter {
-    /// What is wanted of an entry.
-    pub(super) fn select(&self, entry: &Arc<Entry>) -> Arc<Selected> {
+    /// What is wanted of an entry; none where that is everything.
+    pub(super) fn select(&self, entry: &Arc<Entry>) -> Option<Arc<Selected>> {
         let batch = &entry.batch;
         self.recent.get_or_insert(entry, || {
             let wants_source = self.wants_source(batch);
@@ -113,6 +113,3 @@ impl Filters {
         Ok(Some(filter))
     }
 }
-
-/// A result that is made once, however many ask for it at the same time.
-type Slot = Arc<OnceLock<Arc<Selected>>>;

@@ -100,8 +100,8 @@ impl Store {
         believed: &str,
         record: &str,
     ) -> ScriptInvocation<'static> {
-        let mut script = APPEND.key(self.keys.lines(topic));
-        script.key(self.keys.state(topic)).arg(source).arg(believed).arg(record);
+        let mut script = self.topic_script(&APPEND, topic);
+        script.arg(source).arg(believed).arg(record);
         script
     }
 

@@ -49,10 +49,7 @@ impl Store {
         let mut found = std::collections::BTreeMap::new();
         let mut at = 0_u64;
         loop {
-            let mut command = redis::cmd("HSCAN");
-            command.arg(&key).arg(at).arg("MATCH").arg(fields);
-            command.arg("COUNT").arg(FIELDS_PER_COMMAND);
-            let (next, pairs): (u64, Vec<(String, String)>) = self.pool.get().await?.query(&command).await?;
+            let (next, pairs) = self.scan_fields(&key, fields, at).await?;
             for (field, text) in pairs {
                 if let Some(source) = source_of_field(&field) {
                     found.insert(source, self.read_record(&key, &text)?);
@@ -63,6 +60,20 @@ impl Store {
             }
             at = next;
         }
+    }
+
+    /// Some of the fields of a hash that match, each with its value, and where to go on; 0: that
+    /// was the last of them.
+    pub(super) async fn scan_fields(
+        &self,
+        key: &str,
+        fields: &str,
+        at: u64,
+    ) -> Result<(u64, Vec<(String, String)>), Error> {
+        let mut command = redis::cmd("HSCAN");
+        command.arg(key).arg(at).arg("MATCH").arg(fields);
+        command.arg("COUNT").arg(FIELDS_PER_COMMAND);
+        self.pool.get().await?.query(&command).await
     }
 
     /// The records of these sources, in their order.

@@ -30,26 +30,19 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn resolve(&self, topic: &Topic) -> Result<Option<Resolved>, Error> {
-        let mut script = RESOLVE.key(self.keys.lines(topic));
-        script.key(self.keys.state(topic));
-        let mut connection = self.pool.get().await?;
-        let reply: Vec<String> = connection.invoke(&script).await?;
-        match reply.first().map(String::as_str) {
-            Some("ok") => {}
-            Some("absent") => return Ok(None),
-            _ => return Err(self.not_master(&connection, reply.get(1).cloned())),
-        }
+        let script = self.topic_script(&RESOLVE, topic);
+        let Some(reply) = self.run_on_master(&script).await? else { return Ok(None) };
         let key = self.keys.state(topic);
         let number = |name, index: usize| self.read_number(&key, name, reply.get(index).map(String::as_str));
         let offset = |name, index| Offset::new(number(name, index)?).map_err(|e| self.corrupt(&key, e));
-        let epochs = reply.get(1).map(String::as_str).unwrap_or_default();
-        let timeline = Timeline::parse(epochs, offset("first", 2)?, offset("next", 3)?)
+        let epochs = reply.first().map(String::as_str).unwrap_or_default();
+        let timeline = Timeline::parse(epochs, offset("first", 1)?, offset("next", 2)?)
             .map_err(|e| self.corrupt(&key, e))?;
         Ok(Some(Resolved {
             timeline,
-            stored_bytes: number("bytes", 4)?,
-            first_ms: number("first_ms", 5)?,
-            last_ms: number("last_ms", 6)?,
+            stored_bytes: number("bytes", 3)?,
+            first_ms: number("first_ms", 4)?,
+            last_ms: number("last_ms", 5)?,
         }))
     }
 }

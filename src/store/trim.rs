@@ -3,9 +3,12 @@
 
 use std::sync::LazyLock;
 
-use redis::{Script, ScriptInvocation};
+use redis::Script;
 
-use super::{Error, Store, keys::source_of_field};
+use super::{
+    Error, Store,
+    keys::{ALL_RECORD_FIELDS, source_of_field},
+};
 use crate::record::{Epoch, Offset, Record, SourceState, Topic};
 
 static TRIM: LazyLock<Script> =
@@ -16,8 +19,6 @@ static EXPIRE: LazyLock<Script> =
 /// How many entries one call removes at most, nearly: freeing them takes some tenths of a
 /// millisecond, for which appends wait.
 const ENTRIES_PER_CALL: usize = 1000;
-/// How many fields of a hash one call looks at.
-const FIELDS_PER_CALL: usize = 500;
 
 /// What a call of [`Store::trim`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Store {
     /// [`Error`].
     pub async fn trim(&self, topic: &Topic, epoch: Epoch, to: Offset) -> Result<Trimmed, Error> {
         let key = self.keys.lines(topic);
-        let mut script = self.script_of(&TRIM, topic);
+        let mut script = self.topic_script(&TRIM, topic);
         script.arg(epoch.to_string()).arg(to.get()).arg(ENTRIES_PER_CALL);
         let reply = self.run_on_master(&script).await?;
         let Some(reply) = reply else { return Ok(Trimmed::OtherEpoch) };
@@ -66,11 +67,9 @@ impl Store {
         let key = self.keys.state(topic);
         let (mut at, mut expired) = (0_u64, 0);
         loop {
-            let mut command = redis::cmd("HSCAN");
-            command.arg(&key).arg(at).arg("MATCH").arg("s:*").arg("COUNT").arg(FIELDS_PER_CALL);
-            let (next, pairs): (u64, Vec<(String, String)>) = self.pool.get().await?.query(&command).await?;
+            let (next, pairs) = self.scan_fields(&key, ALL_RECORD_FIELDS, at).await?;
             at = next;
-            let mut script = self.script_of(&EXPIRE, topic);
+            let mut script = self.topic_script(&EXPIRE, topic);
             script.arg(keep_ms);
             let mut are_any = false;
             for (field, text) in pairs {
@@ -126,22 +125,5 @@ impl Store {
     pub async fn time_ms(&self) -> Result<u64, Error> {
         let (seconds, micros): (u64, u64) = self.pool.get().await?.query(&redis::cmd("TIME")).await?;
         Ok(seconds * 1000 + micros / 1000)
-    }
-
-    fn script_of<'a>(&self, script: &'a Script, topic: &Topic) -> ScriptInvocation<'a> {
-        let mut script = script.key(self.keys.lines(topic));
-        script.key(self.keys.state(topic));
-        script
-    }
-
-    /// What a script answered after `ok`; none when it answered that the epoch is another.
-    async fn run_on_master(&self, script: &ScriptInvocation<'_>) -> Result<Option<Vec<String>>, Error> {
-        let mut connection = self.pool.get().await?;
-        let mut reply: Vec<String> = connection.invoke(script).await?;
-        match reply.first().map(String::as_str) {
-            Some("ok") => Ok(Some(reply.split_off(1))),
-            Some("other-epoch") => Ok(None),
-            _ => Err(self.not_master(&connection, reply.get(1).cloned())),
-        }
     }
 }

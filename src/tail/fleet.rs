@@ -35,7 +35,7 @@ use super::{
     source::Context,
 };
 use crate::{
-    publish::Publisher,
+    publish::{Publisher, Standing},
     record::{Record, SourceKey, Topic},
 };
 
@@ -234,19 +234,24 @@ impl Fleet {
         }
         let Member { live, .. } = self.members.remove(&id)?;
         leave_place(&mut self.places, &live.place, id);
-        let topic = live.standing.topic();
-        let ledger = self.ledgers.entry(topic.clone()).or_default();
-        ledger.insert(live.standing.key().clone(), live.standing.confirmed());
+        self.remember(&live.standing);
         match ended {
             Ended::Drained => None,
             // What was let go can be another input's, for another topic.
             Ended::Stopped => live.place.parent().map(Path::to_owned),
             Ended::Replaced => {
                 let folder = live.path.parent().map(Path::to_owned);
-                self.unsettled.entry(topic.clone()).or_default().insert(live.path);
+                let topic = live.standing.topic().clone();
+                self.unsettled.entry(topic).or_default().insert(live.path);
                 folder
             }
         }
+    }
+
+    /// Puts a source that nobody follows any more with those that Redis knows.
+    fn remember(&mut self, standing: &Standing) {
+        let ledger = self.ledgers.entry(standing.topic().clone()).or_default();
+        ledger.insert(standing.key().clone(), standing.confirmed());
     }
 
     /// Compares the files that a look has found, each with the index of its input, with what
@@ -298,11 +303,11 @@ impl Fleet {
             false
         });
         let_go += gone.len();
-        for closed in gone {
+        for closed in &gone {
             leave_place(&mut self.places, &closed.found.path, id_of(&closed.found));
-            let ledger = self.ledgers.entry(closed.standing.topic().clone()).or_default();
-            ledger.insert(closed.standing.key().clone(), closed.standing.confirmed());
+            self.remember(&closed.standing);
         }
+        let inputs = &self.inputs;
         self.unsettled.retain(|topic, paths| {
             paths.retain(|path| inputs.cover(path, topic));
             !paths.is_empty()

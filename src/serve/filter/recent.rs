@@ -3,15 +3,18 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 
-use super::{Slot, selected::Selected};
+use super::selected::Selected;
 use crate::store::Entry;
 
 /// How many results are kept: readers that share a filter are at nearly the same place of
 /// a few topics, or of none.
 const KEPT: usize = 4;
+
+/// A result that is made once, however many ask for it at the same time.
+type Slot = Arc<OnceLock<Option<Arc<Selected>>>>;
 
 /// The results, the newest last.
 #[derive(Default)]
@@ -26,10 +29,9 @@ impl Recent {
     pub(super) fn get_or_insert(
         &self,
         entry: &Arc<Entry>,
-        select: impl FnOnce() -> Selected,
-    ) -> Arc<Selected> {
-        let slot = self.slot(entry);
-        Arc::clone(slot.get_or_init(|| Arc::new(select())))
+        select: impl FnOnce() -> Option<Selected>,
+    ) -> Option<Arc<Selected>> {
+        self.slot(entry).get_or_init(|| select().map(Arc::new)).clone()
     }
 
     fn slot(&self, entry: &Arc<Entry>) -> Slot {

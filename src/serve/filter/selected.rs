@@ -16,22 +16,19 @@ pub(in crate::serve) struct Selected {
 }
 
 impl Selected {
-    /// The lines that are wanted.
-    pub(in crate::serve) fn of(batch: &StoredBatch, wants: impl Fn(u32) -> bool) -> Self {
+    /// The lines that are wanted; none where these are all.
+    pub(in crate::serve) fn of(batch: &StoredBatch, wants: impl Fn(u32) -> bool) -> Option<Self> {
         let places: Vec<u32> = (0..batch.lines()).filter(|index| wants(*index)).collect();
-        let mut ends = Vec::with_capacity(places.len());
         if places.len() == batch.lines() as usize {
-            // Nothing is left out: nothing is copied.
-            let bytes = batch.line_bytes(0..batch.lines());
-            ends.extend(places.iter().map(|place| end_of(batch.line_bytes(0..place + 1).len())));
-            return Self { places, ends, bytes };
+            return None;
         }
+        let mut ends = Vec::with_capacity(places.len());
         let mut bytes = BytesMut::new();
         for place in &places {
             bytes.extend_from_slice(&batch.line_bytes(*place..place + 1));
             ends.push(end_of(bytes.len()));
         }
-        Self { places, ends, bytes: bytes.freeze() }
+        Some(Self { places, ends, bytes: bytes.freeze() })
     }
 
     /// How many there are.

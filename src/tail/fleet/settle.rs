@@ -15,7 +15,7 @@ use super::{
     member::Member,
 };
 use crate::{
-    record::{Details, Record, SourceKey, SourceState, Token, Topic},
+    record::{Record, SourceKey, Topic},
     tail::{
         Input, StartAt,
         control::Fate,
@@ -288,10 +288,8 @@ impl Fleet {
             }
             let publisher = &self.context.publisher;
             let standing = publisher.stand(topic, key.clone(), record.clone());
-            let details = Details { state: SourceState::Gone, ..record.details };
-            let gone = Record { token: Token::random(), position: record.position, details };
-            publisher.append(&standing, gone, None).await;
-            self.ledgers.entry(topic.clone()).or_default().insert(key, standing.confirmed());
+            publisher.append(&standing, record.gone(), None).await;
+            self.remember(&standing);
         }
     }
 
@@ -300,8 +298,7 @@ impl Fleet {
         match started {
             // It is followed already: as what, the next look finds out.
             Started::Source(id, _, live) if self.members.contains_key(&id) => {
-                let ledger = self.ledgers.entry(topic.clone()).or_default();
-                ledger.insert(live.standing.key().clone(), live.standing.confirmed());
+                self.remember(&live.standing);
                 Some(live.path)
             }
             Started::Source(id, source, live) => {
@@ -310,8 +307,7 @@ impl Fleet {
                 let away_since = closed.and_then(|closed| closed.away_since);
                 // What had this device and inode before is another file, or none.
                 if let Some(other) = self.bench.remove(id) {
-                    let ledger = self.ledgers.entry(other.standing.topic().clone()).or_default();
-                    ledger.insert(other.standing.key().clone(), other.standing.confirmed());
+                    self.remember(&other.standing);
                 }
                 self.at_start.remove(&id);
                 // Whether any look still finds it there, it has yet to be told.
@@ -328,8 +324,7 @@ impl Fleet {
             // The next look finds out what it is now.
             Started::Changed(path, standing) => {
                 if self.bench.of_key(standing.key()).is_none() {
-                    let ledger = self.ledgers.entry(topic.clone()).or_default();
-                    ledger.insert(standing.key().clone(), standing.confirmed());
+                    self.remember(&standing);
                 }
                 Some(path)
             }

@@ -35,10 +35,8 @@ impl Source {
     pub(super) fn mark_gone(&self) -> Sending {
         let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
         async move {
-            let last = standing.confirmed();
-            let details = Details { state: SourceState::Gone, ..last.details };
-            let record = Record { token: Token::random(), position: last.position, details };
-            publisher.append(&standing, record, None).await
+            let gone = standing.confirmed().gone();
+            publisher.append(&standing, gone, None).await
         }
         .boxed()
     }

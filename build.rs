@@ -33,27 +33,22 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .server_streaming()
                 .build(),
         )
-        .method(
-            manual::Method::builder()
-                .name("list_topics")
-                .route_name("ListTopics")
-                .input_type("crate::proto::ListTopicsRequest")
-                .output_type("crate::proto::ListTopicsResponse")
-                .codec_path("tonic_prost::ProstCodec")
-                .build(),
-        )
-        .method(
-            manual::Method::builder()
-                .name("get_topic")
-                .route_name("GetTopic")
-                .input_type("crate::proto::GetTopicRequest")
-                .output_type("crate::proto::GetTopicResponse")
-                .codec_path("tonic_prost::ProstCodec")
-                .build(),
-        )
+        .method(unary("list_topics", "ListTopics"))
+        .method(unary("get_topic", "GetTopic"))
         .build();
     let server = out.join("server");
     fs::create_dir_all(&server)?;
     manual::Builder::new().build_client(false).out_dir(server).compile(&[service]);
     Ok(())
+}
+
+/// A call of one request and one response, named as the contract names them.
+fn unary(name: &str, route: &str) -> manual::Method {
+    manual::Method::builder()
+        .name(name)
+        .route_name(route)
+        .input_type(format!("crate::proto::{route}Request"))
+        .output_type(format!("crate::proto::{route}Response"))
+        .codec_path("tonic_prost::ProstCodec")
+        .build()
 }

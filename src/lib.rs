@@ -11,9 +11,10 @@
 //! 6. [`client`] subscribes, and resumes after a disconnect on any relay.
 //!
 //! [`record`] has the values that travel through all of them, [`proto`] the contract
-//! on the wire, [`retry`] the delays. [`cli`] puts the rooms together, as [`config`]
+//! on the wire, [`access`] who may do what, [`retry`] the delays. [`cli`] puts the rooms together, as [`config`]
 //! says; [`telemetry`] is what they report.
 
+pub mod access;
 pub mod cli;
 pub mod client;
 pub mod config;

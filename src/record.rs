@@ -13,6 +13,7 @@ mod source;
 mod status;
 mod timeline;
 mod topic;
+mod topic_glob;
 
 pub use self::{
     batch::{BatchBuilder, BatchError, Labels, LineView, NewLine, SealedBatch, StoredBatch},
@@ -25,4 +26,5 @@ pub use self::{
     status::{Activity, SourceStatus},
     timeline::{Timeline, TimelineError},
     topic::{Topic, TopicError},
+    topic_glob::TopicGlob,
 };

@@ -13,7 +13,7 @@ mod health;
 mod lane;
 mod listen;
 mod metrics;
-mod principal;
+mod permit;
 mod relay;
 mod request;
 mod retention;
@@ -33,7 +33,6 @@ use self::{
 };
 pub use self::{
     frame::{Frame, FrameCodec},
-    principal::Principal,
     retention::RetentionOptions,
 };
 use crate::{

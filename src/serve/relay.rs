@@ -14,18 +14,23 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, service::Routes};
 
 use super::{
-    Error, Options, Principal,
+    Error, Options,
     drain::{self, Drain},
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
     metrics::Metrics,
+    permit::{caller, permit},
     request, status,
     subscribe::Subscription,
     topic::{self, Question},
     topics,
 };
-use crate::{hub, proto, store::Store};
+use crate::{
+    access::{Action, Grants, Principal},
+    hub, proto,
+    store::Store,
+};
 
 /// How many messages of a subscription may wait to be sent.
 const FRAMES_AHEAD: usize = 1;
@@ -73,9 +78,10 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let principal = Principal::of(&request);
+        let caller = caller(&request);
         self.is_open()?;
         let request = request::parse(request.get_ref(), &self.options, &self.filters)?;
+        request.topics.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
         let Ok(seat) = Arc::clone(&self.room).try_acquire_owned() else {
             let bound = self.options.max_subscriptions;
             let message =
@@ -88,7 +94,7 @@ impl LogRelay for Relay {
                 &metadata,
             ));
         };
-        tracing::debug!(?principal, topics = request.topics.len(), "subscribed");
+        tracing::debug!(caller = caller.name(), topics = request.topics.len(), "subscribed");
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
         let subscription =
             Subscription::new(request, &self.hub, frames, self.drain.clone(), self.metrics.clone());
@@ -103,10 +109,10 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::ListTopicsRequest>,
     ) -> Result<Response<proto::ListTopicsResponse>, Status> {
-        let principal = Principal::of(&request);
+        let caller = caller(&request);
         self.is_open()?;
-        tracing::debug!(?principal, "topics are listed");
-        let topics = topics::list(&self.store, &self.hub, self.options.redis_wait_ms).await?;
+        tracing::debug!(caller = caller.name(), "topics are listed");
+        let topics = topics::list(&self.store, &self.hub, &caller, self.options.redis_wait_ms).await?;
         // A relay without the right to ask lists the topics all the same.
         let warnings = self.store.advice().await.unwrap_or_default();
         Ok(Response::new(proto::ListTopicsResponse { topics, warnings }))
@@ -116,10 +122,11 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::GetTopicRequest>,
     ) -> Result<Response<proto::GetTopicResponse>, Status> {
-        let principal = Principal::of(&request);
+        let caller = caller(&request);
         self.is_open()?;
         let question = Question::parse(request.get_ref())?;
-        tracing::debug!(?principal, ?question, "a topic is described");
+        permit(&caller, Action::Read, &question.topic)?;
+        tracing::debug!(caller = caller.name(), ?question, "a topic is described");
         let described = topic::describe(&self.store, &self.hub, &question, self.options.redis_wait_ms);
         Ok(Response::new(described.await?))
     }
@@ -138,7 +145,7 @@ pub(super) fn routes(relay: Relay, health: Routes, registry: Arc<Registry>) -> R
         .add_service(reflection().build_v1alpha()?);
     let metrics = get(move || async move { metrics(&registry) });
     let router = services.into_axum_router().route("/metrics", metrics).fallback(unknown);
-    Ok(router.layer(Extension(Principal::Anonymous)))
+    Ok(router.layer(Extension(Principal::anonymous(Grants::everything()))))
 }
 
 fn metrics(registry: &Registry) -> HttpResponse {

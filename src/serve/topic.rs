@@ -25,7 +25,7 @@ const MAX_RECORDS: usize = 20_000;
 /// What a caller wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
-    topic: Topic,
+    pub(super) topic: Topic,
     max_sources: usize,
 }
 

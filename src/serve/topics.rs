@@ -8,6 +8,7 @@ use tonic::Status;
 
 use super::{frame::timestamp, status};
 use crate::{
+    access::{Action, Principal},
     hub, proto,
     record::Topic,
     retry::Backoff,
@@ -17,7 +18,7 @@ use crate::{
 /// How many topics are looked up at once.
 const AT_ONCE: usize = 8;
 
-/// Every topic that exists, sorted by name.
+/// Every topic that exists and that the caller may read, sorted by name.
 ///
 /// # Errors
 /// `UNAVAILABLE` when Redis does not answer within `redis_wait_ms`, with when to ask
@@ -25,9 +26,10 @@ const AT_ONCE: usize = 8;
 pub(super) async fn list(
     store: &Store,
     hub: &hub::Handle,
+    caller: &Principal,
     redis_wait_ms: u64,
 ) -> Result<Vec<proto::TopicInfo>, Status> {
-    let found = patiently(redis_wait_ms, || resolve_all(store)).await?;
+    let found = patiently(redis_wait_ms, || resolve_all(store, caller)).await?;
     Ok(found.into_iter().map(|(topic, resolved)| info(&topic, &resolved, hub.readers(&topic))).collect())
 }
 
@@ -57,8 +59,9 @@ where
     })
 }
 
-async fn resolve_all(store: &Store) -> Result<Vec<(Topic, Resolved)>, store::Error> {
-    let names = store.topics().await?;
+async fn resolve_all(store: &Store, caller: &Principal) -> Result<Vec<(Topic, Resolved)>, store::Error> {
+    let mut names = store.topics().await?;
+    names.retain(|topic| caller.may(Action::Read, topic));
     let mut answers = stream::iter(names)
         .map(|topic| async move { store.resolve(&topic).await.map(|found| (topic, found)) })
         .buffered(AT_ONCE);

@@ -6,6 +6,7 @@
 //! may save and give back in [`Options`]. It prints nothing and writes no file.
 
 mod address;
+mod dial;
 mod error;
 mod event;
 mod lines;
@@ -15,6 +16,7 @@ mod options;
 mod state;
 mod subscription;
 mod topics;
+mod turn;
 
 #[cfg(test)]
 mod fake;

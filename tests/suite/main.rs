@@ -3,6 +3,7 @@
 
 mod advice;
 mod append;
+mod bounds;
 mod copytruncate;
 mod deploy;
 mod discovery;
@@ -17,6 +18,7 @@ mod inputs_change;
 mod limits;
 mod lines;
 mod lost_replies;
+mod many;
 mod mirror;
 mod outage;
 mod packed_siblings;

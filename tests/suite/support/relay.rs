@@ -73,14 +73,19 @@ impl TestRelay {
 
     pub(crate) async fn try_subscribe(&self, request: SubscribeRequest) -> Result<Lines, Status> {
         let stream = self.client().await.subscribe(request).await?.into_inner();
-        Ok(Lines { stream, heard: Vec::new() })
+        Ok(Lines::new(stream))
     }
 
     /// What `/metrics` says of a name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
+        self.try_metric(name).await.unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// The same; none where nothing was counted under it.
+    pub(crate) async fn try_metric(&self, name: &str) -> Option<u64> {
         let text = get(&self.url, "/metrics").await.1;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
     }
 
     /// What health says.
@@ -149,6 +154,10 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    pub(crate) fn new(stream: Streaming<SubscribeResponse>) -> Self {
+        Self { stream, heard: Vec::new() }
+    }
+
     /// The next message, heartbeats too; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, Status> {
         let message = timeout(PATIENCE, self.stream.message()).await.expect("nothing came")?;

@@ -9,6 +9,7 @@
 mod advice;
 mod append;
 mod blocking;
+mod claims;
 mod connect;
 mod entry;
 mod error;
@@ -32,6 +33,7 @@ use self::keys::Keys;
 pub use self::{
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
+    claims::{ClaimChange, Claimed, Holder},
     connect::{ConnectOptions, Connector},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,

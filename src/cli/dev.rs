@@ -98,7 +98,7 @@ async fn all(
     effective.serve.drain_ms /= 2;
     let store = Store::new(effective.redis.clone())?;
     let mut registry = Registry::default();
-    let counters = publish::Metrics::register(&mut registry);
+    let counters = publish::Metrics::register(&mut registry, "logrelay_publish");
     let relay = serve::bind(&effective, store.clone(), registry).await?;
     info!("read with: logrelay subscribe --relay http://{} TOPIC", relay.local_addr());
     let publisher = Publisher::new(store, effective.publish.clone(), counters.clone());

@@ -7,6 +7,7 @@
 //! file, and keeps each until it is confirmed. Neither prints anything or writes a file.
 
 mod address;
+mod call;
 mod error;
 mod event;
 mod lines;

@@ -64,3 +64,11 @@ pub(super) fn with_retry(
     details.set_retry_info(Some(after));
     Status::with_error_details(code, message, details)
 }
+
+/// `RESOURCE_EXHAUSTED`: a subscription has, or would have, more topics than the relay's bound.
+pub(super) fn too_many_topics(found: usize, max_topics: usize) -> Status {
+    let message =
+        format!("{found} topics are more than a subscription may have: the bound max_topics is {max_topics}");
+    let metadata = [("max_topics", max_topics.to_string())];
+    with_reason(Code::ResourceExhausted, "TOO_MANY_TOPICS", message, &metadata)
+}

@@ -22,6 +22,7 @@ mod reply;
 mod resolve;
 mod script;
 mod server;
+mod tls;
 mod topics;
 mod trim;
 mod url;
@@ -40,6 +41,7 @@ pub use self::{
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,
     server::{PrivateServer, ServerError, ServerOptions},
+    tls::TlsFiles,
     trim::Trimmed,
     url::{RedisUrl, UrlError},
 };
@@ -78,7 +80,7 @@ impl Store {
     /// Has to be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when the address is none that a client can use.
+    /// [`Error::Tls`] when the files for TLS cannot be used.
     pub fn new(options: Options) -> Result<Self, Error> {
         let connector = Connector::new(&options.connect)?;
         let pool = Pool::new(connector.clone(), &options.connect);

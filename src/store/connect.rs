@@ -1,14 +1,18 @@
 //! Opens one connection to Redis, with the settings that every connection has.
 //! Keeps none.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError,
+    AsyncConnectionConfig, Client, ConnectionInfo, PushInfo, PushKind, RedisError,
     aio::{MultiplexedConnection, SendError},
 };
 
-use super::{error::Error, url::RedisUrl};
+use super::{
+    error::Error,
+    tls::TlsFiles,
+    url::{Endpoint, Place, RedisUrl},
+};
 
 /// Silence on a TCP connection after which the kernel probes the peer, and the time
 /// between probes.
@@ -19,6 +23,8 @@ pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 pub struct ConnectOptions {
     /// Where it is.
     pub url: RedisUrl,
+    /// What TLS needs, where the URL has TLS.
+    pub tls: TlsFiles,
     /// Longest time to open a connection, and to wait for a free one of the pool. 5000.
     pub connect_timeout_ms: u64,
     /// Longest time to wait for the answer to a command that does not block. 5000.
@@ -35,6 +41,7 @@ impl ConnectOptions {
     pub fn new(url: RedisUrl) -> Self {
         Self {
             url,
+            tls: TlsFiles::default(),
             connect_timeout_ms: 5_000,
             response_timeout_ms: 5_000,
             pool_size: 16,
@@ -46,26 +53,20 @@ impl ConnectOptions {
 /// Opens connections to one server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    client: Client,
+    options: Arc<ConnectOptions>,
+    endpoint: Endpoint,
     at: String,
-    connect_timeout_ms: u64,
-    response_timeout_ms: u64,
 }
 
 impl Connector {
     /// A connector to the server of `options`; nothing is opened yet.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], when the address is none that a client can use.
+    /// [`Error::Tls`], when the files for TLS cannot be used.
     pub fn new(options: &ConnectOptions) -> Result<Self, Error> {
-        let at = options.url.address();
-        let client = options.url.connection_info().and_then(Client::open);
-        Ok(Self {
-            client: client.map_err(|error| Error::of(&at, options.connect_timeout_ms, &error))?,
-            at,
-            connect_timeout_ms: options.connect_timeout_ms,
-            response_timeout_ms: options.response_timeout_ms,
-        })
+        options.tls.check(&options.url)?;
+        let Place::One(endpoint) = options.url.place.clone();
+        Ok(Self { at: options.url.address(), options: Arc::new(options.clone()), endpoint })
     }
 
     /// Where the server is, without user or password.
@@ -73,12 +74,13 @@ impl Connector {
         &self.at
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    /// How the client library is told to connect, for what needs no more than that.
+    pub(super) fn info(&self) -> Result<ConnectionInfo, Error> {
+        self.options.url.connection_info(&self.endpoint).map_err(|error| self.no_connection(&error))
     }
 
     pub(super) fn connect_timeout_ms(&self) -> u64 {
-        self.connect_timeout_ms
+        self.options.connect_timeout_ms
     }
 
     /// Opens a connection that Redis lists as `logrelay-<role>`.
@@ -104,13 +106,27 @@ impl Connector {
 
     /// The error of a command on one of these connections.
     pub(super) fn error(&self, error: &RedisError) -> Error {
-        Error::of(&self.at, self.response_timeout_ms, error)
+        Error::of(&self.at, self.options.response_timeout_ms, error)
+    }
+
+    fn no_connection(&self, error: &RedisError) -> Error {
+        Error::of(&self.at, self.options.connect_timeout_ms, error)
+    }
+
+    fn client(&self) -> Result<Client, Error> {
+        let info = self.info()?;
+        let client = if self.options.url.is_tls() {
+            Client::build_with_tls(info, self.options.tls.read()?)
+        } else {
+            Client::open(info)
+        };
+        client.map_err(|error| self.no_connection(&error))
     }
 
     fn config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Duration::from_millis(self.connect_timeout_ms)))
-            .set_response_timeout(Some(Duration::from_millis(self.response_timeout_ms)))
+            .set_connection_timeout(Some(Duration::from_millis(self.options.connect_timeout_ms)))
+            .set_response_timeout(Some(Duration::from_millis(self.options.response_timeout_ms)))
     }
 
     async fn open_with(
@@ -119,10 +135,10 @@ impl Connector {
         config: AsyncConnectionConfig,
     ) -> Result<MultiplexedConnection, Error> {
         let mut connection = self
-            .client
+            .client()?
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(|error| Error::of(&self.at, self.connect_timeout_ms, &error))?;
+            .map_err(|error| self.no_connection(&error))?;
         let name = format!("logrelay-{role}");
         let named: Result<(), RedisError> =
             redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;

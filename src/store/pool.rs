@@ -255,7 +255,7 @@ impl Manager {
         let watched = Arc::clone(&health);
         let mut redis = self.connector.open_watched("pool", move || watched.mark_broken()).await?;
         let interval = keepalive::interval(self.keepalive_ms, server_timeout_s(&mut redis).await);
-        let pinger = RedisConnectionManager::new(self.connector.client().get_connection_info().clone())
+        let pinger = RedisConnectionManager::new(self.connector.info()?)
             .map_err(|error| self.connector.error(&error))?;
         let mut keepalive = JoinSet::new();
         keepalive.spawn(keepalive::keep_alive(Arc::clone(&health), redis.clone(), pinger, interval));

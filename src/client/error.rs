@@ -60,20 +60,23 @@ impl Failure {
     /// The error to return where trying again, there or elsewhere, would not help.
     pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
         let Self::Status(status) = self else { return None };
-        let hopeless = matches!(
-            status.code(),
+        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+        let hopeless = match status.code() {
             Code::InvalidArgument
-                | Code::NotFound
-                | Code::OutOfRange
-                | Code::FailedPrecondition
-                | Code::Unauthenticated
-                | Code::PermissionDenied
-                | Code::Unimplemented
-        );
+            | Code::NotFound
+            | Code::OutOfRange
+            | Code::FailedPrecondition
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unimplemented => true,
+            // A relay with room for other callers would have none for so many topics.
+            Code::ResourceExhausted => reason == "TOO_MANY_TOPICS",
+            _ => false,
+        };
         hopeless.then(|| Error::Refused {
             relay: relay.clone(),
             code: status.code(),
-            reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
+            reason,
             message: status.message().to_owned(),
         })
     }

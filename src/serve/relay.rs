@@ -94,10 +94,15 @@ impl LogRelay for Relay {
                 &metadata,
             ));
         };
-        tracing::debug!(caller = caller.name(), topics = request.topics.len(), "subscribed");
+        tracing::debug!(
+            caller = caller.name(),
+            topics = request.topics.len(),
+            globs = request.globs.len(),
+            "subscribed"
+        );
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
-        let subscription =
-            Subscription::new(request, &self.hub, frames, self.drain.clone(), self.metrics.clone());
+        let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
+        let subscription = Subscription::new(request, &caller, &self.hub, frames, drain, metrics);
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
             drop(seat);

@@ -6,6 +6,7 @@ mod dev;
 mod docs;
 mod foreign;
 mod full_disk;
+mod globs;
 mod growth;
 mod host;
 mod inputs;

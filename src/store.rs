@@ -21,6 +21,7 @@ mod records;
 mod reply;
 mod resolve;
 mod script;
+mod sentinel;
 mod server;
 mod tls;
 mod topics;
@@ -109,6 +110,12 @@ impl Store {
     /// [`Error`] when it cannot be made.
     pub async fn blocking(&self, _node: NodeId) -> Result<BlockingConnection, Error> {
         BlockingConnection::open(&self.connector).await
+    }
+
+    /// Whether another connection is to be opened in its place: the server of this one may
+    /// not be the master any more.
+    pub fn is_outdated(&self, connection: &BlockingConnection) -> bool {
+        self.pool.has_retired(connection.opened())
     }
 
     /// Ends the blocking read of that connection now, as if its time had passed.

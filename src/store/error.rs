@@ -55,6 +55,14 @@ pub enum Error {
         /// Its role, as it says.
         role: String,
     },
+    /// The Sentinels watch no master of this name.
+    #[error("sentinel at {at} watches no master {name:?}: write redis+sentinel://host:port/<its name>")]
+    UnknownMaster {
+        /// Who was asked.
+        at: String,
+        /// The name in the URL.
+        name: String,
+    },
     /// Something stored is not what logrelay writes.
     #[error("redis at {at}: {why}")]
     Corrupt {
@@ -96,7 +104,9 @@ impl Error {
                 matches!(code.as_str(), "WRONGPASS" | "NOAUTH" | "NOPERM" | "WRONGTYPE")
                     || message.contains("AUTH <password> called without any password configured")
             }
-            Self::Corrupt { .. } | Self::Untrusted { .. } | Self::Tls { .. } => true,
+            Self::Corrupt { .. } | Self::Untrusted { .. } | Self::Tls { .. } | Self::UnknownMaster { .. } => {
+                true
+            }
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotMaster { .. } => false,
         }
     }

@@ -14,14 +14,19 @@ use super::connect::TCP_KEEPALIVE;
 /// One of
 ///
 /// - `redis://[user][:password@]host[:port][/db]`, and `rediss://…` over TLS,
-/// - `redis+unix:///path/of/socket[?db=…&user=…&password=…]`.
+/// - `redis+unix:///path/of/socket[?db=…&user=…&password=…]`,
+/// - `redis+sentinel://[user][:password@]host[:port][,…]/master[/db]`, where hosts are those
+///   of Sentinels, which may have a login of their own: `?sentinel_user=…&sentinel_password=…`,
+/// - `redis+cluster://[user][:password@]host[:port][,…]`, where one of the hosts that are nodes
+///   has to be there.
 ///
-/// Characters with a meaning in URLs are written as `%XX`. The password is never printed.
+/// `rediss+sentinel` and `rediss+cluster` are these over TLS. Characters with a meaning in URLs are written as `%XX`. The password is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     pub(super) place: Place,
     pub(super) tls: bool,
     login: Login,
+    sentinel_login: Login,
     db: u32,
 }
 
@@ -30,6 +35,10 @@ pub struct RedisUrl {
 pub(super) enum Place {
     /// One server.
     One(Endpoint),
+    /// The server that these Sentinels say is the master of this name.
+    Sentinel { servers: Vec<Endpoint>, master: String },
+    /// The nodes of a cluster, of which these are some.
+    Cluster(Vec<Endpoint>),
 }
 
 /// Where one server listens.
@@ -50,11 +59,17 @@ pub(super) struct Login {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// The text does not begin with a scheme that is known.
-    #[error("redis URL: it begins with redis://, rediss:// or redis+unix://, not with {0:?}")]
+    #[error(
+        "redis URL: it begins with redis://, rediss:// (TLS), redis+unix://, redis+sentinel:// or \
+         redis+cluster://, not with {0:?}"
+    )]
     Scheme(String),
-    /// The design has this scheme, this version does not.
-    #[error("redis URL: {0}:// is not supported by this version; redis://, rediss:// and redis+unix:// are")]
-    NotYet(String),
+    /// It does not say which master the Sentinels are to be asked for.
+    #[error("redis URL: it names no master; write redis+sentinel://host:26379,host2:26379/mymaster")]
+    Master,
+    /// A cluster has one database.
+    #[error("redis URL: a cluster has no {0:?}, only database 0; write redis+cluster://host:port,host2:port")]
+    ClusterPath(String),
     /// No host, or brackets that do not match.
     #[error("redis URL: host {0:?} is none; write redis://host:port, and IPv6 as redis://[::1]:port")]
     Host(String),
@@ -68,7 +83,10 @@ pub enum UrlError {
     #[error("redis URL: socket path {0:?} is not absolute; write redis+unix:///path/of/socket")]
     Path(String),
     /// There is no such query parameter.
-    #[error("redis URL: parameter {0:?} is unknown; only redis+unix has some: db, user, password")]
+    #[error(
+        "redis URL: parameter {0:?} is unknown; redis+unix has db, user, password, and redis+sentinel has \
+         sentinel_user, sentinel_password"
+    )]
     Parameter(String),
     /// User, password or path cannot be read.
     #[error(
@@ -81,14 +99,17 @@ impl RedisUrl {
     /// A server at a unix socket, without user or password.
     pub fn unix(socket: PathBuf) -> Self {
         let place = Place::One(Endpoint::Unix(socket));
-        Self { place, tls: false, login: Login::default(), db: 0 }
+        let login = Login::default();
+        Self { place, tls: false, sentinel_login: login.clone(), login, db: 0 }
     }
 
-    /// Where the server is, without user, password and database: `127.0.0.1:6379`
-    /// or `/path/of/socket`.
+    /// Where the server is, without user, password and database: `127.0.0.1:6379`,
+    /// `/path/of/socket`, `mymaster of 127.0.0.1:26379`, or the hosts of a cluster.
     pub fn address(&self) -> String {
         match &self.place {
             Place::One(endpoint) => endpoint.to_string(),
+            Place::Sentinel { servers, master } => format!("{master} of {}", joined(servers)),
+            Place::Cluster(servers) => joined(servers),
         }
     }
 
@@ -107,6 +128,11 @@ impl RedisUrl {
     /// How the client library is told to connect to a server of this URL.
     pub(super) fn connection_info(&self, endpoint: &Endpoint) -> Result<ConnectionInfo, RedisError> {
         self.connection_info_as(endpoint, &self.login, self.db)
+    }
+
+    /// The same, to a Sentinel.
+    pub(super) fn sentinel_info(&self, endpoint: &Endpoint) -> Result<ConnectionInfo, RedisError> {
+        self.connection_info_as(endpoint, &self.sentinel_login, 0)
     }
 
     fn connection_info_as(
@@ -149,12 +175,20 @@ impl FromStr for RedisUrl {
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.login.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-        let (address, db, s) = (self.address(), self.db, if self.tls { "s" } else { "" });
+        let (db, s) = (self.db, if self.tls { "s" } else { "" });
         match &self.place {
-            Place::One(Endpoint::Tcp { .. }) => write!(f, "redis{s}://{user}{address}/{db}"),
-            Place::One(Endpoint::Unix(_)) => write!(f, "redis+unix://{user}{address}?db={db}"),
+            Place::One(at @ Endpoint::Tcp { .. }) => write!(f, "redis{s}://{user}{at}/{db}"),
+            Place::One(at @ Endpoint::Unix(_)) => write!(f, "redis+unix://{user}{at}?db={db}"),
+            Place::Sentinel { servers, master } => {
+                write!(f, "redis{s}+sentinel://{user}{}/{master}/{db}", joined(servers))
+            }
+            Place::Cluster(servers) => write!(f, "redis{s}+cluster://{user}{}", joined(servers)),
         }
     }
+}
+
+fn joined(servers: &[Endpoint]) -> String {
+    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl fmt::Debug for RedisUrl {

@@ -33,6 +33,7 @@ mod resume;
 mod retention;
 mod rotated_away;
 mod rotation;
+mod sentinel;
 mod serve;
 mod server;
 mod silence;

@@ -3,6 +3,7 @@
 use super::{Endpoint, Login, Place, RedisUrl, UrlError};
 
 const DEFAULT_PORT: u16 = 6379;
+const DEFAULT_SENTINEL_PORT: u16 = 26_379;
 
 pub(super) fn url(text: &str) -> Result<RedisUrl, UrlError> {
     // What stands before an '@' may be a password.
@@ -13,7 +14,10 @@ pub(super) fn url(text: &str) -> Result<RedisUrl, UrlError> {
         "redis" => one(rest, false),
         "rediss" => one(rest, true),
         "redis+unix" => unix(rest),
-        "redis+sentinel" | "redis+cluster" => Err(UrlError::NotYet(scheme.to_owned())),
+        "redis+sentinel" => sentinel(rest, false),
+        "rediss+sentinel" => sentinel(rest, true),
+        "redis+cluster" => cluster(rest, false),
+        "rediss+cluster" => cluster(rest, true),
         _ => Err(UrlError::Scheme(scheme.to_owned())),
     }
 }
@@ -26,7 +30,41 @@ fn one(rest: &str, tls: bool) -> Result<RedisUrl, UrlError> {
         "" => 0,
         db => database(db)?,
     };
-    Ok(RedisUrl { place, tls, login: parts.login, db })
+    Ok(RedisUrl { place, tls, login: parts.login, sentinel_login: Login::default(), db })
+}
+
+fn sentinel(rest: &str, tls: bool) -> Result<RedisUrl, UrlError> {
+    let parts = Parts::read(rest)?;
+    let servers = servers(parts.servers, DEFAULT_SENTINEL_PORT)?;
+    let path = parts.path.trim_matches('/');
+    let (master, db) = path.split_once('/').map_or((path, Ok(0)), |(master, db)| (master, database(db)));
+    if master.is_empty() {
+        return Err(UrlError::Master);
+    }
+    let mut sentinel_login = Login::default();
+    for (name, value) in parameters(parts.query) {
+        match name {
+            "sentinel_user" => sentinel_login.user = Some(decode(value, "sentinel_user")?),
+            "sentinel_password" => sentinel_login.password = Some(decode(value, "sentinel_password")?),
+            name => return Err(UrlError::Parameter(name.to_owned())),
+        }
+    }
+    let place = Place::Sentinel { servers, master: decode(master, "master name")? };
+    Ok(RedisUrl { place, tls, login: parts.login, sentinel_login, db: db? })
+}
+
+fn cluster(rest: &str, tls: bool) -> Result<RedisUrl, UrlError> {
+    let parts = Parts::read(rest)?;
+    parts.has_no_query()?;
+    let place = Place::Cluster(servers(parts.servers, DEFAULT_PORT)?);
+    match parts.path.trim_matches('/') {
+        "" | "0" => Ok(RedisUrl { place, tls, login: parts.login, sentinel_login: Login::default(), db: 0 }),
+        path => Err(UrlError::ClusterPath(path.to_owned())),
+    }
+}
+
+fn servers(text: &str, default_port: u16) -> Result<Vec<Endpoint>, UrlError> {
+    text.split(',').map(|one| server(one, default_port)).collect()
 }
 
 fn unix(rest: &str) -> Result<RedisUrl, UrlError> {
@@ -47,7 +85,7 @@ fn unix(rest: &str) -> Result<RedisUrl, UrlError> {
         }
     }
     let place = Place::One(Endpoint::Unix(decode(path, "path")?.into()));
-    Ok(RedisUrl { place, tls: false, login, db })
+    Ok(RedisUrl { place, tls: false, login, sentinel_login: Login::default(), db })
 }
 
 /// What stands between the scheme and the end, where servers are named.

@@ -94,13 +94,22 @@ settings! {
 settings! {
     /// Where Redis is and how to reach it; top level of the file.
     Redis {
-        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `redis+unix:///PATH` [default:
-        /// `redis://127.0.0.1:6379`]
+        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `rediss://…` (TLS), or
+        /// `redis+unix:///PATH` [default: `redis://127.0.0.1:6379`]
         #[arg(help_heading = "Redis")]
         redis: RedisText = "URL",
         /// File whose first line is the password for Redis
         #[arg(help_heading = "Redis")]
         redis_password_file: PathBuf = "FILE",
+        /// CAs (PEM) that sign the certificate of Redis, for `rediss://` [default: those of the system]
+        #[arg(help_heading = "Redis")]
+        redis_ca_file: PathBuf = "FILE" => redis.connect.tls.ca,
+        /// Certificate (PEM) that is shown to Redis
+        #[arg(help_heading = "Redis")]
+        redis_cert_file: PathBuf = "FILE" => redis.connect.tls.cert,
+        /// Key (PEM) of that certificate
+        #[arg(help_heading = "Redis")]
+        redis_key_file: PathBuf = "FILE" => redis.connect.tls.key,
         /// What every key in Redis begins with
         #[arg(help_heading = "Redis")]
         prefix: String = "TEXT" => redis.prefix,

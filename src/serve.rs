@@ -17,8 +17,10 @@ mod guest;
 mod health;
 mod lane;
 mod listen;
+mod matches;
 mod metrics;
 mod permit;
+mod publish;
 mod relay;
 mod request;
 mod retention;
@@ -38,10 +40,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
+    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
+    retention::Retention,
 };
 pub use self::{
     frame::{Frame, FrameCodec},
+    publish::{PublishCodec, PublishOptions},
     retention::RetentionOptions,
 };
 use crate::{
@@ -73,8 +77,8 @@ pub struct Options {
     pub max_connections_per_peer: usize,
     /// Greatest number of subscriptions; more are refused.
     pub max_subscriptions: usize,
-    /// Greatest number of subscriptions over one connection.
-    pub max_subscriptions_per_connection: usize,
+    /// Greatest number of streams, subscriptions and publishers, over one connection.
+    pub max_streams_per_connection: usize,
     /// Greatest number of subscriptions of one caller, by name; 0: no bound.
     pub max_subscriptions_per_identity: usize,
     /// Greatest number of topics of one subscription.
@@ -116,6 +120,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// What programs may publish.
+    pub publish: PublishOptions,
 }
 
 impl Options {
@@ -127,7 +133,7 @@ impl Options {
             max_connections: 10_000,
             max_connections_per_peer: 0,
             max_subscriptions: 10_000,
-            max_subscriptions_per_connection: 1000,
+            max_streams_per_connection: 1000,
             max_subscriptions_per_identity: 0,
             max_topics: 100,
             batch_lines: 8192,
@@ -146,6 +152,7 @@ impl Options {
             drain_notice_ms: 0,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            publish: PublishOptions::default(),
         }
     }
 }
@@ -204,6 +211,7 @@ pub struct Service {
     hub: Hub,
     drain: Drain,
     retention: Retention,
+    publishing: Publishing,
     metrics: Metrics,
 }
 
@@ -224,11 +232,26 @@ impl Service {
         let drain = Drain::new();
         let metrics = Metrics::register(&mut registry);
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
-        let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics.clone(), drain.clone());
+        let publishing = Publishing::new(
+            options.publish.clone(),
+            options.redis_wait_ms,
+            store.clone(),
+            crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
+            hub.handle().redis_ok(),
+            metrics.clone(),
+        );
+        let relay = Relay::new(
+            options.clone(),
+            store.clone(),
+            hub.handle(),
+            metrics.clone(),
+            drain.clone(),
+            publishing.clone(),
+        );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, Arc::new(registry))?;
         let router = sizes::within(router, &options, &metrics);
-        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, metrics })
+        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, publishing, metrics })
     }
 
     /// Where it listens.
@@ -241,7 +264,7 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, retention, metrics, .. } = self;
+        let Self { options, listener, router, health, hub, drain, retention, publishing, metrics, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
@@ -253,6 +276,7 @@ impl Service {
             never = door.serve() => match never {},
             never = health.watch() => match never {},
             never = retention.run() => match never {},
+            () = publishing.audit() => {}
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all

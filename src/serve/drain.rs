@@ -10,6 +10,9 @@ use std::{
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::Status;
+
+use super::status;
 
 /// Callers that were sent away come back over so much time each: taking one up again costs
 /// less than that.
@@ -44,9 +47,9 @@ impl Drain {
         self.began.is_cancelled()
     }
 
-    /// When a caller should come back after it has begun.
-    pub(super) fn retry_after(&self) -> Duration {
-        spread(self.told.load(Ordering::Relaxed))
+    /// What a caller is told after it has begun.
+    pub(super) fn status(&self) -> Status {
+        self.of_connection().status()
     }
 
     /// Ends when all subscriptions have ended, after [`begin`](Self::begin).
@@ -95,10 +98,17 @@ impl Leave {
     /// Why, and when a caller should come back.
     pub(super) fn why(&self) -> (&'static str, Duration) {
         if self.drain.has_begun() {
-            return ("the relay shuts down", self.drain.retry_after());
+            return ("the relay shuts down", spread(self.drain.told.load(Ordering::Relaxed)));
         }
         let retry_after = spread(self.streams.load(Ordering::Relaxed));
         ("the connection has reached its greatest age", retry_after)
+    }
+
+    /// The same as the end of a call.
+    pub(super) fn status(&self) -> Status {
+        let (why, retry_after) = self.why();
+        let reason = if self.drain.has_begun() { "SHUTTING_DOWN" } else { "CONNECTION_AGE" };
+        status::unavailable(reason, format!("{why}: ask again, here or elsewhere"), retry_after)
     }
 }
 

@@ -72,8 +72,7 @@ impl TestRelay {
     }
 
     pub(crate) async fn try_subscribe(&self, request: SubscribeRequest) -> Result<Lines, Status> {
-        let stream = self.client().await.subscribe(request).await?.into_inner();
-        Ok(Lines::new(stream))
+        Lines::ask(self.client().await, request).await
     }
 
     /// What `/metrics` says of a name.
@@ -156,6 +155,14 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn new(stream: Streaming<SubscribeResponse>) -> Self {
         Self { stream, heard: Vec::new() }
+    }
+
+    /// Subscribes over a connection that others use, too.
+    pub(crate) async fn ask(
+        mut client: LogRelayClient<Channel>,
+        request: SubscribeRequest,
+    ) -> Result<Self, Status> {
+        Ok(Self::new(client.subscribe(request).await?.into_inner()))
     }
 
     /// The next message, heartbeats too; none at the end.

@@ -4,6 +4,7 @@
 mod acl;
 mod advice;
 mod append;
+mod bounds;
 mod copytruncate;
 mod deploy;
 mod discovery;
@@ -19,6 +20,7 @@ mod inputs_change;
 mod limits;
 mod lines;
 mod lost_replies;
+mod many;
 mod mirror;
 mod outage;
 mod packed_siblings;

@@ -112,11 +112,8 @@ impl Source {
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
     /// its turn comes.
     pub(super) async fn run(mut self, turn: Arc<Turn>) -> Ended {
-        tokio::select! {
-            // First: those before this one stop too, and so give up their places undrained.
-            biased;
-            () = self.control.leaves() => return Ended::Stopped,
-            () = turn.comes() => {}
+        if !turn.comes().await {
+            return Ended::Stopped;
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {

@@ -313,6 +313,6 @@ mod tests {
         drop(turn);
         assert!(behind.comes().now_or_never().is_none(), "it has overtaken");
         lane.forget_replaced();
-        assert!(behind.comes().now_or_never().is_some());
+        assert_eq!(behind.comes().now_or_never(), Some(true));
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod compressed;
 mod families;
 mod inputs;
+mod ledgers;
 mod member;
 mod settle;
 mod turns;
@@ -21,6 +22,7 @@ use tracing::{error, info, warn};
 use self::{
     bench::{Bench, Closed, leave_place},
     inputs::{Change, Inputs},
+    ledgers::Ledgers,
     member::{After, Leave, Member, Tasks},
 };
 use super::{
@@ -34,13 +36,7 @@ use super::{
     packed::Shelf,
     source::Context,
 };
-use crate::{
-    publish::{Publisher, Standing},
-    record::{Record, SourceKey, Topic},
-};
-
-/// The sources of a topic that nobody follows.
-type Ledger = BTreeMap<SourceKey, Record>;
+use crate::{publish::Publisher, record::Topic};
 
 #[derive(Debug)]
 pub(super) struct Fleet {
@@ -59,7 +55,7 @@ pub(super) struct Fleet {
     at_start: HashMap<FileId, u64>,
     /// Who is at a path.
     places: HashMap<PathBuf, FileId>,
-    ledgers: BTreeMap<Topic, Ledger>,
+    ledgers: Ledgers,
     /// Paths whose files have to be looked at again, as they are not what they were.
     unsettled: BTreeMap<Topic, BTreeSet<PathBuf>>,
     /// By path.
@@ -81,6 +77,9 @@ pub(super) struct Fleet {
     /// Something has to be tried again that no change of a file will ask for.
     is_waiting: bool,
 }
+
+/// How much is remembered of what was said.
+const MAX_SAID: usize = 10_000;
 
 /// How long a compressed file that ends too early counts as being written.
 const UNFINISHED_FOR: Duration = Duration::from_secs(10);
@@ -126,7 +125,7 @@ impl Fleet {
             tried: HashSet::new(),
             at_start: HashMap::new(),
             places: HashMap::new(),
-            ledgers: BTreeMap::new(),
+            ledgers: Ledgers::new(),
             unsettled: BTreeMap::new(),
             lanes: HashMap::new(),
             tasks: Tasks::new(),
@@ -169,15 +168,22 @@ impl Fleet {
     /// Says what could not be looked at: once each.
     pub(super) fn report(&mut self, problems: &[Problem]) {
         for problem in problems {
-            self.say_once(problem.to_string());
+            self.say_once(&problem.to_string());
         }
     }
 
-    fn say_once(&mut self, problem: String) {
-        if self.said.len() < 10_000 && !self.said.contains(&problem) {
+    fn say_once(&mut self, problem: &str) {
+        if self.is_news(problem) {
             warn!(problem, "cannot follow a file");
-            self.said.insert(problem);
         }
+    }
+
+    /// Whether something was not said before, or long ago.
+    fn is_news(&mut self, text: &str) -> bool {
+        if self.said.len() >= MAX_SAID {
+            self.said.clear();
+        }
+        self.said.insert(text.to_owned())
     }
 
     /// Wakes the source at a path.
@@ -234,7 +240,7 @@ impl Fleet {
         }
         let Member { live, .. } = self.members.remove(&id)?;
         leave_place(&mut self.places, &live.place, id);
-        self.remember(&live.standing);
+        self.ledgers.remember(&live.standing);
         match ended {
             Ended::Drained => None,
             // What was let go can be another input's, for another topic.
@@ -246,12 +252,6 @@ impl Fleet {
                 folder
             }
         }
-    }
-
-    /// Puts a source that nobody follows any more with those that Redis knows.
-    fn remember(&mut self, standing: &Standing) {
-        let ledger = self.ledgers.entry(standing.topic().clone()).or_default();
-        ledger.insert(standing.key().clone(), standing.confirmed());
     }
 
     /// Compares the files that a look has found, each with the index of its input, with what
@@ -305,7 +305,7 @@ impl Fleet {
         let_go += gone.len();
         for closed in &gone {
             leave_place(&mut self.places, &closed.found.path, id_of(&closed.found));
-            self.remember(&closed.standing);
+            self.ledgers.remember(&closed.standing);
         }
         let inputs = &self.inputs;
         self.unsettled.retain(|topic, paths| {

@@ -26,6 +26,7 @@ mod pool;
 mod promoted_writers;
 mod promotion;
 mod proxy;
+mod records;
 mod resume;
 mod retention;
 mod rotated_away;

@@ -43,7 +43,7 @@ impl Fleet {
             let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
             match input.topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
-                None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
+                None => self.say_once(&format!("{}: no topic can be made of its name", found.path.display())),
             }
         }
         self.left_out.clear();
@@ -53,6 +53,7 @@ impl Fleet {
         }
         self.report_compressed(&compressed);
         self.is_first = false;
+        self.ledgers.prune(&self.context.publisher).await;
         self.take_turns().await;
         self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
         self.is_waiting |= self.is_crowded() || self.bench.misses_some();
@@ -66,14 +67,14 @@ impl Fleet {
         newcomers: Vec<Newcomer>,
         mut deserted: BTreeSet<PathBuf>,
     ) {
-        if !self.ledgers.contains_key(topic) {
+        if !self.ledgers.have(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
             // What has a topic that cannot be used is new again at the next look.
             let Some(records) = records else {
                 self.is_waiting = true;
                 return;
             };
-            self.ledgers.insert(topic.clone(), records.into_iter().collect());
+            self.ledgers.load(topic, records);
             deserted.extend(self.left_behind(topic));
         }
         let inputs: HashMap<FileId, Arc<Input>> =
@@ -95,7 +96,7 @@ impl Fleet {
         let Ok((known, plan, left_out)) = planned.await else { return };
         self.is_waiting |= !plan.unreadable.is_empty();
         for (path, error) in plan.unreadable {
-            self.say_once(format!("{}: {error}", path.display()));
+            self.say_once(&format!("{}: {error}", path.display()));
         }
         for (key, record) in plan.lost {
             let newcomers = known.newcomers.iter().map(|found| &found.path);
@@ -198,13 +199,13 @@ impl Fleet {
             return StartAt::Beginning;
         }
         let text = displayed(&launch.path);
-        let mut records = self.ledgers.get(topic).into_iter().flatten();
+        let mut records = self.ledgers.of(topic);
         let was_seen = records.any(|(_, record)| record.details.path == text);
         if was_seen { StartAt::Beginning } else { wanted }
     }
 
     fn known(&self, topic: &Topic, newcomers: Vec<Newcomer>, deserted: BTreeSet<PathBuf>) -> Known {
-        let ledger = self.ledgers.get(topic).into_iter().flatten();
+        let ledger = self.ledgers.of(topic);
         let mut newcomers: Vec<Found> = newcomers.into_iter().map(|newcomer| newcomer.found).collect();
         let mut at_rest = HashMap::new();
         let mut records: Vec<_> = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
@@ -265,7 +266,7 @@ impl Fleet {
 
     /// Paths from which lines may be left since the last run.
     fn left_behind(&self, topic: &Topic) -> Vec<PathBuf> {
-        let records = self.ledgers.get(topic).into_iter().flatten();
+        let records = self.ledgers.of(topic);
         let paths = records.map(|(_, record)| PathBuf::from(&record.details.path));
         paths.filter(|path| self.inputs.cover(path, topic)).collect()
     }
@@ -278,7 +279,7 @@ impl Fleet {
         let linger = self.context.linger;
         let is_over =
             closed.is_some_and(|closed| closed.away_since.is_some_and(|since| since.elapsed() >= linger));
-        if !is_read && self.said.insert(format!("lost {key}")) {
+        if !is_read && self.is_news(&format!("lost {key}")) {
             let (path, position) = (&record.details.path, record.position);
             warn!(path, position, source = %key, "a file is not found again: lines after the position may be missing");
         }
@@ -289,7 +290,7 @@ impl Fleet {
             let publisher = &self.context.publisher;
             let standing = publisher.stand(topic, key.clone(), record.clone());
             publisher.append(&standing, record.gone(), None).await;
-            self.remember(&standing);
+            self.ledgers.remember(&standing);
         }
     }
 
@@ -298,16 +299,16 @@ impl Fleet {
         match started {
             // It is followed already: as what, the next look finds out.
             Started::Source(id, _, live) if self.members.contains_key(&id) => {
-                self.remember(&live.standing);
+                self.ledgers.remember(&live.standing);
                 Some(live.path)
             }
             Started::Source(id, source, live) => {
-                self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
+                self.ledgers.remove(topic, live.standing.key());
                 let closed = self.bench.of_key(live.standing.key()).and_then(|id| self.bench.remove(id));
                 let away_since = closed.and_then(|closed| closed.away_since);
                 // What had this device and inode before is another file, or none.
                 if let Some(other) = self.bench.remove(id) {
-                    self.remember(&other.standing);
+                    self.ledgers.remember(&other.standing);
                 }
                 self.at_start.remove(&id);
                 // Whether any look still finds it there, it has yet to be told.
@@ -324,14 +325,14 @@ impl Fleet {
             // The next look finds out what it is now.
             Started::Changed(path, standing) => {
                 if self.bench.of_key(standing.key()).is_none() {
-                    self.remember(&standing);
+                    self.ledgers.remember(&standing);
                 }
                 Some(path)
             }
             Started::Later(path) => Some(path),
             Started::Unreadable(path, error) => {
                 self.is_waiting = true;
-                self.say_once(format!("{}: {error}", path.display()));
+                self.say_once(&format!("{}: {error}", path.display()));
                 None
             }
         }

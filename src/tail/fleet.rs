@@ -6,6 +6,7 @@ mod families;
 mod inputs;
 mod ledgers;
 mod member;
+mod names;
 mod settle;
 mod turns;
 
@@ -24,6 +25,7 @@ use self::{
     inputs::{Change, Inputs},
     ledgers::Ledgers,
     member::{After, Leave, Member, Tasks},
+    names::Names,
 };
 use super::{
     Following, Input, Limits, Options,
@@ -55,6 +57,8 @@ pub(super) struct Fleet {
     at_start: HashMap<FileId, u64>,
     /// Who is at a path.
     places: HashMap<PathBuf, FileId>,
+    /// What the last look has found under several paths.
+    names: Names,
     ledgers: Ledgers,
     /// Paths whose files have to be looked at again, as they are not what they were.
     unsettled: BTreeMap<Topic, BTreeSet<PathBuf>>,
@@ -125,6 +129,7 @@ impl Fleet {
             tried: HashSet::new(),
             at_start: HashMap::new(),
             places: HashMap::new(),
+            names: Names::default(),
             ledgers: Ledgers::new(),
             unsettled: BTreeMap::new(),
             lanes: HashMap::new(),
@@ -188,10 +193,11 @@ impl Fleet {
 
     /// Wakes the source at a path.
     pub(super) fn wake(&mut self, path: &Path) {
-        let Some(id) = self.places.get(path) else { return };
-        match self.members.get_mut(id) {
+        let id = self.places.get(path).copied().or_else(|| self.names.id_of(path));
+        let Some(id) = id else { return };
+        match self.members.get_mut(&id) {
             Some(member) => member.wake(&self.context, &mut self.tasks),
-            None => self.bench.wake(*id),
+            None => self.bench.wake(id),
         }
     }
 
@@ -260,15 +266,15 @@ impl Fleet {
         self.is_waiting = false;
         // Read where something rotated is looked for, never followed by itself.
         let compressed: Vec<_> = files.extract_if(.., |(_, found)| found.is_compressed()).collect();
+        self.name(&mut files);
         if std::mem::take(&mut self.has_new_inputs) {
             self.regroup(&files);
         }
         self.tell_fates(&files);
         let deserted = self.deserted(&files);
-        let mut seen = HashSet::new();
         files.retain(|(_, found)| {
             let id = id_of(found);
-            !self.members.contains_key(&id) && !self.bench.contains(id) && seen.insert(id)
+            !self.members.contains_key(&id) && !self.bench.contains(id)
         });
         News { files, compressed, deserted }
     }
@@ -354,13 +360,13 @@ impl Fleet {
     /// looks may be beside them.
     fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
         let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
+        let is_there = |path: &Path| there.contains(path) || self.names.id_of(path).is_some();
         let mut deserted = self.unsettled.clone();
         let members = self.members.values().filter(|member| !member.is_let_go()).map(|member| &member.live);
-        for live in members.filter(|live| !there.contains(live.path.as_path())) {
+        for live in members.filter(|live| !is_there(&live.path)) {
             deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
         }
-        let is_deserted =
-            |closed: &&Closed| closed.away_since.is_some() || !there.contains(closed.path.as_path());
+        let is_deserted = |closed: &&Closed| closed.away_since.is_some() || !is_there(&closed.path);
         for closed in self.bench.values().filter(is_deserted) {
             deserted.entry(closed.standing.topic().clone()).or_default().insert(closed.path.clone());
         }

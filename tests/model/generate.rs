@@ -35,7 +35,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let also: Vec<_> = [
         (Also::Late, late),
         (Also::Copies, copies && style != Style::Link && !has_banner),
-        (Also::Links, rng.u8(..) < 40 && (unbuilt("links") || !copies)),
+        (Also::Links, rng.u8(..) < 40),
         (Also::Gzip, rng.bool()),
     ]
     .into_iter()

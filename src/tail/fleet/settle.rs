@@ -22,6 +22,7 @@ use crate::{
         discover::Found,
         launch::{Launch, Started},
         lineage::{FileId, Followed, Known, displayed, id_of, plan},
+        past::above,
         reader::off_the_runtime,
     },
 };
@@ -213,7 +214,9 @@ impl Fleet {
         // told by them. Others stay out of it, but for those that have to be found again.
         if self.bench.len() > 0 {
             let paths = newcomers.iter().map(|found| &found.path).chain(&deserted);
-            let roots: HashSet<PathBuf> = paths.map(|path| root(path)).collect();
+            let roots = paths.map(|path| root(path));
+            let roots: HashSet<PathBuf> =
+                roots.flat_map(|root| above(&root).into_iter().chain([root])).collect();
             for closed in self.bench.values().filter(|closed| closed.standing.topic() == topic) {
                 let is_near =
                     || roots.contains(&root(&closed.path)) || roots.contains(&root(&closed.found.path));
@@ -226,18 +229,22 @@ impl Fleet {
                 }
             }
         }
+        self.name_newcomers(topic, &mut newcomers, &records);
         let members = self.members.iter().map(|(&id, member)| (id, &member.live));
         let followed = members.filter(|(_, live)| live.standing.topic() == topic);
         let followed = followed.map(|(id, live)| Followed {
             id,
             path: live.path.clone(),
+            place: live.place.clone(),
             reader: live.reader.clone(),
             read: live.control.read(),
             in_place: live.control.fate() == Fate::InPlace,
         });
+        let followed: Vec<_> = followed.collect();
         Known {
+            also: self.also(&newcomers, &followed),
             newcomers,
-            followed: followed.collect(),
+            followed,
             records,
             at_rest,
             deserted,

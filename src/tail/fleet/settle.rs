@@ -159,8 +159,9 @@ impl Fleet {
             !is_followed && closed.is_none_or(|closed| closed.waits || closed.away_since.is_some())
         });
         let later: Vec<_> = launches.drain(self.room().min(launches.len())..).collect();
+        let mut again: Vec<_> = later.iter().map(|launch| launch.path.clone()).collect();
         if !later.is_empty() {
-            let deserted = later.iter().map(|launch| launch.path.clone()).collect();
+            let deserted = again.iter().cloned().collect();
             self.leave_out(topic, later.into_iter().map(|launch| launch.found).collect(), deserted, inputs);
         }
         for launch in &mut launches {
@@ -189,7 +190,8 @@ impl Fleet {
         });
         let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
-        started.into_iter().filter_map(|(started, input)| self.follow(topic, started, input)).collect()
+        again.extend(started.into_iter().filter_map(|(started, input)| self.follow(topic, started, input)));
+        again
     }
 
     /// Where a new file of a path begins.

@@ -31,6 +31,7 @@ mod promoted_writers;
 mod promotion;
 mod proxy;
 mod publish;
+mod records;
 mod redis_tls;
 mod resume;
 mod retention;

@@ -4,6 +4,7 @@
 //! its subscriptions read from. When it is told to stop, health says so first, then
 //! every subscription gets its `closing`, and only then the port closes.
 
+mod codec;
 mod cut;
 mod drain;
 mod event;
@@ -29,12 +30,13 @@ use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
-};
 pub use self::{
+    codec::{RequestCodec, RequestDecoder},
     frame::{Frame, FrameCodec},
     retention::RetentionOptions,
+};
+use self::{
+    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
 };
 use crate::{
     hub::{self, Hub},

@@ -3,6 +3,7 @@
 
 mod advice;
 mod append;
+mod bad_requests;
 mod copytruncate;
 mod deploy;
 mod discovery;

@@ -16,6 +16,7 @@ mod listen;
 mod matches;
 mod metrics;
 mod permit;
+mod publish;
 mod relay;
 mod request;
 mod retention;
@@ -33,10 +34,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     codec::{RequestCodec, RequestDecoder},
     frame::{Frame, FrameCodec},
+    publish::{PublishCodec, PublishOptions},
     retention::RetentionOptions,
 };
 use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
+    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
+    retention::Retention,
 };
 use crate::{
     hub::{self, Hub},
@@ -86,6 +89,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// What programs may publish.
+    pub publish: PublishOptions,
 }
 
 impl Options {
@@ -106,6 +111,7 @@ impl Options {
             probe_ms: 1000,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            publish: PublishOptions::default(),
         }
     }
 }
@@ -149,6 +155,7 @@ pub struct Service {
     hub: Hub,
     drain: Drain,
     retention: Retention,
+    publishing: Publishing,
 }
 
 impl Service {
@@ -168,10 +175,26 @@ impl Service {
         let drain = Drain::new();
         let metrics = Metrics::register(&mut registry);
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
-        let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone());
+        let publishing = Publishing::new(
+            options.publish.clone(),
+            options.redis_wait_ms,
+            store.clone(),
+            crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
+            hub.handle().redis_ok(),
+            drain.clone(),
+            metrics.clone(),
+        );
+        let relay = Relay::new(
+            options.clone(),
+            store.clone(),
+            hub.handle(),
+            metrics,
+            drain.clone(),
+            publishing.clone(),
+        );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, Arc::new(registry))?;
-        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention })
+        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, publishing })
     }
 
     /// Where it listens.
@@ -184,7 +207,7 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, retention, .. } = self;
+        let Self { options, listener, router, health, hub, drain, retention, publishing, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
@@ -196,6 +219,7 @@ impl Service {
             never = door.serve() => match never {},
             never = health.watch() => match never {},
             never = retention.run() => match never {},
+            () = publishing.audit() => {}
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all

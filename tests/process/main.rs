@@ -16,7 +16,6 @@ mod killed_tailer;
 mod million;
 mod numbered;
 mod process;
-mod proxy;
 mod python;
 mod reading;
 mod relay;

@@ -1,6 +1,7 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod acl;
 mod advice;
 mod append;
 mod bad_requests;
@@ -28,10 +29,13 @@ mod pool;
 mod promoted_writers;
 mod promotion;
 mod proxy;
+mod publish;
+mod redis_tls;
 mod resume;
 mod retention;
 mod rotated_away;
 mod rotation;
+mod sentinel;
 mod serve;
 mod server;
 mod silence;

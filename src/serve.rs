@@ -6,6 +6,7 @@
 
 mod bounds;
 mod census;
+mod codec;
 mod connection;
 mod cut;
 mod drain;
@@ -39,14 +40,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
-    retention::Retention,
-};
 pub use self::{
+    codec::{RequestCodec, RequestDecoder},
     frame::{Frame, FrameCodec},
     publish::{PublishCodec, PublishOptions},
     retention::RetentionOptions,
+};
+use self::{
+    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
+    retention::Retention,
 };
 use crate::{
     hub::{self, Hub},

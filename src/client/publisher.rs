@@ -84,6 +84,7 @@ impl Publisher {
         options.check()?;
         let ms = Duration::from_millis;
         Ok(Self {
+            turn: Turn::new(&options.relays),
             backoff: Backoff::new(ms(options.retry_first_ms), ms(options.retry_max_ms)),
             turn: Turn::new(&options.relays),
             options,

@@ -214,8 +214,9 @@ settings! {
         #[arg(help_heading = "Relay")]
         max_subscriptions_per_identity: usize = "SUBSCRIPTIONS" in 0..=1_000_000 => serve.max_subscriptions_per_identity,
         /// Most topics of one subscription
+        // More might not fit into one message, of which clients take 4 MiB.
         #[arg(help_heading = "Relay")]
-        max_topics: usize = "TOPICS" in 1..=100_000 => serve.max_topics,
+        max_topics: usize = "TOPICS" in 1..=8_000 => serve.max_topics,
         /// Most lines of one batch, where a caller says nothing
         #[arg(help_heading = "Relay")]
         batch_lines: u32 = "LINES" in 1..=1_000_000 => serve.batch_lines,

@@ -52,6 +52,12 @@ impl Drain {
         self.of_connection().status()
     }
 
+    /// What a call is told after it has begun.
+    pub(super) fn shutting_down(&self) -> Status {
+        let message = "the relay shuts down: ask another one".to_owned();
+        status::unavailable("SHUTTING_DOWN", message, self.retry_after())
+    }
+
     /// Ends when all subscriptions have ended, after [`begin`](Self::begin).
     pub(super) async fn ended(&self) {
         self.subscriptions.wait().await;

@@ -149,6 +149,7 @@ impl Publishing {
         leave: &Leave,
         mut requests: Streaming<Bytes>,
         responses: &Responses,
+        leave: &Leave,
     ) -> Result<Session, Status> {
         let message = tokio::select! {
             message = timeout(FIRST_REQUEST, requests.message()) => message,

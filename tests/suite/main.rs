@@ -4,6 +4,7 @@
 mod acl;
 mod advice;
 mod append;
+mod bad_requests;
 mod bounds;
 mod copytruncate;
 mod deploy;
@@ -31,6 +32,7 @@ mod promoted_writers;
 mod promotion;
 mod proxy;
 mod publish;
+mod records;
 mod redis_tls;
 mod resume;
 mod retention;

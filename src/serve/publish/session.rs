@@ -99,6 +99,7 @@ impl Session {
         first: Request,
         requests: Streaming<Bytes>,
         responses: Responses,
+        leave: Leave,
     ) -> Self {
         let Publishing { options, bounds, publisher, redis_ok, .. } = publishing;
         let source = proto::Source {

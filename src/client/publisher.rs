@@ -40,7 +40,6 @@ pub struct Publisher {
     news: VecDeque<PublishEvent>,
     backoff: Backoff,
     failures: u32,
-    /// Which relay is asked next.
     turn: Turn,
     link: Link,
     /// The source that the lines go to; none before the first connection.
@@ -86,7 +85,6 @@ impl Publisher {
         Ok(Self {
             turn: Turn::new(&options.relays),
             backoff: Backoff::new(ms(options.retry_first_ms), ms(options.retry_max_ms)),
-            turn: Turn::new(&options.relays),
             options,
             outbox: Outbox::default(),
             news: VecDeque::new(),

@@ -47,9 +47,9 @@ impl Drain {
         self.began.is_cancelled()
     }
 
-    /// What a caller is told after it has begun.
-    pub(super) fn status(&self) -> Status {
-        self.of_connection().status()
+    /// When a caller should come back after it has begun.
+    pub(super) fn retry_after(&self) -> Duration {
+        spread(self.told.load(Ordering::Relaxed))
     }
 
     /// What a call is told after it has begun.
@@ -104,7 +104,7 @@ impl Leave {
     /// Why, and when a caller should come back.
     pub(super) fn why(&self) -> (&'static str, Duration) {
         if self.drain.has_begun() {
-            return ("the relay shuts down", spread(self.drain.told.load(Ordering::Relaxed)));
+            return ("the relay shuts down", self.drain.retry_after());
         }
         let retry_after = spread(self.streams.load(Ordering::Relaxed));
         ("the connection has reached its greatest age", retry_after)
@@ -112,9 +112,11 @@ impl Leave {
 
     /// The same as the end of a call.
     pub(super) fn status(&self) -> Status {
+        if self.drain.has_begun() {
+            return self.drain.shutting_down();
+        }
         let (why, retry_after) = self.why();
-        let reason = if self.drain.has_begun() { "SHUTTING_DOWN" } else { "CONNECTION_AGE" };
-        status::unavailable(reason, format!("{why}: ask again, here or elsewhere"), retry_after)
+        status::unavailable("CONNECTION_AGED", format!("{why}: call again over a new one"), retry_after)
     }
 }
 

@@ -19,7 +19,7 @@ use tonic::{Code, Status, Streaming};
 
 pub use self::codec::PublishCodec;
 use self::{request::Opening, session::Session};
-use super::{bounds::Bound, drain::Leave, metrics::Metrics, permit::permit, status};
+use super::{drain::Leave, metrics::Metrics, permit::permit, status};
 use crate::{
     access::{Action, Principal},
     proto,
@@ -113,21 +113,25 @@ impl Publishing {
     /// # Errors
     /// `RESOURCE_EXHAUSTED`.
     pub(super) fn take_room(&self) -> Result<OwnedSemaphorePermit, Status> {
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        room.map_err(|_| Bound::Publishers.reached(self.options.max_publishers, &self.metrics))
+        Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
+            let bound = self.options.max_publishers;
+            let message = format!("this relay has {bound} publishers, which is its bound max_publishers");
+            let metadata = [("max_publishers", bound.to_string())];
+            status::with_reason(Code::ResourceExhausted, "TOO_MANY_PUBLISHERS", message, &metadata)
+        })
     }
 
     /// Serves one call to its end.
     pub(super) async fn run(
         self,
         caller: Principal,
-        leave: Leave,
         requests: Streaming<Bytes>,
         responses: Responses,
+        leave: Leave,
     ) {
         self.metrics.publishers.inc();
         let served = tokio::select! {
-            opened = self.open(&caller, &leave, requests, &responses) => Some(opened),
+            opened = self.open(&caller, requests, &responses, &leave) => Some(opened),
             () = responses.closed() => None,
         };
         let ended = match served {
@@ -146,7 +150,6 @@ impl Publishing {
     async fn open(
         &self,
         caller: &Principal,
-        leave: &Leave,
         mut requests: Streaming<Bytes>,
         responses: &Responses,
         leave: &Leave,
@@ -167,7 +170,7 @@ impl Publishing {
             () = leave.told() => return Err(leave.status()),
         };
         tracing::debug!(caller = caller.name(), source = %seat.standing().key(), "publishes");
-        Ok(Session::new(self, leave.clone(), opening, seat, request, requests, responses.clone()))
+        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), leave.clone()))
     }
 
     async fn admit(&self, opening: &Opening) -> Result<Seat, Status> {

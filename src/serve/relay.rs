@@ -76,7 +76,7 @@ impl Relay {
 
     fn is_open(&self) -> Result<(), Status> {
         if self.drain.has_begun() {
-            return Err(self.drain.status());
+            return Err(self.drain.shutting_down());
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl LogRelay for Relay {
         let seat = (self.seat(&guest)?, self.publishing.take_room()?);
         let (responses, stream) = mpsc::channel(FRAMES_AHEAD);
         let leave = guest.leave().clone();
-        let call = self.publishing.clone().run(caller, leave, request.into_inner(), responses);
+        let call = self.publishing.clone().run(caller, request.into_inner(), responses, leave);
         self.drain.subscriptions().spawn(async move {
             call.await;
             drop(seat);

@@ -93,7 +93,6 @@ enum End {
 impl Session {
     pub(super) fn new(
         publishing: &Publishing,
-        leave: Leave,
         opening: Opening,
         seat: Seat,
         first: Request,

@@ -28,6 +28,8 @@ mod promoted_writers;
 mod promotion;
 mod proxy;
 mod publish;
+mod publisher;
+mod publishing;
 mod resume;
 mod retention;
 mod rotated_away;

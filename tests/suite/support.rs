@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "every suite takes what it needs")]
 
 pub(crate) mod door;
-pub(crate) mod publishing;
 pub(crate) mod relay;
 pub(crate) mod writer;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::OwnedSemaphorePermit,
     time::{Interval, MissedTickBehavior, interval},
 };
 use tonic::{Code, Status, Streaming};
@@ -40,7 +40,6 @@ pub(super) struct Session {
     bounds: LineBounds,
     requests: Streaming<Bytes>,
     responses: Responses,
-    redis_ok: watch::Receiver<bool>,
     drain: Drain,
     beat: Interval,
     intake: Intake,
@@ -99,7 +98,7 @@ impl Session {
         requests: Streaming<Bytes>,
         responses: Responses,
     ) -> Self {
-        let Publishing { options, bounds, publisher, redis_ok, drain, .. } = publishing;
+        let Publishing { options, bounds, publisher, drain, .. } = publishing;
         let source = proto::Source {
             key: seat.standing().key().to_string(),
             host: opening.producer.to_string(),
@@ -119,7 +118,6 @@ impl Session {
             bounds: *bounds,
             requests,
             responses,
-            redis_ok: redis_ok.clone(),
             drain: drain.clone(),
             beat,
             intake: Intake::Idle,
@@ -312,9 +310,10 @@ impl Session {
     }
 
     fn response(&self) -> proto::PublishResponse {
+        let standing = self.seat.standing();
         proto::PublishResponse {
-            next_sequence: self.seat.standing().position(),
-            redis_ok: *self.redis_ok.borrow(),
+            next_sequence: standing.position(),
+            redis_ok: self.publisher.takes_lines(standing.topic()),
             source: String::new(),
         }
     }

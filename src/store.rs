@@ -22,7 +22,9 @@ mod records;
 mod reply;
 mod resolve;
 mod script;
+mod sentinel;
 mod server;
+mod tls;
 mod topics;
 mod trim;
 mod url;
@@ -42,6 +44,7 @@ pub use self::{
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,
     server::{PrivateServer, ServerError, ServerOptions},
+    tls::TlsFiles,
     trim::Trimmed,
     url::{RedisUrl, UrlError},
 };
@@ -80,7 +83,7 @@ impl Store {
     /// Has to be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when the address is none that a client can use.
+    /// [`Error::Tls`] when the files for TLS cannot be used.
     pub fn new(options: Options) -> Result<Self, Error> {
         let connector = Connector::new(&options.connect)?;
         let pool = Pool::new(connector.clone(), &options.connect);
@@ -109,6 +112,12 @@ impl Store {
     /// [`Error`] when it cannot be made.
     pub async fn blocking(&self, _node: NodeId) -> Result<BlockingConnection, Error> {
         BlockingConnection::open(&self.connector).await
+    }
+
+    /// Whether another connection is to be opened in its place: the server of this one may
+    /// not be the master any more.
+    pub fn is_outdated(&self, connection: &BlockingConnection) -> bool {
+        self.pool.has_retired(connection.opened())
     }
 
     /// Ends the blocking read of that connection now, as if its time had passed.

@@ -61,8 +61,14 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let flags = Settings { general, tail, serve, redis: config::Redis::default() };
     // Redis is the private one, whatever the file says of another.
     let mut settings = flags.over(&file);
-    settings.redis.redis = None;
-    settings.redis.redis_password_file = None;
+    settings.redis = config::Redis {
+        redis: None,
+        redis_password_file: None,
+        redis_ca_file: None,
+        redis_cert_file: None,
+        redis_key_file: None,
+        ..settings.redis
+    };
     let mut effective = Effective::new(&settings, &inputs)?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     let room = open_files::raise().half();

@@ -108,7 +108,7 @@ impl Store {
                 let record = record.map(|text| self.read_record(&key, text)).transpose()?;
                 Ok(Claimed::Conflict(Holder { claim: claim(word(2))?, record, now_ms }))
             }
-            _ => Err(self.not_master(&connection, reply.get(1).cloned())),
+            _ => Err(self.not_master(reply.get(1).cloned())),
         }
     }
 }

@@ -16,6 +16,7 @@ mod killed_tailer;
 mod million;
 mod numbered;
 mod process;
+mod publishing;
 mod python;
 mod reading;
 mod relay;

@@ -1,8 +1,10 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod acl;
 mod advice;
 mod append;
+mod bounds;
 mod copytruncate;
 mod deploy;
 mod discovery;
@@ -18,6 +20,7 @@ mod inputs_change;
 mod limits;
 mod lines;
 mod lost_replies;
+mod many;
 mod mirror;
 mod outage;
 mod packed_siblings;
@@ -30,10 +33,13 @@ mod proxy;
 mod publish;
 mod publisher;
 mod publishing;
+mod records;
+mod redis_tls;
 mod resume;
 mod retention;
 mod rotated_away;
 mod rotation;
+mod sentinel;
 mod serve;
 mod server;
 mod silence;

@@ -17,7 +17,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{
     super::{
-        drain::{self, Drain},
+        drain::Leave,
         status::{self, Violation},
     },
     Publishing, Responses,
@@ -40,7 +40,7 @@ pub(super) struct Session {
     bounds: LineBounds,
     requests: Streaming<Bytes>,
     responses: Responses,
-    drain: Drain,
+    leave: Leave,
     beat: Interval,
     intake: Intake,
     group: Group,
@@ -97,8 +97,9 @@ impl Session {
         first: Request,
         requests: Streaming<Bytes>,
         responses: Responses,
+        leave: Leave,
     ) -> Self {
-        let Publishing { options, bounds, publisher, drain, .. } = publishing;
+        let Publishing { options, bounds, publisher, .. } = publishing;
         let source = proto::Source {
             key: seat.standing().key().to_string(),
             host: opening.producer.to_string(),
@@ -118,7 +119,7 @@ impl Session {
             bounds: *bounds,
             requests,
             responses,
-            drain: drain.clone(),
+            leave,
             beat,
             intake: Intake::Idle,
             expected,
@@ -165,7 +166,7 @@ impl Session {
         let response = self.response();
         tokio::select! {
             outcome = ready(&mut self.sending) => Happened::Appended(outcome),
-            () = self.drain.told(), if self.end.is_none() => Happened::Drained,
+            () = self.leave.told(), if self.end.is_none() => Happened::Drained,
             room = self.responses.reserve(), if self.has_news => match room {
                 Ok(room) => {
                     room.send(Ok(response));
@@ -304,7 +305,7 @@ impl Session {
         match end {
             End::Left => self.publisher.leave(&self.seat).await,
             End::Finished => self.publisher.finish(&self.seat).await,
-            End::Drained => return Err(drain::shutting_down()),
+            End::Drained => return Err(self.leave.status()),
         }
         Ok(())
     }

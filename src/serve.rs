@@ -6,6 +6,7 @@
 
 mod bounds;
 mod census;
+mod codec;
 mod connection;
 mod cut;
 mod drain;
@@ -39,14 +40,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
-    retention::Retention,
-};
 pub use self::{
+    codec::{RequestCodec, RequestDecoder},
     frame::{Frame, FrameCodec},
     publish::{PublishCodec, PublishOptions},
     retention::RetentionOptions,
+};
+use self::{
+    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
+    retention::Retention,
 };
 use crate::{
     hub::{self, Hub},
@@ -77,8 +79,8 @@ pub struct Options {
     pub max_connections_per_peer: usize,
     /// Greatest number of subscriptions; more are refused.
     pub max_subscriptions: usize,
-    /// Greatest number of subscriptions over one connection.
-    pub max_subscriptions_per_connection: usize,
+    /// Greatest number of streams, subscriptions and publishers, over one connection.
+    pub max_streams_per_connection: usize,
     /// Greatest number of subscriptions of one caller, by name; 0: no bound.
     pub max_subscriptions_per_identity: usize,
     /// Greatest number of topics of one subscription.
@@ -133,7 +135,7 @@ impl Options {
             max_connections: 10_000,
             max_connections_per_peer: 0,
             max_subscriptions: 10_000,
-            max_subscriptions_per_connection: 1000,
+            max_streams_per_connection: 1000,
             max_subscriptions_per_identity: 0,
             max_topics: 100,
             batch_lines: 8192,

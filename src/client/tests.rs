@@ -1,15 +1,19 @@
 //! A subscription against relays that play scripts.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{
     Error, Event, Options, Start, State, Subscription,
     fake::{EPOCH, FakeRelay, NEXT_EPOCH, Step, batch, closing, opened, rewound, send},
     turn::Turn,
 };
-use crate::proto;
+use crate::{proto, record::Offset};
 
 fn options(relays: &[&FakeRelay]) -> Options {
     Options {
@@ -149,6 +153,51 @@ async fn a_new_topic_begins_at_the_start_also_beside_one_that_is_awaited() {
 }
 
 #[tokio::test]
+async fn a_topic_of_a_pattern_that_was_born_meanwhile_is_read_from_its_first_line() {
+    let joins = opened("app", &format!("app@{EPOCH}:0"));
+    let relay = FakeRelay::start(vec![
+        // Until it is opened, the start is that of the caller.
+        vec![Step::Fail(Status::unavailable("gone"))],
+        vec![opened("a.old", &format!("a.old@{EPOCH}:9")), Step::Fail(Status::unavailable("gone"))],
+        vec![opened("a.old", &format!("a.old@{EPOCH}:9")), joins, batch(EPOCH, 0, "h/1", 0..2), Step::Hang],
+    ])
+    .await;
+    let topics = vec!["a*".parse().unwrap()];
+    let options = Options { start: Start::Latest, topics, ..options(&[&relay]) };
+    let mut subscription = Subscription::new(options).unwrap();
+    let mut joined = Vec::new();
+    let lines = loop {
+        match subscription.next().await.unwrap().unwrap() {
+            Event::Joined { topics, .. } => joined.extend(topics.into_iter().map(|topic| topic.topic)),
+            Event::Lines(lines) => break lines,
+            _ => {}
+        }
+    };
+    assert_eq!((joined, lines.first_offset().map(Offset::get)), (vec!["app".to_owned()], Some(0)));
+    let asked: Vec<_> =
+        relay.requests().into_iter().map(|request| (request.start.unwrap(), request.cursors)).collect();
+    let old = vec![format!("a.old@{EPOCH}:9")];
+    let expected = [(Start::Latest, Vec::new()), (Start::Latest, Vec::new()), (Start::Earliest, old)];
+    assert_eq!(asked, expected.map(|(start, cursors)| (start.into(), cursors)));
+}
+
+#[tokio::test]
+async fn a_topic_that_no_pattern_matches_is_nonsense() {
+    let relay = FakeRelay::start(vec![
+        vec![opened("other", "")],
+        vec![opened("app", ""), batch(EPOCH, 0, "h/1", 0..1), Step::Hang],
+    ])
+    .await;
+    let topics = vec!["a*".parse().unwrap()];
+    let mut subscription = Subscription::new(Options { topics, ..options(&[&relay]) }).unwrap();
+    let Some(Event::Disconnected { why, .. }) = subscription.next().await.unwrap() else {
+        panic!("disconnected")
+    };
+    assert!(why.contains("topic other was not asked for"), "{why}");
+    assert_eq!(lines(&mut subscription, 1).await, numbers("h/1", 0..1));
+}
+
+#[tokio::test]
 async fn closing_is_followed_by_a_new_call_not_before_the_relay_wants_it() {
     let relay = FakeRelay::start(vec![
         vec![opened("app", &format!("app@{EPOCH}:0")), closing("SHUTDOWN", 300), Step::Hang],
@@ -239,8 +288,14 @@ async fn what_no_relay_would_serve_is_returned_and_the_rest_is_tried_again() {
         let mut subscription = subscribe(options(&[&relay]));
         assert_eq!(lines(&mut subscription, 1).await.len(), 1, "{code:?}");
     }
-    for code in [Code::InvalidArgument, Code::OutOfRange, Code::FailedPrecondition, Code::PermissionDenied] {
-        let relay = FakeRelay::start(vec![vec![Step::Fail(Status::new(code, "never"))]]).await;
+    let too_many = ErrorDetails::with_error_info("TOO_MANY_TOPICS", "logrelay.v1", HashMap::new());
+    let too_many = Status::with_error_details(Code::ResourceExhausted, "never", too_many);
+    let hopeless =
+        [Code::InvalidArgument, Code::OutOfRange, Code::FailedPrecondition, Code::PermissionDenied]
+            .map(|code| Status::new(code, "never"));
+    for status in hopeless.into_iter().chain([too_many]) {
+        let code = status.code();
+        let relay = FakeRelay::start(vec![vec![Step::Fail(status)]]).await;
         let mut subscription = subscribe(options(&[&relay]));
         let error = subscription.next().await.unwrap_err();
         assert!(matches!(&error, Error::Refused { code: found, .. } if *found == code), "{error}");

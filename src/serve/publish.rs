@@ -19,7 +19,7 @@ use tonic::{Code, Status, Streaming};
 
 pub use self::codec::PublishCodec;
 use self::{request::Opening, session::Session};
-use super::{drain::Leave, metrics::Metrics, permit::permit, status};
+use super::{bounds::Bound, drain::Leave, metrics::Metrics, permit::permit, status};
 use crate::{
     access::{Action, Principal},
     proto,
@@ -110,12 +110,8 @@ impl Publishing {
     /// # Errors
     /// `RESOURCE_EXHAUSTED`.
     pub(super) fn take_room(&self) -> Result<OwnedSemaphorePermit, Status> {
-        Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-            let bound = self.options.max_publishers;
-            let message = format!("this relay has {bound} publishers, which is its bound max_publishers");
-            let metadata = [("max_publishers", bound.to_string())];
-            status::with_reason(Code::ResourceExhausted, "TOO_MANY_PUBLISHERS", message, &metadata)
-        })
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        room.map_err(|_| Bound::Publishers.reached(self.options.max_publishers, &self.metrics))
     }
 
     /// Serves one call to its end.

@@ -4,6 +4,7 @@
 mod acl;
 mod advice;
 mod append;
+mod bad_requests;
 mod bounds;
 mod copytruncate;
 mod deploy;

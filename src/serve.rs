@@ -239,7 +239,6 @@ impl Service {
             options.redis_wait_ms,
             store.clone(),
             crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
-            hub.handle().redis_ok(),
             metrics.clone(),
         );
         let relay = Relay::new(

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tonic::{Code, Status, Streaming};
@@ -73,7 +73,6 @@ pub(super) struct Publishing {
     redis_wait: Duration,
     bounds: LineBounds,
     publisher: Publisher,
-    redis_ok: watch::Receiver<bool>,
     room: Arc<Semaphore>,
     metrics: Metrics,
 }
@@ -84,7 +83,6 @@ impl Publishing {
         redis_wait_ms: u64,
         store: Store,
         counters: publish::Metrics,
-        redis_ok: watch::Receiver<bool>,
         metrics: Metrics,
     ) -> Self {
         let of_publisher = publish::Options {
@@ -96,7 +94,6 @@ impl Publishing {
             redis_wait: Duration::from_millis(redis_wait_ms),
             bounds: request::bounds(options.max_line_bytes),
             publisher: Publisher::new(store, of_publisher, counters),
-            redis_ok,
             room: Arc::new(Semaphore::new(options.max_publishers.min(Semaphore::MAX_PERMITS))),
             metrics,
             options: Arc::new(options),

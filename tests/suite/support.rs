@@ -4,7 +4,6 @@
 
 pub(crate) mod door;
 pub(crate) mod http2;
-pub(crate) mod publishing;
 pub(crate) mod relay;
 pub(crate) mod sentinel;
 pub(crate) mod writer;

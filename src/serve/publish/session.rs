@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::OwnedSemaphorePermit,
     time::{Interval, MissedTickBehavior, interval},
 };
 use tonic::{Code, Status, Streaming};
@@ -40,7 +40,6 @@ pub(super) struct Session {
     bounds: LineBounds,
     requests: Streaming<Bytes>,
     responses: Responses,
-    redis_ok: watch::Receiver<bool>,
     leave: Leave,
     beat: Interval,
     intake: Intake,
@@ -100,7 +99,7 @@ impl Session {
         responses: Responses,
         leave: Leave,
     ) -> Self {
-        let Publishing { options, bounds, publisher, redis_ok, .. } = publishing;
+        let Publishing { options, bounds, publisher, .. } = publishing;
         let source = proto::Source {
             key: seat.standing().key().to_string(),
             host: opening.producer.to_string(),
@@ -120,7 +119,6 @@ impl Session {
             bounds: *bounds,
             requests,
             responses,
-            redis_ok: redis_ok.clone(),
             leave,
             beat,
             intake: Intake::Idle,
@@ -313,9 +311,10 @@ impl Session {
     }
 
     fn response(&self) -> proto::PublishResponse {
+        let standing = self.seat.standing();
         proto::PublishResponse {
-            next_sequence: self.seat.standing().position(),
-            redis_ok: *self.redis_ok.borrow(),
+            next_sequence: standing.position(),
+            redis_ok: self.publisher.takes_lines(standing.topic()),
             source: String::new(),
         }
     }

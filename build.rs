@@ -35,6 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
         .method(unary("list_topics", "ListTopics"))
         .method(unary("get_topic", "GetTopic"))
+        .method(unary("commit_cursor", "CommitCursor"))
+        .method(unary("get_cursor", "GetCursor"))
         .build();
     let server = out.join("server");
     fs::create_dir_all(&server)?;

@@ -4,8 +4,10 @@
 //! its subscriptions read from. When it is told to stop, health says so first, then
 //! every subscription gets its `closing`, and only then the port closes.
 
+mod cursors;
 mod cut;
 mod drain;
+mod durable;
 mod event;
 mod filter;
 mod frame;
@@ -29,7 +31,8 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
+    drain::Drain, durable::Claims, health::Health, listen::Door, metrics::Metrics, relay::Relay,
+    retention::Retention,
 };
 pub use self::{
     frame::{Frame, FrameCodec},
@@ -37,7 +40,7 @@ pub use self::{
 };
 use crate::{
     hub::{self, Hub},
-    store::{MAX_PAYLOAD_BYTES, Store},
+    store::{DurableBounds, MAX_PAYLOAD_BYTES, Store},
 };
 
 /// The server side of the contract, with the codec of ours.
@@ -83,6 +86,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// How many durable subscriptions there may be, and for how long.
+    pub durable: DurableBounds,
 }
 
 impl Options {
@@ -103,6 +108,7 @@ impl Options {
             probe_ms: 1000,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            durable: DurableBounds::default(),
         }
     }
 }
@@ -146,6 +152,7 @@ pub struct Service {
     hub: Hub,
     drain: Drain,
     retention: Retention,
+    claims: Claims,
 }
 
 impl Service {
@@ -165,10 +172,12 @@ impl Service {
         let drain = Drain::new();
         let metrics = Metrics::register(&mut registry);
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
-        let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone());
+        let claims = Claims::new(store.clone(), options.durable);
+        let relay =
+            Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone(), claims.clone());
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, Arc::new(registry))?;
-        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention })
+        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, claims })
     }
 
     /// Where it listens.
@@ -181,7 +190,7 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, retention, .. } = self;
+        let Self { options, listener, router, health, hub, drain, retention, claims, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
@@ -193,6 +202,7 @@ impl Service {
             never = door.serve() => match never {},
             never = health.watch() => match never {},
             never = retention.run() => match never {},
+            never = claims.run() => match never {},
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all

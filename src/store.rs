@@ -10,6 +10,7 @@ mod advice;
 mod append;
 mod blocking;
 mod connect;
+mod cursors;
 mod entry;
 mod error;
 mod inputs;
@@ -33,6 +34,7 @@ pub use self::{
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
     connect::{ConnectOptions, Connector},
+    cursors::{Claimed, Commit, Committed, DurableBounds, Held},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
     inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},

@@ -150,6 +150,7 @@ impl Subscription {
             max_batch_lines: self.options.max_batch_lines,
             max_batch_bytes: self.options.max_batch_bytes,
             heartbeat_interval: heartbeat.try_into().ok(),
+            subscription: String::new(),
         };
         (request, part)
     }

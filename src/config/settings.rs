@@ -231,6 +231,12 @@ settings! {
         /// How often topics are looked at for what is too old or too much, in milliseconds
         #[arg(help_heading = "Relay")]
         retention_interval_ms: u64 = "MS" in 10..=HOUR_MS => serve.retention.interval_ms,
+        /// Most durable subscriptions of one topic; more are refused
+        #[arg(help_heading = "Relay")]
+        max_durable_subscriptions: u32 = "SUBSCRIPTIONS" in 1..=10_000 => serve.durable.max_per_topic,
+        /// How long a durable subscription is kept that nobody uses, in milliseconds
+        #[arg(help_heading = "Relay")]
+        durable_expiry_ms: u64 = "MS" in 60_000..=10 * 365 * 24 * HOUR_MS => serve.durable.expiry_ms,
         /// What is kept of a topic for readers at its tail, in bytes
         #[arg(help_heading = "Relay")]
         window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,

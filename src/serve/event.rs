@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{drain, frame::Frame, status};
+use super::{drain, durable::Begun, frame::Frame, status};
 use crate::{
-    hub::{Opening, ReadError, Start},
+    hub::{ReadError, Start},
     proto::{self, subscribe_response::Event},
-    record::{Cursor, Offset, Topic},
+    record::{CommitToken, Cursor, Offset, Topic},
 };
 
 /// How long a caller should stay away from a relay that is too old for a topic.
@@ -90,7 +90,7 @@ pub(super) fn failed(error: &ReadError) -> Result<Frame, Status> {
 /// The last message of a stream that this relay ends.
 pub(super) fn closing(reason: String, retry_after: Duration) -> Frame {
     let retry_after = prost_types::Duration::try_from(retry_after).ok();
-    Frame::event(Event::Closing(proto::Closing { reason, retry_after }))
+    Frame::event(Event::Closing(proto::Closing { reason, retry_after, taken_over: false }))
 }
 
 /// The last message when the relay stops.
@@ -103,13 +103,27 @@ pub(super) fn caught_up(cursor: &Cursor) -> Frame {
     Frame::event(Event::CaughtUp(proto::CaughtUp { topic, cursor }))
 }
 
+/// Another stream has the durable subscription now.
+pub(super) fn taken_over(topic: &Topic) -> Frame {
+    let reason = format!("another stream has taken over this durable subscription of {topic}");
+    Frame::event(Event::Closing(proto::Closing { reason, retry_after: None, taken_over: true }))
+}
+
+/// Where topics begin; `token` is what a durable subscription commits with.
+pub(super) fn opened(topics: Vec<proto::OpenedTopic>, token: Option<CommitToken>) -> Frame {
+    let commit_token = token.map(|token| token.to_string()).unwrap_or_default();
+    Frame::event(Event::Opened(proto::Opened { topics, commit_token }))
+}
+
 /// Where a topic begins.
-pub(super) fn opened(topic: &Topic, start: Start, opening: &Opening) -> proto::OpenedTopic {
+pub(super) fn opened_topic(topic: &Topic, begun: &Begun) -> proto::OpenedTopic {
+    let Begun { opening, start, is_committed, .. } = begun;
     let timeline = opening.timeline.as_ref();
     let started_from = match start {
+        _ if *is_committed => proto::StartedFrom::Committed,
         Start::Cursor(..) => proto::StartedFrom::Cursor,
         _ if timeline.is_none() => proto::StartedFrom::Absent,
-        Start::Earliest => proto::StartedFrom::Earliest,
+        Start::Earliest | Start::Birth => proto::StartedFrom::Earliest,
         Start::Latest => proto::StartedFrom::Latest,
         Start::Time(_) => proto::StartedFrom::Time,
         Start::LastLines(_) => proto::StartedFrom::LastLines,

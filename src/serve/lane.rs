@@ -9,12 +9,13 @@ use tonic::Status;
 
 use super::{
     cut::{Bounds, Piece},
+    durable::{self, Claim, Durable},
     event::{self, Break},
     filter::Filter,
     frame::Frame,
 };
 use crate::{
-    hub::{Opening, Reader, Start, Step},
+    hub::{Reader, Start, Step},
     proto,
     record::{Cursor, Offset, Timeline, Topic},
 };
@@ -33,6 +34,8 @@ pub(super) struct Lane {
     /// Where it ends, for a subscription that stops at the tail.
     stop: Option<Offset>,
     is_done: bool,
+    /// Of a durable subscription.
+    claim: Option<Claim>,
 }
 
 /// What a lane says.
@@ -48,7 +51,16 @@ pub(super) enum Said {
 
 impl Lane {
     pub(super) fn new(reader: Reader, fail_on_gap: bool, filter: Option<Arc<Filter>>) -> Self {
-        Self { reader, fail_on_gap, filter, cursor: None, rest: None, stop: None, is_done: false }
+        Self {
+            reader,
+            fail_on_gap,
+            filter,
+            cursor: None,
+            rest: None,
+            stop: None,
+            is_done: false,
+            claim: None,
+        }
     }
 
     pub(super) fn topic(&self) -> &Topic {
@@ -70,15 +82,25 @@ impl Lane {
         self.reader.release_page();
     }
 
-    /// Goes to where it shall begin.
-    pub(super) async fn open(&mut self, start: Start, stop_at_tail: bool) -> Opening {
-        let opening = self.reader.start(start).await;
-        self.cursor.clone_from(&opening.cursor);
+    /// Goes to where it shall begin; what is to be said of that.
+    ///
+    /// # Errors
+    /// As [`durable::begin`].
+    pub(super) async fn open(
+        &mut self,
+        start: Start,
+        stop_at_tail: bool,
+        durable: Option<&Durable>,
+    ) -> Result<proto::OpenedTopic, Status> {
+        let begun = durable::begin(durable, &mut self.reader, start).await?;
+        let opened = event::opened_topic(self.topic(), &begun);
+        self.cursor = begun.opening.cursor;
+        self.claim = begun.claim;
         if stop_at_tail {
-            self.stop = opening.timeline.as_ref().map(Timeline::next);
+            self.stop = begun.opening.timeline.as_ref().map(Timeline::next);
             self.is_done = self.stop.is_none();
         }
-        opening
+        Ok(opened)
     }
 
     pub(super) fn heartbeat(&self) -> proto::HeartbeatTopic {

@@ -15,7 +15,9 @@ use tonic::{Code, Request, Response, Status, service::Routes};
 
 use super::{
     Error, Options,
+    cursors::{Commits, Inquiry},
     drain::{self, Drain},
+    durable::Claims,
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
@@ -47,6 +49,7 @@ pub(super) struct Relay {
     drain: Drain,
     room: Arc<Semaphore>,
     filters: Filters,
+    claims: Claims,
 }
 
 impl Relay {
@@ -56,9 +59,10 @@ impl Relay {
         hub: hub::Handle,
         metrics: Metrics,
         drain: Drain,
+        claims: Claims,
     ) -> Self {
         let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
-        Self { options, store, hub, metrics, drain, room, filters: Filters::default() }
+        Self { options, store, hub, metrics, drain, room, filters: Filters::default(), claims }
     }
 
     fn is_open(&self) -> Result<(), Status> {
@@ -96,8 +100,9 @@ impl LogRelay for Relay {
         };
         tracing::debug!(caller = caller.name(), topics = request.topics.len(), "subscribed");
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
-        let subscription =
-            Subscription::new(request, &self.hub, frames, self.drain.clone(), self.metrics.clone());
+        let durable = request.subscription.clone().map(|name| self.claims.stream(name));
+        let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
+        let subscription = Subscription::new(request, durable, &self.hub, frames, drain, metrics);
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
             drop(seat);
@@ -129,6 +134,29 @@ impl LogRelay for Relay {
         tracing::debug!(caller = caller.name(), ?question, "a topic is described");
         let described = topic::describe(&self.store, &self.hub, &question, self.options.redis_wait_ms);
         Ok(Response::new(described.await?))
+    }
+
+    async fn commit_cursor(
+        &self,
+        request: Request<proto::CommitCursorRequest>,
+    ) -> Result<Response<proto::CommitCursorResponse>, Status> {
+        // Also while the relay shuts down: what streams have sent is worth committing.
+        let caller = caller(&request);
+        let commits = Commits::parse(request.get_ref(), self.options.max_topics)?;
+        commits.cursors.iter().try_for_each(|cursor| permit(&caller, Action::Read, &cursor.topic))?;
+        tracing::debug!(caller = caller.name(), ?commits, "cursors are committed");
+        Ok(Response::new(commits.carry_out(&self.store, &self.options).await?))
+    }
+
+    async fn get_cursor(
+        &self,
+        request: Request<proto::GetCursorRequest>,
+    ) -> Result<Response<proto::GetCursorResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let inquiry = Inquiry::parse(request.get_ref(), self.options.max_topics)?;
+        inquiry.wanted.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
+        Ok(Response::new(inquiry.answer(&self.store, self.options.redis_wait_ms).await?))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads a `SubscribeRequest`: what is wrong in it is said field by field.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
 use tonic::Status;
 
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     hub::Start,
     proto,
-    record::{Cursor, Topic},
+    record::{Cursor, SubscriptionName, Topic},
 };
 
 /// How often heartbeats come where the caller says nothing, and the bounds of that.
@@ -35,6 +35,8 @@ pub(super) struct Request {
     pub(super) heartbeat: Duration,
     /// Which lines are wanted; none: all.
     pub(super) filter: Option<Arc<Filter>>,
+    /// The durable subscription that it is; none: it is none.
+    pub(super) subscription: Option<SubscriptionName>,
 }
 
 /// Reads a request.
@@ -46,7 +48,7 @@ pub(super) fn parse(
     options: &Options,
     filters: &Filters,
 ) -> Result<Request, Status> {
-    let mut check = Check { violations: Vec::new() };
+    let mut check = Check::default();
     let topics = check.topics(&request.topics, options.max_topics);
     let mut cursors = check.cursors(&request.cursors, &request.topics);
     let start = check.start(request.start.as_ref());
@@ -57,6 +59,9 @@ pub(super) fn parse(
     let bytes = check.limit("max_batch_bytes", bytes, options.batch_bytes, bytes_bound);
     let heartbeat = check.heartbeat(request.heartbeat_interval.as_ref());
     let filter = check.filter(request.filter.as_ref(), filters);
+    let name = request.subscription.as_str();
+    let subscription =
+        if name.is_empty() { None } else { check.read("subscription", "BAD_SUBSCRIPTION", name) };
     if !check.violations.is_empty() {
         return Err(invalid(&check.violations));
     }
@@ -71,15 +76,36 @@ pub(super) fn parse(
         bounds: Bounds { lines, bytes: bytes as usize },
         heartbeat,
         filter,
+        subscription,
     })
 }
 
-struct Check {
+/// Collects what is wrong with a request.
+#[derive(Debug, Default)]
+pub(super) struct Check {
     violations: Vec<Violation>,
 }
 
 impl Check {
-    fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl Into<String>) {
+    /// The value, where nothing was wrong.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, with every field that is wrong.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Status> {
+        value.filter(|_| self.violations.is_empty()).ok_or_else(|| invalid(&self.violations))
+    }
+
+    /// The value of a field that is a text; none where it is wrong.
+    pub(super) fn read<T: FromStr<Err: Display>>(
+        &mut self,
+        field: impl Into<String>,
+        reason: &'static str,
+        text: &str,
+    ) -> Option<T> {
+        text.parse().map_err(|error: T::Err| self.wrong(field, reason, error.to_string())).ok()
+    }
+
+    pub(super) fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl Into<String>) {
         self.violations.push(Violation { field: field.into(), reason, why: why.into() });
     }
 
@@ -137,7 +163,7 @@ impl Check {
         cursors
     }
 
-    fn start(&mut self, start: Option<&proto::Start>) -> Start {
+    pub(super) fn start(&mut self, start: Option<&proto::Start>) -> Start {
         use proto::start::Position;
         let Some(position) = start.and_then(|start| start.position.as_ref()) else { return Start::Latest };
         match *position {
@@ -172,7 +198,7 @@ impl Check {
         value == i32::from(proto::OnGap::Fail)
     }
 
-    fn limit(&mut self, field: &str, value: u32, default: u32, bound: u32) -> u32 {
+    pub(super) fn limit(&mut self, field: &str, value: u32, default: u32, bound: u32) -> u32 {
         if value > bound {
             let why = format!("{value} is too much: at most {bound}, or 0 for {default}");
             self.wrong(field, "BAD_LIMIT", why);
@@ -180,7 +206,7 @@ impl Check {
         if value == 0 { default } else { value }
     }
 
-    fn filter(&mut self, asked: Option<&proto::Filter>, filters: &Filters) -> Option<Arc<Filter>> {
+    pub(super) fn filter(&mut self, asked: Option<&proto::Filter>, filters: &Filters) -> Option<Arc<Filter>> {
         match filters.get(asked?) {
             Ok(filter) => filter,
             Err(mut violations) => {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use tokio::{
     sync::{mpsc, watch},
     time::{Interval, MissedTickBehavior, interval_at, sleep},
@@ -17,8 +17,10 @@ use tokio::{
 use tonic::Status;
 
 use super::{
+    cursors,
     cut::Bounds,
     drain::Drain,
+    durable::Durable,
     event,
     frame::Frame,
     lane::{Lane, Said},
@@ -26,7 +28,7 @@ use super::{
     request::Request,
 };
 use crate::{
-    hub::{self, Opening, Start},
+    hub::{self, Start},
     proto::{self, subscribe_response::Event},
     record::Topic,
 };
@@ -48,6 +50,7 @@ pub(super) struct Subscription {
     redis_ok: watch::Receiver<bool>,
     drain: Drain,
     metrics: Metrics,
+    durable: Option<Durable>,
 }
 
 /// The caller is gone, or was told the end.
@@ -56,6 +59,7 @@ struct Ended;
 impl Subscription {
     pub(super) fn new(
         request: Request,
+        durable: Option<Durable>,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
         drain: Drain,
@@ -80,6 +84,7 @@ impl Subscription {
             redis_ok: hub.redis_ok(),
             drain,
             metrics,
+            durable,
         }
     }
 
@@ -93,15 +98,18 @@ impl Subscription {
     /// Finds where every topic begins, and says so.
     async fn open(&mut self) -> Result<(), Ended> {
         let mut lanes = std::mem::take(&mut self.lanes);
-        let (topics, stops) = (self.topics.clone(), self.stop_at_tail);
+        let (topics, stops, durable) = (self.topics.clone(), self.stop_at_tail, self.durable.clone());
         let opening = async move {
-            let each = lanes.iter_mut().zip(&topics).map(|(lane, &(_, start))| lane.open(start, stops));
-            let openings = join_all(each).await;
-            (lanes, openings)
+            let each = lanes
+                .iter_mut()
+                .zip(&topics)
+                .map(|(lane, &(_, start))| lane.open(start, stops, durable.as_ref()));
+            let opened = try_join_all(each).await;
+            (lanes, opened)
         };
         let mut opening = Box::pin(opening);
         // Redis may be away: the caller hears so until it is back.
-        let (lanes, openings) = loop {
+        let (lanes, opened) = loop {
             let beat = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
@@ -114,8 +122,10 @@ impl Subscription {
             }
         };
         self.lanes = lanes;
-        let frame = self.opened_frame(&openings);
-        self.send(Ok(frame)).await
+        let token = self.durable.as_ref().map(Durable::token);
+        let has_begun = opened.is_ok();
+        self.send(opened.map(|topics| event::opened(topics, token))).await?;
+        if has_begun { Ok(()) } else { Err(Ended) }
     }
 
     async fn send_next(&mut self) -> Result<(), Ended> {
@@ -130,6 +140,11 @@ impl Subscription {
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),
+            (topic, status) = taken(self.durable.as_ref()) => {
+                room.send(Ok(event::taken_over(&topic)));
+                self.send(Err(status)).await?;
+                Err(Ended)
+            }
             _ = self.heartbeat.tick() => {
                 room.send(Ok(self.heartbeat_frame(self.lanes.iter().map(Lane::heartbeat).collect())));
                 Ok(())
@@ -172,12 +187,6 @@ impl Subscription {
         Ok(())
     }
 
-    fn opened_frame(&self, openings: &[Opening]) -> Frame {
-        let each = self.topics.iter().zip(openings);
-        let topics = each.map(|((topic, start), opening)| event::opened(topic, *start, opening));
-        Frame::event(Event::Opened(proto::Opened { topics: topics.collect() }))
-    }
-
     fn heartbeat_frame(&self, topics: Vec<proto::HeartbeatTopic>) -> Frame {
         let redis_ok = *self.redis_ok.borrow();
         Frame::event(Event::Heartbeat(proto::Heartbeat { topics, redis_ok }))
@@ -188,6 +197,14 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.metrics.subscriptions.dec();
     }
+}
+
+/// The topic that another stream has taken from a durable one; for ever waiting for the others.
+async fn taken(durable: Option<&Durable>) -> (Topic, Status) {
+    let Some(durable) = durable else { return std::future::pending().await };
+    let topic = durable.taken().await;
+    let status = cursors::taken(durable.name(), &topic);
+    (topic, status)
 }
 
 /// The next message of the lanes: of the one whose turn it is, or of the next that

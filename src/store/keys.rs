@@ -26,6 +26,11 @@ impl Keys {
         format!("{}:{{{topic}}}:state", self.prefix)
     }
 
+    /// The hash: the committed cursor of every durable subscription.
+    pub(super) fn cursors(&self, topic: &Topic) -> String {
+        format!("{}:{{{topic}}}:cursors", self.prefix)
+    }
+
     /// The set of all topics.
     pub(super) fn topics(&self) -> String {
         format!("{}:topics", self.prefix)

@@ -6,6 +6,7 @@ mod append;
 mod copytruncate;
 mod deploy;
 mod discovery;
+mod durable;
 mod epochs;
 mod failover;
 mod fairness;

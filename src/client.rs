@@ -6,6 +6,7 @@
 //! may save and give back in [`Options`]. It prints nothing and writes no file.
 
 mod address;
+mod commits;
 mod error;
 mod event;
 mod lines;

@@ -48,6 +48,9 @@ pub(super) enum Failure {
     Ended,
     #[error("sent what makes no sense: {0}")]
     Nonsense(#[from] BatchFault),
+    /// To come back would take the subscription from whoever has it now.
+    #[error("closed: {0}")]
+    TakenOver(String),
 }
 
 impl From<Status> for Failure {
@@ -59,7 +62,18 @@ impl From<Status> for Failure {
 impl Failure {
     /// The error to return where trying again, there or elsewhere, would not help.
     pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
-        let Self::Status(status) = self else { return None };
+        let status = match self {
+            Self::Status(status) => status,
+            Self::TakenOver(message) => {
+                return Some(Error::Refused {
+                    relay: relay.clone(),
+                    code: Code::FailedPrecondition,
+                    reason: "SUBSCRIPTION_TAKEN".to_owned(),
+                    message: message.clone(),
+                });
+            }
+            _ => return None,
+        };
         let hopeless = matches!(
             status.code(),
             Code::InvalidArgument

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tonic::{
-    Streaming,
+    Response, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
@@ -44,15 +44,24 @@ pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<LogRel
     Ok(LogRelayClient::new(channel))
 }
 
-/// Connects to a relay and makes the call.
+/// Connects to a relay and makes the call; the connection is good for other calls, too.
 pub(super) async fn subscribe(
     relay: RelayAddress,
     times: Times,
     request: SubscribeRequest,
-) -> Result<Streaming<SubscribeResponse>, Failure> {
+) -> Result<(LogRelayClient<Channel>, Streaming<SubscribeResponse>), Failure> {
     let mut client = connect(&relay, times).await?;
-    match tokio::time::timeout(times.answer, client.subscribe(request)).await {
+    let stream = answered(times.answer, client.subscribe(request)).await?;
+    Ok((client, stream))
+}
+
+/// The answer to a call, which has so long to come.
+pub(super) async fn answered<T>(
+    within: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(within, call).await {
         Ok(response) => Ok(response?.into_inner()),
-        Err(_) => Err(Failure::Silent(times.answer.as_millis())),
+        Err(_) => Err(Failure::Silent(within.as_millis())),
     }
 }

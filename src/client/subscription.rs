@@ -3,16 +3,17 @@
 use std::{fmt, future::Future, ops::Range, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::Streaming;
+use tonic::{Streaming, transport::Channel};
 
 use super::{
     Error, Event, Jump, Lines, Options, RelayAddress, State,
+    commits::Commits,
     error::Failure,
     lines::{BatchFault, cursor_of},
     link::{self, Times},
 };
 use crate::{
-    proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
+    proto::{self, SubscribeResponse, log_relay_client::LogRelayClient, subscribe_response::Event as Sent},
     record::{Cursor, Topic},
     retry::Backoff,
 };
@@ -23,23 +24,25 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// Reads topics until the caller stops asking.
 #[derive(Debug)]
 pub struct Subscription {
-    options: Options,
-    state: State,
+    pub(super) options: Options,
+    pub(super) state: State,
     backoff: Backoff,
     failures: u32,
     /// Which relay is asked next.
     turn: usize,
-    link: Link,
+    pub(super) link: Link,
+    pub(super) commits: Commits,
     /// Since when the caller waits without a message.
     waits_since: Option<Instant>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Streaming<SubscribeResponse>, Failure>> + Send>>;
+pub(super) type Client = LogRelayClient<Channel>;
+type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<SubscribeResponse>), Failure>> + Send>>;
 
-enum Link {
+pub(super) enum Link {
     Down { until: Instant },
     Opening { relay: RelayAddress, call: Opening, part: bool },
-    Up { relay: RelayAddress, stream: Box<Streaming<SubscribeResponse>>, part: bool },
+    Up { relay: RelayAddress, client: Client, stream: Box<Streaming<SubscribeResponse>>, part: bool },
     Ended,
 }
 
@@ -54,7 +57,8 @@ impl Subscription {
         let backoff = Backoff::new(ms(options.retry_first_ms), ms(options.retry_max_ms));
         let state = options.state.clone();
         let link = Link::Down { until: Instant::now() };
-        Ok(Self { options, state, backoff, failures: 0, turn: 0, link, waits_since: None })
+        let commits = Commits::default();
+        Ok(Self { options, state, backoff, failures: 0, turn: 0, link, commits, waits_since: None })
     }
 
     /// What to save in order to go on after the last event that [`next`](Self::next) gave.
@@ -76,10 +80,10 @@ impl Subscription {
                     self.link = self.ask_next_relay();
                 }
                 Link::Opening { relay, call, part } => match call.await {
-                    Ok(stream) => {
+                    Ok((client, stream)) => {
                         let (relay, part) = (relay.clone(), *part);
                         self.waits_since = None;
-                        self.link = Link::Up { relay, stream: Box::new(stream), part };
+                        self.link = Link::Up { relay, client, stream: Box::new(stream), part };
                     }
                     Err(failure) => {
                         let relay = relay.clone();
@@ -150,7 +154,7 @@ impl Subscription {
             max_batch_lines: self.options.max_batch_lines,
             max_batch_bytes: self.options.max_batch_bytes,
             heartbeat_interval: heartbeat.try_into().ok(),
-            subscription: String::new(),
+            subscription: self.options.subscription.as_ref().map(ToString::to_string).unwrap_or_default(),
         };
         (request, part)
     }
@@ -167,7 +171,10 @@ impl Subscription {
             self.failures = 0;
         }
         Ok(match sent {
-            Sent::Opened(opened) => self.open(relay, opened.topics)?,
+            Sent::Opened(opened) => {
+                self.commits.opened(opened.commit_token);
+                self.open(relay, opened.topics)?
+            }
             Sent::Batch(batch) => self.take_in(batch)?.map(|lines| Event::Lines(Box::new(lines))),
             Sent::Gap(it) => {
                 let offsets = it.from_offset..it.to_offset;
@@ -192,6 +199,7 @@ impl Subscription {
                 }
                 Some(Event::Heartbeat(heartbeat))
             }
+            Sent::Closing(closing) if closing.taken_over => return Err(Failure::TakenOver(closing.reason)),
             Sent::Closing(closing) => {
                 let retry_after = closing.retry_after.and_then(|after| Duration::try_from(after).ok());
                 let retry_in = self.go_down(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER));

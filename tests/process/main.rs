@@ -4,6 +4,7 @@
 mod bad_input;
 mod dev;
 mod docs;
+mod durable;
 mod foreign;
 mod full_disk;
 mod growth;

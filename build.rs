@@ -37,6 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .method(unary("get_topic", "GetTopic"))
         .method(unary("commit_cursor", "CommitCursor"))
         .method(unary("get_cursor", "GetCursor"))
+        .method(unary("delete_topic", "DeleteTopic"))
+        .method(unary("trim_topic", "TrimTopic"))
+        .method(unary("set_retention", "SetRetention"))
         .build();
     let server = out.join("server");
     fs::create_dir_all(&server)?;

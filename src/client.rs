@@ -6,6 +6,7 @@
 //! may save and give back in [`Options`]. It prints nothing and writes no file.
 
 mod address;
+mod administer;
 mod commits;
 mod error;
 mod event;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use self::{
     address::{AddressError, RelayAddress},
+    administer::{delete_topic, set_retention, trim_topic},
     error::Error,
     event::{Event, Jump},
     lines::{Line, Lines},

@@ -4,6 +4,7 @@
 //! its subscriptions read from. When it is told to stop, health says so first, then
 //! every subscription gets its `closing`, and only then the port closes.
 
+mod administer;
 mod cursors;
 mod cut;
 mod drain;

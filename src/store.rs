@@ -6,6 +6,7 @@
 //! a `pool`; blocking reads have connections of their own (`blocking`). Whom to
 //! ask is decided by node, so that several nodes can stand behind one URL.
 
+mod administer;
 mod advice;
 mod append;
 mod blocking;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 
 use self::keys::Keys;
 pub use self::{
+    administer::{Deleted, OwnRetention},
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
     connect::{ConnectOptions, Connector},

@@ -19,6 +19,7 @@ use clap::{ValueEnum, builder::BoolishValueParser, value_parser};
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::from::time;
 use self::{
     from::From,
     printer::Printer,

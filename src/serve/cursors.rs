@@ -5,7 +5,12 @@ use std::{collections::HashSet, fmt::Display, str::FromStr};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tonic::{Code, Status};
 
-use super::{Options, request::Check, status::with_reason, topics::patiently};
+use super::{
+    Options,
+    request::Check,
+    status::with_reason,
+    topics::{not_found, patiently},
+};
 use crate::{
     proto,
     record::{CommitToken, Cursor, SubscriptionName, Topic},
@@ -71,11 +76,7 @@ impl Commits {
             Committed::At(bookmark) => Ok(bookmark.to_string()),
             Committed::Taken => Err(taken(name, topic)),
             Committed::Full => Err(too_many(topic, options.durable)),
-            Committed::Absent => {
-                let message = format!("there is no topic {topic}");
-                let metadata = [("topic", topic.to_string())];
-                Err(with_reason(Code::NotFound, "TOPIC_NOT_FOUND", message, &metadata))
-            }
+            Committed::Absent => Err(not_found(topic)),
             Committed::Ahead { epoch, next } => {
                 let message = format!(
                     "cursor {cursor} is ahead of the topic, whose next line is {next} in epoch {epoch}"

@@ -15,6 +15,7 @@ use tonic::{Code, Request, Response, Status, service::Routes};
 
 use super::{
     Error, Options,
+    administer::{Change, Deletion, Trimming},
     cursors::{Commits, Inquiry},
     drain::{self, Drain},
     durable::Claims,
@@ -146,6 +147,42 @@ impl LogRelay for Relay {
         commits.cursors.iter().try_for_each(|cursor| permit(&caller, Action::Read, &cursor.topic))?;
         tracing::debug!(caller = caller.name(), ?commits, "cursors are committed");
         Ok(Response::new(commits.carry_out(&self.store, &self.options).await?))
+    }
+
+    async fn delete_topic(
+        &self,
+        request: Request<proto::DeleteTopicRequest>,
+    ) -> Result<Response<proto::DeleteTopicResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let deletion = Deletion::parse(request.get_ref())?;
+        permit(&caller, Action::Administer, &deletion.topic)?;
+        tracing::info!(caller = caller.name(), ?deletion, "a topic is to be deleted");
+        Ok(Response::new(deletion.carry_out(&self.store, self.options.redis_wait_ms).await?))
+    }
+
+    async fn trim_topic(
+        &self,
+        request: Request<proto::TrimTopicRequest>,
+    ) -> Result<Response<proto::TrimTopicResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let trimming = Trimming::parse(request.get_ref())?;
+        permit(&caller, Action::Administer, &trimming.topic)?;
+        tracing::info!(caller = caller.name(), ?trimming, "a topic is to be trimmed");
+        Ok(Response::new(trimming.carry_out(&self.store, self.options.redis_wait_ms).await?))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<proto::SetRetentionRequest>,
+    ) -> Result<Response<proto::SetRetentionResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let change = Change::parse(request.get_ref())?;
+        permit(&caller, Action::Administer, &change.topic)?;
+        tracing::info!(caller = caller.name(), ?change, "the retention of a topic is set");
+        Ok(Response::new(change.carry_out(&self.store, self.options.redis_wait_ms).await?))
     }
 
     async fn get_cursor(

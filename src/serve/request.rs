@@ -173,16 +173,26 @@ impl Check {
             Position::Latest(false) => self.bad_start("start.latest", "it must be true, or not be set"),
             Position::LastLines(lines) => Start::LastLines(lines),
             Position::Time(time) => {
-                let nanos = u64::try_from(time.nanos).ok().filter(|&nanos| nanos < 1_000_000_000);
-                let Some(nanos) = nanos.filter(|_| TIMESTAMP_SECONDS.contains(&time.seconds)) else {
-                    let why = format!("{} s and {} ns is no time", time.seconds, time.nanos);
-                    return self.bad_start("start.time", &why);
-                };
-                // Everything was appended later than 1970.
-                let Ok(seconds) = u64::try_from(time.seconds) else { return Start::Time(0) };
-                Start::Time(seconds * 1000 + nanos.div_ceil(1_000_000))
+                self.time("start.time", "BAD_START", time).map_or(Start::Latest, Start::Time)
             }
         }
+    }
+
+    /// A time in unix milliseconds; none where it is none.
+    pub(super) fn time(
+        &mut self,
+        field: &str,
+        reason: &'static str,
+        time: prost_types::Timestamp,
+    ) -> Option<u64> {
+        let nanos = u64::try_from(time.nanos).ok().filter(|&nanos| nanos < 1_000_000_000);
+        let Some(nanos) = nanos.filter(|_| TIMESTAMP_SECONDS.contains(&time.seconds)) else {
+            self.wrong(field, reason, format!("{} s and {} ns is no time", time.seconds, time.nanos));
+            return None;
+        };
+        // Everything was appended later than 1970.
+        let Ok(seconds) = u64::try_from(time.seconds) else { return Some(0) };
+        Some(seconds * 1000 + nanos.div_ceil(1_000_000))
     }
 
     fn bad_start(&mut self, field: &str, why: &str) -> Start {

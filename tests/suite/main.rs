@@ -1,6 +1,7 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod administer;
 mod advice;
 mod append;
 mod copytruncate;

@@ -7,6 +7,7 @@
 
 mod address;
 mod administer;
+mod call;
 mod commits;
 mod error;
 mod event;

@@ -15,6 +15,7 @@ mod frame;
 mod health;
 mod lane;
 mod listen;
+mod matches;
 mod metrics;
 mod permit;
 mod relay;

@@ -42,10 +42,11 @@ impl Subscription {
     /// taken over.
     pub async fn commit(&mut self) -> Result<(), Error> {
         let Some(name) = &self.options.subscription else { return Ok(()) };
-        let of_topic = |topic: &Topic| self.state.cursor(topic);
-        let is_new = |cursor: &&Cursor| self.commits.committed.get(&cursor.topic) != Some(*cursor);
-        let cursors: Vec<Cursor> =
-            self.options.topics.iter().filter_map(of_topic).filter(is_new).cloned().collect();
+        let is_new = |cursor: &&Cursor| {
+            let is_asked = self.options.topics.iter().any(|pattern| pattern.matches(&cursor.topic));
+            is_asked && self.commits.committed.get(&cursor.topic) != Some(*cursor)
+        };
+        let cursors: Vec<Cursor> = self.state.cursors().filter(is_new).cloned().collect();
         if cursors.is_empty() || self.commits.token.is_empty() {
             return Ok(());
         }

@@ -74,20 +74,25 @@ impl Failure {
             }
             _ => return None,
         };
-        let hopeless = matches!(
-            status.code(),
+        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+        let hopeless = match status.code() {
             Code::InvalidArgument
-                | Code::NotFound
-                | Code::OutOfRange
-                | Code::FailedPrecondition
-                | Code::Unauthenticated
-                | Code::PermissionDenied
-                | Code::Unimplemented
-        );
+            | Code::NotFound
+            | Code::OutOfRange
+            | Code::FailedPrecondition
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unimplemented => true,
+            // A relay with room for other callers would have none for so many of these.
+            Code::ResourceExhausted => {
+                matches!(reason.as_str(), "TOO_MANY_TOPICS" | "TOO_MANY_DURABLE_SUBSCRIPTIONS")
+            }
+            _ => false,
+        };
         hopeless.then(|| Error::Refused {
             relay: relay.clone(),
             code: status.code(),
-            reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
+            reason,
             message: status.message().to_owned(),
         })
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{RelayAddress, State};
 use crate::{
     proto,
-    record::{SubscriptionName, Topic},
+    record::{SubscriptionName, TopicGlob},
 };
 
 /// What to read, from where, and how to behave when things break.
@@ -13,13 +13,15 @@ use crate::{
 pub struct Options {
     /// The relays, at least one; any of them will do.
     pub relays: Vec<RelayAddress>,
-    /// The topics, at least one. One that does not exist yet is waited for.
-    pub topics: Vec<Topic>,
-    /// Where the topics begin that have no place in `state`.
+    /// Names of topics or patterns of them, at least one. A topic that does not exist yet is
+    /// waited for.
+    pub topics: Vec<TopicGlob>,
+    /// Where the topics begin that have no place in `state`. Those that are born later begin with
+    /// their first line.
     pub start: Start,
     /// Which lines to send; none: all.
     pub filter: Option<proto::Filter>,
-    /// Where an earlier subscription ended. Topics of it that are not in `topics` stay as they are.
+    /// Where an earlier subscription ended. What of it is not in `topics` stays as it is.
     pub state: State,
     /// Name of a durable subscription, of which relays keep where it goes on: what has no place in
     /// `state` begins where [`Subscription::commit`](super::Subscription::commit) left it, or where the
@@ -68,9 +70,9 @@ pub enum OptionsError {
     /// There is nothing to read.
     #[error("no topic is given")]
     NoTopic,
-    /// A topic is named more than once.
+    /// A topic or pattern is named more than once.
     #[error("topic {0} is given more than once")]
-    TopicTwice(Topic),
+    TopicTwice(TopicGlob),
     /// The interval is out of its bounds.
     #[error("heartbeat_interval_ms is {0}, it can be 1000 to 300000")]
     Heartbeat(u64),
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn options_that_make_no_sense_are_refused_by_name() {
-        let topic: Topic = "app".parse().unwrap();
+        let topic: TopicGlob = "app".parse().unwrap();
         let good = Options {
             relays: vec!["relay:7171".parse().unwrap()],
             topics: vec![topic.clone()],

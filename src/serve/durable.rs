@@ -6,7 +6,7 @@
 
 mod claims;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::sleep};
 use tonic::Status;
@@ -15,9 +15,9 @@ pub(super) use self::claims::{Claim, Claims};
 use super::cursors;
 use crate::{
     hub::{Opening, Reader, Start},
-    record::{Bookmark, CommitToken, Cursor, SubscriptionName, Topic},
+    record::{Bookmark, CommitToken, Cursor, SubscriptionName, Topic, TopicGlob},
     retry::Backoff,
-    store::{Claimed, Held},
+    store::{self, Claimed, Held},
 };
 
 /// A stream of a durable subscription.
@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Durable {
     claims: Claims,
     name: SubscriptionName,
+    /// The patterns that it reads.
+    globs: Arc<[TopicGlob]>,
     token: CommitToken,
     taken: watch::Sender<Option<Topic>>,
 }
@@ -94,17 +96,40 @@ impl Durable {
         Ok(Begun { opening, start, is_committed: committed.is_some(), claim })
     }
 
-    /// Claims a topic anew; none where nothing is held of it, and `opening` is none.
-    async fn claim(&self, topic: &Topic, opening: Option<&Bookmark>) -> Result<Option<Held>, Status> {
+    /// The patterns that the subscription read before: a topic of these that nothing is held of was
+    /// born while no stream was there.
+    pub(super) async fn patterns_before(&self) -> Vec<TopicGlob> {
+        self.insist(|| self.claims.store().patterns(&self.name)).await
+    }
+
+    /// Keeps which patterns it reads; to be called when what they match now is held.
+    pub(super) async fn keep_patterns(&self) {
+        if !self.globs.is_empty() {
+            self.insist(|| self.claims.keep_patterns(&self.name, &self.globs)).await;
+        }
+    }
+
+    /// Asks Redis until it answers.
+    async fn insist<T, F>(&self, ask: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, store::Error>>,
+    {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
         loop {
-            match self.claims.claim(topic, &self.name, (self.token, 0), opening).await {
-                Ok(Claimed::Held(held)) => return Ok(Some(held)),
-                Ok(Claimed::Nothing) => return Ok(None),
-                Ok(Claimed::Full) => return Err(cursors::too_many(topic, self.claims.bounds())),
-                Err(error) => tracing::debug!(%topic, %error, "a durable subscription waits to begin"),
+            match ask().await {
+                Ok(answer) => return answer,
+                Err(error) => tracing::debug!(subscription = %self.name, %error, "it waits to begin"),
             }
             sleep(backoff.next_delay()).await;
+        }
+    }
+
+    /// Claims a topic anew; none where nothing is held of it, and `opening` is none.
+    async fn claim(&self, topic: &Topic, opening: Option<&Bookmark>) -> Result<Option<Held>, Status> {
+        match self.insist(|| self.claims.claim(topic, &self.name, (self.token, 0), opening)).await {
+            Claimed::Held(held) => Ok(Some(held)),
+            Claimed::Nothing => Ok(None),
+            Claimed::Full => Err(cursors::too_many(topic, self.claims.bounds())),
         }
     }
 }
@@ -125,11 +150,9 @@ pub(super) async fn begin(
     reader: &mut Reader,
     start: Start,
 ) -> Result<Begun, Status> {
-    match durable {
-        Some(durable) => durable.begin(reader, start).await,
-        None => {
-            let opening = reader.start(start).await;
-            Ok(Begun { opening, start, is_committed: false, claim: None })
-        }
+    if let Some(durable) = durable {
+        return durable.begin(reader, start).await;
     }
+    let opening = reader.start(start).await;
+    Ok(Begun { opening, start, is_committed: false, claim: None })
 }

@@ -13,12 +13,23 @@ use super::{
     event::{self, Break},
     filter::Filter,
     frame::Frame,
+    request::Request,
 };
 use crate::{
-    hub::{Reader, Start, Step},
+    hub::{self, Reader, Start, Step},
     proto,
     record::{Cursor, Offset, Timeline, Topic},
 };
+
+/// Opens the lanes of one subscription.
+#[derive(Debug, Clone)]
+pub(super) struct LaneBuilder {
+    hub: hub::Handle,
+    stop_at_tail: bool,
+    fail_on_gap: bool,
+    filter: Option<Arc<Filter>>,
+    durable: Option<Durable>,
+}
 
 /// A reader and what is left to be said of its last step.
 #[derive(Debug)]
@@ -35,7 +46,7 @@ pub(super) struct Lane {
     stop: Option<Offset>,
     is_done: bool,
     /// Of a durable subscription.
-    claim: Option<Claim>,
+    _claim: Option<Claim>,
 }
 
 /// What a lane says.
@@ -49,20 +60,43 @@ pub(super) enum Said {
     Last(Result<Frame, Status>),
 }
 
-impl Lane {
-    pub(super) fn new(reader: Reader, fail_on_gap: bool, filter: Option<Arc<Filter>>) -> Self {
+impl LaneBuilder {
+    pub(super) fn new(request: &Request, durable: Option<&Durable>, hub: &hub::Handle) -> Self {
         Self {
-            reader,
-            fail_on_gap,
-            filter,
-            cursor: None,
-            rest: None,
-            stop: None,
-            is_done: false,
-            claim: None,
+            hub: hub.clone(),
+            stop_at_tail: request.stop_at_tail,
+            fail_on_gap: request.fail_on_gap,
+            filter: request.filter.clone(),
+            durable: durable.cloned(),
         }
     }
 
+    /// A lane of a topic, gone to where it shall begin, and what is to be said of that. Waits as
+    /// long as Redis is away.
+    ///
+    /// # Errors
+    /// As [`durable::begin`].
+    pub(super) async fn open(self, topic: Topic, start: Start) -> Result<(Lane, proto::OpenedTopic), Status> {
+        let mut reader = self.hub.open(&topic);
+        let begun = durable::begin(self.durable.as_ref(), &mut reader, start).await?;
+        let opened = event::opened_topic(&topic, &begun);
+        let opening = begun.opening;
+        let stop = opening.timeline.as_ref().map(Timeline::next).filter(|_| self.stop_at_tail);
+        let lane = Lane {
+            reader,
+            fail_on_gap: self.fail_on_gap,
+            filter: self.filter,
+            cursor: opening.cursor,
+            rest: None,
+            stop,
+            is_done: self.stop_at_tail && stop.is_none(),
+            _claim: begun.claim,
+        };
+        Ok((lane, opened))
+    }
+}
+
+impl Lane {
     pub(super) fn topic(&self) -> &Topic {
         self.reader.topic()
     }
@@ -80,27 +114,6 @@ impl Lane {
     /// Gives back what can be read again.
     pub(super) fn park(&mut self) {
         self.reader.release_page();
-    }
-
-    /// Goes to where it shall begin; what is to be said of that.
-    ///
-    /// # Errors
-    /// As [`durable::begin`].
-    pub(super) async fn open(
-        &mut self,
-        start: Start,
-        stop_at_tail: bool,
-        durable: Option<&Durable>,
-    ) -> Result<proto::OpenedTopic, Status> {
-        let begun = durable::begin(durable, &mut self.reader, start).await?;
-        let opened = event::opened_topic(self.topic(), &begun);
-        self.cursor = begun.opening.cursor;
-        self.claim = begun.claim;
-        if stop_at_tail {
-            self.stop = begun.opening.timeline.as_ref().map(Timeline::next);
-            self.is_done = self.stop.is_none();
-        }
-        Ok(opened)
     }
 
     pub(super) fn heartbeat(&self) -> proto::HeartbeatTopic {

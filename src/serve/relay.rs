@@ -99,11 +99,16 @@ impl LogRelay for Relay {
                 &metadata,
             ));
         };
-        tracing::debug!(caller = caller.name(), topics = request.topics.len(), "subscribed");
+        tracing::debug!(
+            caller = caller.name(),
+            topics = request.topics.len(),
+            globs = request.globs.len(),
+            "subscribed"
+        );
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
-        let durable = request.subscription.clone().map(|name| self.claims.stream(name));
+        let durable = request.subscription.clone().map(|name| self.claims.stream(name, &request.globs));
         let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
-        let subscription = Subscription::new(request, durable, &self.hub, frames, drain, metrics);
+        let subscription = Subscription::new(request, &caller, durable, &self.hub, frames, drain, metrics);
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
             drop(seat);

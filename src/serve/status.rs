@@ -52,3 +52,11 @@ pub(super) fn unavailable(reason: &str, message: String, retry_after: Duration) 
     details.set_retry_info(Some(retry_after));
     Status::with_error_details(Code::Unavailable, message, details)
 }
+
+/// `RESOURCE_EXHAUSTED`: a subscription has, or would have, more topics than the relay's bound.
+pub(super) fn too_many_topics(found: usize, max_topics: usize) -> Status {
+    let message =
+        format!("{found} topics are more than a subscription may have: the bound max_topics is {max_topics}");
+    let metadata = [("max_topics", max_topics.to_string())];
+    with_reason(Code::ResourceExhausted, "TOO_MANY_TOPICS", message, &metadata)
+}

@@ -5,11 +5,12 @@
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, watch},
     time::{Interval, MissedTickBehavior, interval_at, sleep},
@@ -23,14 +24,16 @@ use super::{
     durable::Durable,
     event,
     frame::Frame,
-    lane::{Lane, Said},
+    lane::{Lane, LaneBuilder, Said},
+    matches::Matches,
     metrics::Metrics,
     request::Request,
 };
 use crate::{
+    access::Principal,
     hub::{self, Start},
     proto::{self, subscribe_response::Event},
-    record::Topic,
+    record::{CommitToken, Topic},
 };
 
 /// How long a caller may leave a message lying before its readers give back pages.
@@ -39,10 +42,18 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 /// A running subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    topics: Vec<(Topic, Start)>,
+    /// The topics that were named and where each begins.
+    named: Vec<(Topic, Start)>,
+    /// Where those begin that patterns match at first.
+    start: Start,
+    /// The topics that patterns match; none where there is no pattern, or nothing can join.
+    matches: Option<Matches>,
+    builder: LaneBuilder,
     lanes: Vec<Lane>,
     /// The lane whose turn it is.
     turn: usize,
+    /// Topics that join, until it is known where they begin.
+    joining: FuturesUnordered<Joining>,
     bounds: Bounds,
     stop_at_tail: bool,
     frames: mpsc::Sender<Result<Frame, Status>>,
@@ -53,30 +64,36 @@ pub(super) struct Subscription {
     durable: Option<Durable>,
 }
 
+type Joining = Pin<Box<dyn Future<Output = Result<(Lane, proto::OpenedTopic), Status>> + Send>>;
+
+/// Room for one message.
+type Room = mpsc::OwnedPermit<Result<Frame, Status>>;
+
 /// The caller is gone, or was told the end.
 struct Ended;
 
 impl Subscription {
     pub(super) fn new(
         request: Request,
+        caller: &Principal,
         durable: Option<Durable>,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
         drain: Drain,
         metrics: Metrics,
     ) -> Self {
-        let lanes = request
-            .topics
-            .iter()
-            .map(|(topic, _)| Lane::new(hub.open(topic), request.fail_on_gap, request.filter.clone()));
         let mut heartbeat = interval_at(tokio::time::Instant::now() + request.heartbeat, request.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         metrics.subscriptions.inc();
         metrics.subscribed.inc();
         Self {
-            lanes: lanes.collect(),
-            topics: request.topics,
+            matches: Matches::new(&request, caller, hub),
+            builder: LaneBuilder::new(&request, durable.as_ref(), hub),
+            named: request.topics,
+            start: request.start,
+            lanes: Vec::new(),
             turn: 0,
+            joining: FuturesUnordered::new(),
             bounds: request.bounds,
             stop_at_tail: request.stop_at_tail,
             frames,
@@ -95,42 +112,60 @@ impl Subscription {
         }
     }
 
-    /// Finds where every topic begins, and says so.
+    /// Finds the topics and where each begins, and says so in one message.
     async fn open(&mut self) -> Result<(), Ended> {
-        let mut lanes = std::mem::take(&mut self.lanes);
-        let (topics, stops, durable) = (self.topics.clone(), self.stop_at_tail, self.durable.clone());
-        let opening = async move {
-            let each = lanes
-                .iter_mut()
-                .zip(&topics)
-                .map(|(lane, &(_, start))| lane.open(start, stops, durable.as_ref()));
-            let opened = try_join_all(each).await;
-            (lanes, opened)
-        };
-        let mut opening = Box::pin(opening);
+        let waiting: Vec<_> = self.named.iter().map(event::waits).collect();
+        let mut topics = std::mem::take(&mut self.named);
+        let (mut matches, start, builder) = (self.matches.take(), self.start, self.builder.clone());
+        let durable = self.durable.clone();
+        let mut opening = Box::pin(async move {
+            if let Some(matches) = &mut matches {
+                let known = match &durable {
+                    Some(durable) => durable.patterns_before().await,
+                    None => Vec::new(),
+                };
+                let start_of = |topic: &Topic| {
+                    if known.iter().any(|glob| glob.matches(topic)) { Start::Birth } else { start }
+                };
+                let existing = matches.existing().await?;
+                topics.extend(existing.into_iter().map(|topic| (topic.clone(), start_of(&topic))));
+            }
+            let lanes = topics.into_iter().map(|(topic, start)| builder.clone().open(topic, start));
+            let opened = try_join_all(lanes).await?;
+            if let Some(durable) = durable {
+                durable.keep_patterns().await;
+            }
+            Ok((matches, opened))
+        });
         // Redis may be away: the caller hears so until it is back.
-        let (lanes, opened) = loop {
+        let opened = loop {
             let beat = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
                 () = self.drain.told() => event::shutting_down(),
-                _ = self.heartbeat.tick() => self.heartbeat_frame(self.topics.iter().map(event::waits).collect()),
+                _ = self.heartbeat.tick() => self.heartbeat_frame(waiting.clone()),
             };
             self.send(Ok(beat)).await?;
             if self.drain.has_begun() {
                 return Err(Ended);
             }
         };
+        let (matches, opened) = match opened {
+            Ok(opened) => opened,
+            Err(status) => {
+                self.send(Err(status)).await?;
+                return Err(Ended);
+            }
+        };
+        self.matches = matches.filter(|_| !self.stop_at_tail);
+        let (lanes, topics) = opened.into_iter().unzip();
         self.lanes = lanes;
-        let token = self.durable.as_ref().map(Durable::token);
-        let has_begun = opened.is_ok();
-        self.send(opened.map(|topics| event::opened(topics, token))).await?;
-        if has_begun { Ok(()) } else { Err(Ended) }
+        self.send(Ok(event::opened(topics, self.token()))).await
     }
 
     async fn send_next(&mut self) -> Result<(), Ended> {
         let room = self.room().await?;
-        if self.lanes.iter().all(Lane::is_done) {
+        if self.stop_at_tail && self.lanes.iter().all(Lane::is_done) {
             return Err(Ended);
         }
         tokio::select! {
@@ -149,27 +184,60 @@ impl Subscription {
                 room.send(Ok(self.heartbeat_frame(self.lanes.iter().map(Lane::heartbeat).collect())));
                 Ok(())
             }
+            Some(joined) = self.joining.next() => match joined {
+                Ok((lane, opened)) => {
+                    room.send(Ok(event::opened(vec![opened], self.token())));
+                    self.lanes.push(lane);
+                    Ok(())
+                }
+                Err(status) => self.say(Said::Last(Err(status)), room),
+            },
+            born = born(&mut self.matches) => match born {
+                Ok(topics) => {
+                    self.join(topics);
+                    Ok(())
+                }
+                Err(status) => self.say(Said::Last(Err(status)), room),
+            },
             said = poll_fn(|context| poll_lanes(&mut self.lanes, &mut self.turn, self.bounds, context)) => {
-                let (frame, ends) = match said {
-                    Said::Frame(frame, lines) => {
-                        if lines > 0 {
-                            self.metrics.batches.inc();
-                            self.metrics.lines.inc_by(lines);
-                            self.metrics.bytes.inc_by(frame.batch_bytes() as u64);
-                        }
-                        (Ok(frame), false)
-                    }
-                    Said::Done => return Ok(()),
-                    Said::Last(frame) => (frame, true),
-                };
-                room.send(frame);
-                if ends { Err(Ended) } else { Ok(()) }
+                self.say(said, room)
             }
         }
     }
 
+    /// Begins with topics that were born since the call began: at their first line.
+    fn join(&mut self, topics: Vec<Topic>) {
+        for topic in topics {
+            tracing::debug!(%topic, "a topic joins");
+            self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Earliest)));
+        }
+    }
+
+    fn say(&self, said: Said, room: Room) -> Result<(), Ended> {
+        match said {
+            Said::Frame(frame, lines) => {
+                if lines > 0 {
+                    self.metrics.batches.inc();
+                    self.metrics.lines.inc_by(lines);
+                    self.metrics.bytes.inc_by(frame.batch_bytes() as u64);
+                }
+                room.send(Ok(frame));
+                Ok(())
+            }
+            Said::Done => Ok(()),
+            Said::Last(frame) => {
+                room.send(frame);
+                Err(Ended)
+            }
+        }
+    }
+
+    fn token(&self) -> Option<CommitToken> {
+        self.durable.as_ref().map(Durable::token)
+    }
+
     /// Waits for room for one message. Meanwhile nothing is read ahead.
-    async fn room(&mut self) -> Result<mpsc::OwnedPermit<Result<Frame, Status>>, Ended> {
+    async fn room(&mut self) -> Result<Room, Ended> {
         let mut reserve = Box::pin(self.frames.clone().reserve_owned());
         let room = tokio::select! {
             biased;
@@ -205,6 +273,14 @@ async fn taken(durable: Option<&Durable>) -> (Topic, Status) {
     let topic = durable.taken().await;
     let status = cursors::taken(durable.name(), &topic);
     (topic, status)
+}
+
+/// Topics that are new to a subscription; for ever waiting where none can be.
+async fn born(matches: &mut Option<Matches>) -> Result<Vec<Topic>, Status> {
+    match matches {
+        Some(matches) => matches.born().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next message of the lanes: of the one whose turn it is, or of the next that

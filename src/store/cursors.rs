@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::{Pipeline, Script, ScriptInvocation};
 
 use super::{Error, Store};
-use crate::record::{Bookmark, CommitToken, Cursor, Epoch, Offset, SubscriptionName, Topic};
+use crate::record::{Bookmark, CommitToken, Cursor, Epoch, Offset, SubscriptionName, Topic, TopicGlob};
 
 macro_rules! script {
     ($file:literal) => {
@@ -173,6 +173,34 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// The patterns that a durable subscription read last.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn patterns(&self, name: &SubscriptionName) -> Result<Vec<TopicGlob>, Error> {
+        let mut command = redis::cmd("GET");
+        command.arg(self.keys.patterns(name));
+        let text: Option<String> = self.pool.get().await?.query(&command).await?;
+        // What is no pattern was not written by us.
+        Ok(text.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// Keeps the patterns that a durable subscription reads, for `expiry_ms` from now on.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn set_patterns(
+        &self,
+        name: &SubscriptionName,
+        globs: &[TopicGlob],
+        expiry_ms: u64,
+    ) -> Result<(), Error> {
+        let text = globs.iter().map(TopicGlob::as_str).collect::<Vec<_>>().join("\n");
+        let mut command = redis::cmd("SET");
+        command.arg(self.keys.patterns(name)).arg(text).arg("PX").arg(expiry_ms);
+        self.pool.get().await?.query(&command).await
     }
 
     fn cursors_script<'a>(&self, script: &'a Script, topic: &Topic) -> ScriptInvocation<'a> {

@@ -7,6 +7,7 @@ mod docs;
 mod durable;
 mod foreign;
 mod full_disk;
+mod globs;
 mod growth;
 mod host;
 mod inputs;

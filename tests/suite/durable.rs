@@ -299,3 +299,26 @@ async fn several_topics_are_committed_in_one_call_and_wrong_fields_are_named() {
     let found: Vec<_> = found.iter().map(|found| (found.topic.as_str(), found.cursor.as_str())).collect();
     assert_eq!(found, [("web", cursors[1].as_str()), ("app", cursors[0].as_str())]);
 }
+
+#[tokio::test]
+async fn topics_of_a_pattern_that_are_born_while_nobody_reads_are_read_from_their_first_line() {
+    let redis = TestRedis::start().await;
+    let relay = TestRelay::start(&redis).await;
+    Writer::new(&redis, "web.old").await.append_numbered(2, 5).await;
+    let mut first = relay.subscribe(durable("s", topic("web.*"))).await;
+    assert_eq!(first.opened().await.topics[0].started_from(), StartedFrom::Latest);
+    // A topic joins, and another one is born when nobody is there.
+    Writer::new(&redis, "web.joined").await.append_numbered(1, 3).await;
+    assert_eq!(first.opened().await.topics[0].topic, "web.joined");
+    drop(first);
+    Writer::new(&redis, "web.born").await.append_numbered(1, 4).await;
+    let mut second = relay.subscribe(durable("s", topic("web.*"))).await;
+    let opened = second.opened().await;
+    let mut begun: Vec<_> = opened.topics.iter().map(|topic| (topic.topic.as_str(), &topic.cursor)).collect();
+    begun.sort();
+    let offsets = begun.iter().map(|(name, cursor)| (*name, cursor.rsplit_once(':').unwrap().1));
+    assert_eq!(offsets.collect::<Vec<_>>(), [("web.born", "0"), ("web.joined", "0"), ("web.old", "10")]);
+    // Another subscription knows nothing of that.
+    let mut other = relay.subscribe(durable("other", topic("web.*"))).await;
+    assert!(other.opened().await.topics.iter().all(|topic| !topic.cursor.ends_with(":0")));
+}

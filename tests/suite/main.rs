@@ -12,6 +12,7 @@ mod epochs;
 mod failover;
 mod fairness;
 mod filter;
+mod globs;
 mod half_open;
 mod hub;
 mod identity;

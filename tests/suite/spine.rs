@@ -144,7 +144,7 @@ impl Paused {
     pub(crate) fn resume(self, relay: &TestRelay) -> Reader {
         let options = Options {
             relays: vec![relay.url.parse().unwrap()],
-            topics: vec![self.topic.clone()],
+            topics: vec![self.topic.clone().into()],
             start: Start::Earliest,
             state: serde_json::from_str(&self.state).unwrap(),
             heartbeat_interval_ms: 1000,
@@ -205,7 +205,7 @@ impl Heard {
                 self.told.push(Told::Reset { from: jump.from.get(), to: jump.to.get() });
             }
             Event::Heartbeat(beat) => self.beats.push(beat.redis_ok),
-            Event::Opened { .. } | Event::CaughtUp(_) => {}
+            Event::Opened { .. } | Event::Joined { .. } | Event::CaughtUp(_) => {}
             trouble @ (Event::Gap(_) | Event::Closing { .. } | Event::Disconnected { .. }) => {
                 self.told.push(Told::Trouble(format!("{trouble:?}")));
             }

@@ -35,19 +35,19 @@ pub(super) async fn run(arguments: Arguments, relays: &Relays) -> anyhow::Result
         (_, true) => OnActiveSources::Forget,
         _ => OnActiveSources::Refuse,
     };
-    let mut text = String::new();
+    let mut told = Vec::new();
     for topic in topics {
         let deleted = client::delete_topic(&relays.relays, &topic, on_active, relays.timeout_ms).await?;
         let kept = match deleted.kept_sources {
             0 => String::new(),
             kept => format!("; {kept} sources were kept"),
         };
-        text += &format!(
+        told.push(format!(
             "{topic}: deleted, with {} lines, {} sources and {} durable subscriptions{kept}\n",
             deleted.lines, deleted.sources, deleted.subscriptions
-        );
+        ));
     }
-    Ok(text)
+    Ok(told.concat())
 }
 
 /// Asks whoever sits there.

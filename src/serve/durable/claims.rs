@@ -16,7 +16,7 @@ use tokio::{
 
 use super::Durable;
 use crate::{
-    record::{Bookmark, CommitToken, SubscriptionName, Topic},
+    record::{Bookmark, CommitToken, SubscriptionName, Topic, TopicGlob},
     store::{self, Claimed, DurableBounds, Held, Store},
 };
 
@@ -50,6 +50,7 @@ struct Owned {
     /// Where it went on when it was looked at last.
     bookmark: Bookmark,
     renewed_at: Instant,
+    globs: Arc<[TopicGlob]>,
     taken: watch::Sender<Option<Topic>>,
 }
 
@@ -68,9 +69,9 @@ impl Claims {
     }
 
     /// A new stream of a durable subscription.
-    pub(in crate::serve) fn stream(&self, name: SubscriptionName) -> Durable {
-        let taken = watch::Sender::new(None);
-        Durable { claims: self.clone(), name, token: CommitToken::random(), taken }
+    pub(in crate::serve) fn stream(&self, name: SubscriptionName, globs: &[TopicGlob]) -> Durable {
+        let (token, globs) = (CommitToken::random(), globs.into());
+        Durable { claims: self.clone(), name, globs, token, taken: watch::Sender::new(None) }
     }
 
     /// Looks at all claims now and then, for ever.
@@ -128,6 +129,9 @@ impl Claims {
 
     async fn renew(&self, key: &Key, owned: &Owned) -> Result<(), store::Error> {
         let (topic, name) = key;
+        if !owned.globs.is_empty() {
+            self.keep_patterns(name, &owned.globs).await?;
+        }
         let claim = (owned.token, owned.claimed_ms);
         match self.claim(topic, name, claim, Some(&owned.bookmark)).await? {
             Claimed::Held(held) if held.owner == Some(owned.token) => {
@@ -156,16 +160,31 @@ impl Claims {
         self.inner.store.claim(topic, name, claim, opening, self.inner.bounds).await
     }
 
+    /// Keeps which patterns a subscription reads, for as long as it is kept itself.
+    pub(super) async fn keep_patterns(
+        &self,
+        name: &SubscriptionName,
+        globs: &[TopicGlob],
+    ) -> Result<(), store::Error> {
+        self.inner.store.set_patterns(name, globs, self.inner.bounds.expiry_ms).await
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     pub(super) fn bounds(&self) -> DurableBounds {
         self.inner.bounds
     }
 
     /// Looks after what a stream has claimed; of two streams here the one that claimed later stays.
     pub(super) fn enter(&self, durable: &Durable, topic: Topic, held: Held) -> Claim {
-        let Durable { token, ref name, ref taken, .. } = *durable;
+        let Durable { token, ref name, ref taken, ref globs, .. } = *durable;
         let Held { bookmark, claimed_ms, .. } = held;
         let key = (topic, name.clone());
-        let owned = Owned { token, claimed_ms, bookmark, renewed_at: Instant::now(), taken: taken.clone() };
+        let (globs, taken) = (Arc::clone(globs), taken.clone());
+        let owned =
+            Owned { token, claimed_ms, bookmark, renewed_at: Instant::now(), globs, taken: taken.clone() };
         let mut board = self.board();
         match board.get(&key) {
             Some(other) if other.claimed_ms > claimed_ms => {

@@ -11,6 +11,7 @@ mod call;
 mod commits;
 mod error;
 mod event;
+mod fetch;
 mod lines;
 mod link;
 mod marks;
@@ -29,6 +30,7 @@ pub use self::{
     administer::{delete_topic, set_retention, trim_topic},
     error::Error,
     event::{Event, Jump},
+    fetch::fetch,
     lines::{Line, Lines},
     marks::Marks,
     options::{Options, OptionsError, Start},

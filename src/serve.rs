@@ -10,6 +10,7 @@ mod cut;
 mod drain;
 mod durable;
 mod event;
+mod fetch;
 mod filter;
 mod frame;
 mod health;
@@ -17,6 +18,7 @@ mod lane;
 mod listen;
 mod matches;
 mod metrics;
+mod page;
 mod permit;
 mod relay;
 mod request;
@@ -38,6 +40,7 @@ use self::{
 };
 pub use self::{
     frame::{Frame, FrameCodec},
+    page::{Page, PageCodec},
     retention::RetentionOptions,
 };
 use crate::{

@@ -7,11 +7,13 @@ use tonic::{Code, Status};
 
 use super::{
     Options,
+    event::refused,
     request::Check,
     status::with_reason,
     topics::{not_found, patiently},
 };
 use crate::{
+    hub::ReadError,
     proto,
     record::{CommitToken, Cursor, SubscriptionName, Topic},
     store::{Commit, Committed, DurableBounds, Store},
@@ -78,11 +80,8 @@ impl Commits {
             Committed::Full => Err(too_many(topic, options.durable)),
             Committed::Absent => Err(not_found(topic)),
             Committed::Ahead { epoch, next } => {
-                let message = format!(
-                    "cursor {cursor} is ahead of the topic, whose next line is {next} in epoch {epoch}"
-                );
-                let metadata = [("cursor", cursor.to_string()), ("tail", format!("{topic}@{epoch}:{next}"))];
-                Err(with_reason(Code::InvalidArgument, "CURSOR_AHEAD", message, &metadata))
+                let tail = Cursor { topic: topic.clone(), epoch, offset: next };
+                Err(refused(&ReadError::Ahead { cursor: cursor.clone(), tail }))
             }
         }
     }

@@ -28,18 +28,14 @@ pub(super) enum Break {
 impl Break {
     /// The message that says so; `cursor` is where to resume.
     pub(super) fn event(self, from: Offset, to: Offset, cursor: &Cursor) -> Frame {
-        let topic = cursor.topic.to_string();
-        let (from_offset, to_offset, cursor) = (from.get(), to.get(), cursor.to_string());
         Frame::event(match self {
-            Self::Gap(reason) => Event::Gap(proto::Gap { topic, from_offset, to_offset, cursor, reason }),
-            Self::Rewound => {
-                let reason = "redis lost the lines from to_offset on".to_owned();
-                Event::Rewound(proto::Rewound { topic, from_offset, to_offset, cursor, reason })
+            Self::Gap(reason) => {
+                let topic = cursor.topic.to_string();
+                let (from_offset, to_offset, cursor) = (from.get(), to.get(), cursor.to_string());
+                Event::Gap(proto::Gap { topic, from_offset, to_offset, cursor, reason })
             }
-            Self::Reset => {
-                let reason = "redis does not know the timeline of the cursor".to_owned();
-                Event::Reset(proto::Reset { topic, from_offset, to_offset, cursor, reason })
-            }
+            Self::Rewound => Event::Rewound(rewound(from, to, cursor)),
+            Self::Reset => Event::Reset(reset(from, to, cursor)),
         })
     }
 
@@ -74,16 +70,50 @@ impl Break {
     }
 }
 
+/// Redis lost lines that were read.
+pub(super) fn rewound(from: Offset, to: Offset, cursor: &Cursor) -> proto::Rewound {
+    proto::Rewound {
+        topic: cursor.topic.to_string(),
+        from_offset: from.get(),
+        to_offset: to.get(),
+        cursor: cursor.to_string(),
+        reason: "redis lost the lines from to_offset on".to_owned(),
+    }
+}
+
+/// Redis does not know what was read.
+pub(super) fn reset(from: Offset, to: Offset, cursor: &Cursor) -> proto::Reset {
+    proto::Reset {
+        topic: cursor.topic.to_string(),
+        from_offset: from.get(),
+        to_offset: to.get(),
+        cursor: cursor.to_string(),
+        reason: "redis does not know the timeline of the cursor".to_owned(),
+    }
+}
+
+/// The end of a call that cannot be served: a relay that is too old is not asked again for a while.
+pub(super) fn refused(error: &ReadError) -> Status {
+    match error {
+        ReadError::Newer { .. } => status::unavailable(
+            "NEWER_FORMAT",
+            error.to_string(),
+            UPGRADE_WAIT.mul_f64(1.0 + fastrand::f64()),
+        ),
+        ReadError::Ahead { cursor, tail } => {
+            let metadata = [("cursor", cursor.to_string()), ("tail", tail.to_string())];
+            status::with_reason(Code::InvalidArgument, "CURSOR_AHEAD", error.to_string(), &metadata)
+        }
+    }
+}
+
 /// The last message or the end of a call whose reader cannot go on.
 pub(super) fn failed(error: &ReadError) -> Result<Frame, Status> {
     match error {
         ReadError::Newer { .. } => {
             Ok(closing(error.to_string(), UPGRADE_WAIT.mul_f64(1.0 + fastrand::f64())))
         }
-        ReadError::Ahead { cursor, tail } => {
-            let metadata = [("cursor", cursor.to_string()), ("tail", tail.to_string())];
-            Err(status::with_reason(Code::InvalidArgument, "CURSOR_AHEAD", error.to_string(), &metadata))
-        }
+        ReadError::Ahead { .. } => Err(refused(error)),
     }
 }
 

@@ -19,10 +19,12 @@ use super::{
     cursors::{Commits, Inquiry},
     drain::{self, Drain},
     durable::Claims,
+    fetch::{Query, fetch},
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
     metrics::Metrics,
+    page::Page,
     permit::{caller, permit},
     request, status,
     subscribe::Subscription,
@@ -140,6 +142,15 @@ impl LogRelay for Relay {
         tracing::debug!(caller = caller.name(), ?question, "a topic is described");
         let described = topic::describe(&self.store, &self.hub, &question, self.options.redis_wait_ms);
         Ok(Response::new(described.await?))
+    }
+
+    async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<Page>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let query = Query::parse(request.get_ref(), &self.options, &self.filters)?;
+        permit(&caller, Action::Read, &query.topic)?;
+        tracing::debug!(caller = caller.name(), ?query, "a page is read");
+        Ok(Response::new(fetch(&query, &self.hub, self.options.redis_wait_ms).await?))
     }
 
     async fn commit_cursor(

@@ -307,6 +307,7 @@ async fn topics_of_a_pattern_that_are_born_while_nobody_reads_are_read_from_thei
     Writer::new(&redis, "web.old").await.append_numbered(2, 5).await;
     let mut first = relay.subscribe(durable("s", topic("web.*"))).await;
     assert_eq!(first.opened().await.topics[0].started_from(), StartedFrom::Latest);
+    first.caught_up().await;
     // A topic joins, and another one is born when nobody is there.
     Writer::new(&redis, "web.joined").await.append_numbered(1, 3).await;
     assert_eq!(first.opened().await.topics[0].topic, "web.joined");

@@ -11,6 +11,7 @@ mod durable;
 mod epochs;
 mod failover;
 mod fairness;
+mod fetch;
 mod filter;
 mod globs;
 mod half_open;

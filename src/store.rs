@@ -36,7 +36,7 @@ pub use self::{
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
     connect::{ConnectOptions, Connector},
-    cursors::{Claimed, Commit, Committed, DurableBounds, Held},
+    cursors::{Commit, Committed, CursorClaim, DurableBounds, Held},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
     inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},

@@ -17,7 +17,7 @@ use crate::{
     hub::{Opening, Reader, Start},
     record::{Bookmark, CommitToken, Cursor, SubscriptionName, Topic, TopicGlob},
     retry::Backoff,
-    store::{self, Claimed, Held},
+    store::{self, CursorClaim, Held},
 };
 
 /// A stream of a durable subscription.
@@ -127,9 +127,9 @@ impl Durable {
     /// Claims a topic anew; none where nothing is held of it, and `opening` is none.
     async fn claim(&self, topic: &Topic, opening: Option<&Bookmark>) -> Result<Option<Held>, Status> {
         match self.insist(|| self.claims.claim(topic, &self.name, (self.token, 0), opening)).await {
-            Claimed::Held(held) => Ok(Some(held)),
-            Claimed::Nothing => Ok(None),
-            Claimed::Full => Err(cursors::too_many(topic, self.claims.bounds())),
+            CursorClaim::Held(held) => Ok(Some(held)),
+            CursorClaim::Nothing => Ok(None),
+            CursorClaim::Full => Err(cursors::too_many(topic, self.claims.bounds())),
         }
     }
 }

@@ -1,4 +1,4 @@
--- Durable subscriptions of one topic. Stands between timeline.lua and claim.lua or commit.lua.
+-- Durable subscriptions of one topic. Stands between timeline.lua and claim_cursor.lua or commit_cursor.lua.
 -- KEYS[3] the cursors (a hash): of each name the cursor (`-`: the topic's first line, as there
 -- was no topic), the token of the stream that owns it (`-`: none), when that claimed it and when
 -- it was used last, in milliseconds, with blanks between them.

@@ -15,8 +15,8 @@ macro_rules! script {
         })
     };
 }
-static CLAIM: LazyLock<Script> = script!("claim.lua");
-static COMMIT: LazyLock<Script> = script!("commit.lua");
+static CLAIM: LazyLock<Script> = script!("claim_cursor.lua");
+static COMMIT: LazyLock<Script> = script!("commit_cursor.lua");
 
 /// How many questions go over the connection at once.
 const QUESTIONS_AT_ONCE: usize = 500;
@@ -50,7 +50,7 @@ pub struct Held {
 
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claimed {
+pub enum CursorClaim {
     /// There is this; its owner is another one where that has claimed it since.
     Held(Held),
     /// There is no such subscription, and there was nothing to begin one with.
@@ -99,14 +99,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn claim(
+    pub async fn claim_cursor(
         &self,
         topic: &Topic,
         name: &SubscriptionName,
         (token, claimed_ms): (CommitToken, u64),
         opening: Option<&Bookmark>,
         bounds: DurableBounds,
-    ) -> Result<Claimed, Error> {
+    ) -> Result<CursorClaim, Error> {
         let opening = opening.map(ToString::to_string).unwrap_or_default();
         let mut script = self.cursors_script(&CLAIM, topic);
         script.arg(name.as_str()).arg(token.to_string()).arg(claimed_ms).arg(opening);
@@ -114,10 +114,10 @@ impl Store {
         let reply = self.run_script(&script).await?;
         match reply.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok", cursor, owner, claimed_ms] => {
-                self.read_held(topic, &[cursor, owner, claimed_ms]).map(Claimed::Held)
+                self.read_held(topic, &[cursor, owner, claimed_ms]).map(CursorClaim::Held)
             }
-            ["none"] => Ok(Claimed::Nothing),
-            ["full"] => Ok(Claimed::Full),
+            ["none"] => Ok(CursorClaim::Nothing),
+            ["full"] => Ok(CursorClaim::Full),
             _ => Err(self.strange_cursors(topic, &reply.join(" "))),
         }
     }

@@ -17,7 +17,7 @@ use tokio::{
 use super::Durable;
 use crate::{
     record::{Bookmark, CommitToken, SubscriptionName, Topic, TopicGlob},
-    store::{self, Claimed, DurableBounds, Held, Store},
+    store::{self, CursorClaim, DurableBounds, Held, Store},
 };
 
 /// How often the claims are looked at.
@@ -134,30 +134,30 @@ impl Claims {
         }
         let claim = (owned.token, owned.claimed_ms);
         match self.claim(topic, name, claim, Some(&owned.bookmark)).await? {
-            Claimed::Held(held) if held.owner == Some(owned.token) => {
+            CursorClaim::Held(held) if held.owner == Some(owned.token) => {
                 if let Some(owned) = self.board().get_mut(key) {
                     owned.renewed_at = Instant::now();
                 }
             }
-            Claimed::Held(_) => {
+            CursorClaim::Held(_) => {
                 owned.taken.send_replace(Some(topic.clone()));
             }
-            Claimed::Nothing | Claimed::Full => {
+            CursorClaim::Nothing | CursorClaim::Full => {
                 tracing::debug!(%topic, %name, "there is no room for a durable subscription that was lost");
             }
         }
         Ok(())
     }
 
-    /// As [`Store::claim`].
+    /// As [`Store::claim_cursor`].
     pub(super) async fn claim(
         &self,
         topic: &Topic,
         name: &SubscriptionName,
         claim: (CommitToken, u64),
         opening: Option<&Bookmark>,
-    ) -> Result<Claimed, store::Error> {
-        self.inner.store.claim(topic, name, claim, opening, self.inner.bounds).await
+    ) -> Result<CursorClaim, store::Error> {
+        self.inner.store.claim_cursor(topic, name, claim, opening, self.inner.bounds).await
     }
 
     /// Keeps which patterns a subscription reads, for as long as it is kept itself.

@@ -94,13 +94,22 @@ settings! {
 settings! {
     /// Where Redis is and how to reach it; top level of the file.
     Redis {
-        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `redis+unix:///PATH` [default:
-        /// `redis://127.0.0.1:6379`]
+        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `rediss://…` (TLS), or
+        /// `redis+unix:///PATH` [default: `redis://127.0.0.1:6379`]
         #[arg(help_heading = "Redis")]
         redis: RedisText = "URL",
         /// File whose first line is the password for Redis
         #[arg(help_heading = "Redis")]
         redis_password_file: PathBuf = "FILE",
+        /// CAs (PEM) that sign the certificate of Redis, for `rediss://` [default: those of the system]
+        #[arg(help_heading = "Redis")]
+        redis_ca_file: PathBuf = "FILE" => redis.connect.tls.ca,
+        /// Certificate (PEM) that is shown to Redis
+        #[arg(help_heading = "Redis")]
+        redis_cert_file: PathBuf = "FILE" => redis.connect.tls.cert,
+        /// Key (PEM) of that certificate
+        #[arg(help_heading = "Redis")]
+        redis_key_file: PathBuf = "FILE" => redis.connect.tls.key,
         /// What every key in Redis begins with
         #[arg(help_heading = "Redis")]
         prefix: String = "TEXT" => redis.prefix,
@@ -189,15 +198,25 @@ settings! {
         /// Address on which the relay listens; port 0 takes a free one [default: 127.0.0.1:7171]
         #[arg(help_heading = "Relay")]
         listen: SocketAddr = "ADDRESS" => serve.listen,
-        /// Most connections; more wait to be accepted
+        /// Most connections; more are refused
         #[arg(help_heading = "Relay")]
         max_connections: usize = "CONNECTIONS" in 1..=1_000_000 => serve.max_connections,
+        /// Most connections from one address (IPv6: a /64 network). 0: no bound
+        #[arg(help_heading = "Relay")]
+        max_connections_per_peer: usize = "CONNECTIONS" in 0..=1_000_000 => serve.max_connections_per_peer,
         /// Most subscriptions; more are refused
         #[arg(help_heading = "Relay")]
         max_subscriptions: usize = "SUBSCRIPTIONS" in 1..=1_000_000 => serve.max_subscriptions,
-        /// Most topics of one subscription
+        /// Most streams, subscriptions and publishers, over one connection
         #[arg(help_heading = "Relay")]
-        max_topics: usize = "TOPICS" in 1..=100_000 => serve.max_topics,
+        max_streams_per_connection: usize = "STREAMS" in 1..=100_000 => serve.max_streams_per_connection,
+        /// Most subscriptions of one caller, by its name. 0: no bound
+        #[arg(help_heading = "Relay")]
+        max_subscriptions_per_identity: usize = "SUBSCRIPTIONS" in 0..=1_000_000 => serve.max_subscriptions_per_identity,
+        /// Most topics of one subscription
+        // More might not fit into one message, of which clients take 4 MiB.
+        #[arg(help_heading = "Relay")]
+        max_topics: usize = "TOPICS" in 1..=8_000 => serve.max_topics,
         /// Most lines of one batch, where a caller says nothing
         #[arg(help_heading = "Relay")]
         batch_lines: u32 = "LINES" in 1..=1_000_000 => serve.batch_lines,
@@ -210,6 +229,24 @@ settings! {
         /// Greatest size of one batch that a caller may ask for, in bytes
         #[arg(help_heading = "Relay")]
         max_batch_bytes: u32 = "BYTES" in 1..=4_194_304 => serve.max_batch_bytes,
+        /// Greatest size of one message of a caller, in bytes
+        #[arg(help_heading = "Relay")]
+        max_request_bytes: usize = "BYTES" in 4_096..=64 * MIB => serve.max_request_bytes,
+        /// Greatest size of the headers of a call, in bytes
+        #[arg(help_heading = "Relay")]
+        max_header_bytes: u32 = "BYTES" in 4_096..=1_048_576 => serve.max_header_bytes,
+        /// How long a caller may take for what a connection begins with, in milliseconds
+        #[arg(help_heading = "Relay")]
+        header_timeout_ms: u64 = "MS" in 10..=HOUR_MS => serve.header_timeout_ms,
+        /// Most HTTP/2 frames a second over one connection that carry nothing (pings, settings, resets)
+        #[arg(help_heading = "Relay")]
+        max_control_frames_per_second: u32 = "FRAMES" in 10..=1_000_000 => serve.max_control_frames_per_second,
+        /// Greatest age of a connection, a tenth more or less, in milliseconds; its readers go on elsewhere. 0: no bound
+        #[arg(help_heading = "Relay")]
+        max_connection_age_ms: u64 = "MS" in 0..=30 * 24 * HOUR_MS => serve.max_connection_age_ms,
+        /// How long the calls of a connection of that age may take to end, in milliseconds
+        #[arg(help_heading = "Relay")]
+        connection_grace_ms: u64 = "MS" in 10..=HOUR_MS => serve.connection_grace_ms,
         /// How long a connection may be silent before it is asked whether it lives, in milliseconds
         #[arg(help_heading = "Relay")]
         keepalive_ms: u64 = "MS" in 100..=HOUR_MS => serve.keepalive_ms,
@@ -219,6 +256,10 @@ settings! {
         /// How often health asks Redis, and how long it waits for the answer, in milliseconds
         #[arg(help_heading = "Relay")]
         probe_ms: u64 = "MS" in 10..=HOUR_MS => serve.probe_ms,
+        /// How long a relay that is told to stop still serves while health says that it does not, in
+        /// milliseconds: until load balancers have seen it
+        #[arg(help_heading = "Relay")]
+        drain_notice_ms: u64 = "MS" in 0..=HOUR_MS => serve.drain_notice_ms,
         /// Greatest age of a line, in milliseconds; older ones are trimmed. 0: no bound
         #[arg(help_heading = "Relay")]
         retention_age_ms: u64 = "MS" => serve.retention.max_age_ms,
@@ -237,6 +278,24 @@ settings! {
         /// How long a durable subscription is kept that nobody uses, in milliseconds
         #[arg(help_heading = "Relay")]
         durable_expiry_ms: u64 = "MS" in 60_000..=10 * 365 * 24 * HOUR_MS => serve.durable.expiry_ms,
+        /// Most streams of programs that publish; more are refused
+        #[arg(help_heading = "Relay")]
+        max_publishers: usize = "STREAMS" in 1..=1_000_000 => serve.publish.max_publishers,
+        /// Most producers of a topic, over all relays; more are refused
+        #[arg(help_heading = "Relay")]
+        max_producers: u32 = "PRODUCERS" in 1..=1_000_000 => serve.publish.max_producers,
+        /// Longest line that may be published, in bytes; longer ones are refused
+        #[arg(help_heading = "Relay")]
+        publish_line_bytes: usize = "BYTES" in 1..=3 * MIB => serve.publish.max_line_bytes,
+        /// What all programs together may have sent and Redis not yet confirmed, in bytes
+        #[arg(help_heading = "Relay")]
+        publish_buffer_bytes: u32 = "BYTES" in 65_536..=2_147_483_648 => serve.publish.buffer_bytes,
+        /// Greatest size of a batch of published lines in bytes; a single line may exceed it
+        #[arg(help_heading = "Relay")]
+        publish_batch_bytes: usize = "BYTES" in 1..=MIB / 2 => serve.publish.batch_bytes,
+        /// How long a producer's name is kept for a program of which nothing is heard, in milliseconds
+        #[arg(help_heading = "Relay")]
+        producer_lease_ms: u64 = "MS" in 100..=HOUR_MS => serve.publish.lease_ms,
         /// What is kept of a topic for readers at its tail, in bytes
         #[arg(help_heading = "Relay")]
         window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,

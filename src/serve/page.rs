@@ -5,9 +5,11 @@ use tonic::{
     Status,
     codec::{Codec, EncodeBuf, Encoder},
 };
-use tonic_prost::ProstDecoder;
 
-use super::frame::{Frame, not_encoded};
+use super::{
+    codec::RequestDecoder,
+    frame::{Frame, not_encoded},
+};
 use crate::proto;
 
 /// Key of `FetchResponse.batches`, length-delimited.
@@ -33,14 +35,14 @@ impl Codec for PageCodec {
     type Encode = Page;
     type Decode = proto::FetchRequest;
     type Encoder = PageEncoder;
-    type Decoder = ProstDecoder<proto::FetchRequest>;
+    type Decoder = RequestDecoder<proto::FetchRequest>;
 
     fn encoder(&mut self) -> Self::Encoder {
         PageEncoder
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstDecoder::default()
+        RequestDecoder::default()
     }
 }
 

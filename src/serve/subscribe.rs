@@ -20,7 +20,7 @@ use tonic::Status;
 use super::{
     cursors,
     cut::Bounds,
-    drain::Drain,
+    drain::Leave,
     durable::Durable,
     event,
     frame::Frame,
@@ -59,7 +59,7 @@ pub(super) struct Subscription {
     frames: mpsc::Sender<Result<Frame, Status>>,
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
-    drain: Drain,
+    leave: Leave,
     metrics: Metrics,
     durable: Option<Durable>,
 }
@@ -79,7 +79,7 @@ impl Subscription {
         durable: Option<Durable>,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
-        drain: Drain,
+        leave: Leave,
         metrics: Metrics,
     ) -> Self {
         let mut heartbeat = interval_at(tokio::time::Instant::now() + request.heartbeat, request.heartbeat);
@@ -99,7 +99,7 @@ impl Subscription {
             frames,
             heartbeat,
             redis_ok: hub.redis_ok(),
-            drain,
+            leave,
             metrics,
             durable,
         }
@@ -142,11 +142,11 @@ impl Subscription {
             let beat = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
-                () = self.drain.told() => event::shutting_down(),
+                () = self.leave.told() => event::leaving(&self.leave),
                 _ = self.heartbeat.tick() => self.heartbeat_frame(waiting.clone()),
             };
             self.send(Ok(beat)).await?;
-            if self.drain.has_begun() {
+            if self.leave.has_begun() {
                 return Err(Ended);
             }
         };
@@ -170,8 +170,8 @@ impl Subscription {
         }
         tokio::select! {
             biased;
-            () = self.drain.told() => {
-                room.send(Ok(event::shutting_down()));
+            () = self.leave.told() => {
+                room.send(Ok(event::leaving(&self.leave)));
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),

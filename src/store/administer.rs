@@ -6,12 +6,14 @@ use redis::Script;
 
 use super::{
     Error, Store,
-    keys::{ALL_RECORD_FIELDS, mark_field, record_field, source_of_field},
+    keys::{ALL_RECORD_FIELDS, source_of_field},
 };
 use crate::record::{Offset, Topic};
 
 static DELETE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("delete.lua"))));
+static FORGET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("forget.lua"))));
 static RETENTION: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("retention.lua"))));
 
@@ -51,8 +53,9 @@ impl Store {
         Ok(Some(Deleted { lines: number("lines", 0)?, subscriptions: number("subscriptions", 1)?, next }))
     }
 
-    /// Forgets the records of all sources of a topic; returns how many. A file that a tailer
-    /// still follows is a new one to it then, and is sent again from its first position.
+    /// Forgets all sources of a topic, and who has the names of its producers; returns how many
+    /// sources. A file that a tailer still follows is a new one to it then, and is sent again from
+    /// its first position.
     ///
     /// # Errors
     /// [`Error`].
@@ -63,16 +66,12 @@ impl Store {
             let (next, pairs) = self.scan_fields(&key, ALL_RECORD_FIELDS, at).await?;
             let sources: Vec<_> = pairs.iter().filter_map(|(field, _)| source_of_field(field)).collect();
             if !sources.is_empty() {
-                let field = |fields: Vec<String>| {
-                    let mut command = redis::cmd("HDEL");
-                    command.arg(&key).arg(fields);
-                    command
-                };
-                let records = field(sources.iter().map(record_field).collect());
-                let marks = field(sources.iter().map(mark_field).collect());
-                let mut connection = self.pool.get().await?;
-                forgotten += connection.query::<u64>(&records).await?;
-                connection.query::<u64>(&marks).await?;
+                let mut script = self.topic_script(&FORGET, topic);
+                for source in &sources {
+                    script.arg(source.as_str());
+                }
+                let reply = self.run_on_master(&script).await?.unwrap_or_default();
+                forgotten += self.read_number(&key, "forgotten", reply.first().map(String::as_str))?;
             }
             if next == 0 {
                 return Ok(forgotten);

@@ -57,11 +57,6 @@ pub(super) fn record_field(source: &impl Display) -> String {
     format!("s:{source}")
 }
 
-/// The field that tells since when the source of a record is known to be gone.
-pub(super) fn mark_field(source: &impl Display) -> String {
-    format!("g:{source}")
-}
-
 /// The pattern that finds the fields of all records of a host.
 pub(super) fn record_fields_of(host: &Host) -> String {
     format!("s:{host}/*")

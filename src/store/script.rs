@@ -28,7 +28,7 @@ impl Store {
         let mut connection = self.pool.get().await?;
         let reply: Vec<String> = connection.invoke(script).await?;
         match reply.first().map(String::as_str) {
-            None | Some("not-master") => Err(self.not_master(&connection, reply.get(1).cloned())),
+            None | Some("not-master") => Err(self.not_master(reply.get(1).cloned())),
             Some(_) => Ok(reply),
         }
     }

@@ -160,7 +160,7 @@ async fn a_topic_with_active_sources_is_deleted_only_by_saying_what_becomes_of_t
     eventually("the file is read", async || next().await == 3).await;
     let refused = delete(&relay, &topic, OnActiveSources::Unspecified).await.unwrap_err();
     assert_eq!(reason(&refused), (Code::FailedPrecondition, "TOPIC_IN_USE".to_owned()));
-    assert!(refused.message().contains("on host"), "{refused}");
+    assert!(refused.message().contains("of host"), "{refused}");
     assert_eq!(next().await, 3);
 
     // Kept: nothing is sent again.

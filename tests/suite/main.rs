@@ -1,9 +1,12 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod acl;
 mod administer;
 mod advice;
 mod append;
+mod bad_requests;
+mod bounds;
 mod copytruncate;
 mod deploy;
 mod discovery;
@@ -21,6 +24,7 @@ mod inputs_change;
 mod limits;
 mod lines;
 mod lost_replies;
+mod many;
 mod mirror;
 mod outage;
 mod packed_siblings;
@@ -30,10 +34,16 @@ mod pool;
 mod promoted_writers;
 mod promotion;
 mod proxy;
+mod publish;
+mod publisher;
+mod publishing;
+mod records;
+mod redis_tls;
 mod resume;
 mod retention;
 mod rotated_away;
 mod rotation;
+mod sentinel;
 mod serve;
 mod server;
 mod silence;

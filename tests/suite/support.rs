@@ -2,7 +2,10 @@
 //! replaced by an older copy of itself.
 #![allow(dead_code, reason = "every suite takes what it needs")]
 
+pub(crate) mod door;
+pub(crate) mod http2;
 pub(crate) mod relay;
+pub(crate) mod sentinel;
 pub(crate) mod writer;
 
 use std::{
@@ -90,6 +93,17 @@ impl TestRedis {
         let socket = self.folder.path().join("redis.sock");
         let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
         Control(client.get_multiplexed_async_connection().await.unwrap())
+    }
+
+    /// Whether it says that it is a master; who changes its role closes all connections to it.
+    pub(crate) async fn is_master(&self) -> bool {
+        let socket = self.folder.path().join("redis.sock");
+        let asked = async {
+            let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
+            let mut connection = client.get_multiplexed_async_connection().await?;
+            redis::cmd("INFO").arg("replication").query_async::<String>(&mut connection).await
+        };
+        asked.await.is_ok_and(|info| info.contains("role:master"))
     }
 
     pub(crate) fn pid(&self) -> Pid {

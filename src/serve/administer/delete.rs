@@ -68,7 +68,7 @@ impl Deletion {
         }
         // Once to mark those that are gone, and once to forget them.
         for _ in 0..2 {
-            patiently(redis_wait_ms, || store.expire_records(topic, 0)).await?;
+            patiently(redis_wait_ms, || store.expire_records(topic, 0, None)).await?;
         }
         let kept = patiently(redis_wait_ms, || store.all_records(topic, MAX_RECORDS)).await?.len() as u64;
         tracing::info!(%topic, lines = deleted.lines, kept_sources = kept, "the topic was deleted");
@@ -84,8 +84,9 @@ impl Deletion {
 
 fn in_use(topic: &Topic, sources: usize, host: &str) -> Status {
     let message = format!(
-        "{sources} sources of {topic} may have more lines, one of them on {host}: say whether to keep them \
-         (what is there is not sent again) or to forget them (a tailer that follows them sends all of it again)"
+        "{sources} sources of {topic} may have more lines, one of them of {host}: say whether to keep them \
+         (they go on with their next line) or to forget them (a tailer sends their files again from the \
+         beginning, and a producer begins anew)"
     );
     let metadata = [("topic", topic.to_string()), ("active_sources", sources.to_string())];
     with_reason(Code::FailedPrecondition, "TOPIC_IN_USE", message, &metadata)

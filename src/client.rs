@@ -8,6 +8,7 @@
 
 mod address;
 mod call;
+mod dial;
 mod error;
 mod event;
 mod lines;
@@ -18,6 +19,7 @@ mod publisher;
 mod state;
 mod subscription;
 mod topics;
+mod turn;
 
 #[cfg(test)]
 mod fake;

@@ -1,13 +1,21 @@
 //! What the relay's door counts.
 
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+use super::bounds::Bound;
+
+/// The setting whose value was reached.
+type Setting = [(&'static str, &'static str); 1];
 
 /// The counters of one relay. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Metrics {
+    pub(super) connections: Gauge,
+    refused: Family<Setting, Counter>,
+    cut: Family<Setting, Counter>,
     pub(super) subscriptions: Gauge,
     pub(super) subscribed: Counter,
     pub(super) batches: Counter,
@@ -23,6 +31,9 @@ impl Metrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let part = registry.sub_registry_with_prefix("logrelay_serve");
+        part.register("connections", "Connections that are open", metrics.connections.clone());
+        part.register("refused", "Calls and connections over a bound", metrics.refused.clone());
+        part.register("cut", "Connections that were cut off", metrics.cut.clone());
         part.register("subscriptions", "Subscriptions that are open", metrics.subscriptions.clone());
         part.register("subscribed", "Subscriptions that were opened", metrics.subscribed.clone());
         part.register("batches", "Batches that were sent", metrics.batches.clone());
@@ -42,5 +53,15 @@ impl Metrics {
             metrics.expired_records.clone(),
         );
         metrics
+    }
+
+    /// A caller was over a bound.
+    pub(super) fn refused(&self, bound: Bound) {
+        self.refused.get_or_create(&[("bound", bound.name())]).inc();
+    }
+
+    /// A connection was cut off, by this setting.
+    pub(super) fn cut(&self, setting: &'static str) {
+        self.cut.get_or_create(&[("setting", setting)]).inc();
     }
 }

@@ -12,19 +12,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tonic::{Code, Status, Streaming};
 
 pub use self::codec::PublishCodec;
 use self::{request::Opening, session::Session};
-use super::{
-    drain::{self, Drain},
-    metrics::Metrics,
-    permit::permit,
-    status,
-};
+use super::{bounds::Bound, drain::Leave, metrics::Metrics, permit::permit, status};
 use crate::{
     access::{Action, Principal},
     proto,
@@ -78,9 +73,7 @@ pub(super) struct Publishing {
     redis_wait: Duration,
     bounds: LineBounds,
     publisher: Publisher,
-    redis_ok: watch::Receiver<bool>,
     room: Arc<Semaphore>,
-    drain: Drain,
     metrics: Metrics,
 }
 
@@ -90,8 +83,6 @@ impl Publishing {
         redis_wait_ms: u64,
         store: Store,
         counters: publish::Metrics,
-        redis_ok: watch::Receiver<bool>,
-        drain: Drain,
         metrics: Metrics,
     ) -> Self {
         let of_publisher = publish::Options {
@@ -103,9 +94,7 @@ impl Publishing {
             redis_wait: Duration::from_millis(redis_wait_ms),
             bounds: request::bounds(options.max_line_bytes),
             publisher: Publisher::new(store, of_publisher, counters),
-            redis_ok,
             room: Arc::new(Semaphore::new(options.max_publishers.min(Semaphore::MAX_PERMITS))),
-            drain,
             metrics,
             options: Arc::new(options),
         }
@@ -121,19 +110,21 @@ impl Publishing {
     /// # Errors
     /// `RESOURCE_EXHAUSTED`.
     pub(super) fn take_room(&self) -> Result<OwnedSemaphorePermit, Status> {
-        Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-            let bound = self.options.max_publishers;
-            let message = format!("this relay has {bound} publishers, which is its bound max_publishers");
-            let metadata = [("max_publishers", bound.to_string())];
-            status::with_reason(Code::ResourceExhausted, "TOO_MANY_PUBLISHERS", message, &metadata)
-        })
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        room.map_err(|_| Bound::Publishers.reached(self.options.max_publishers, &self.metrics))
     }
 
     /// Serves one call to its end.
-    pub(super) async fn run(self, caller: Principal, requests: Streaming<Bytes>, responses: Responses) {
+    pub(super) async fn run(
+        self,
+        caller: Principal,
+        requests: Streaming<Bytes>,
+        responses: Responses,
+        leave: Leave,
+    ) {
         self.metrics.publishers.inc();
         let served = tokio::select! {
-            opened = self.open(&caller, requests, &responses) => Some(opened),
+            opened = self.open(&caller, requests, &responses, &leave) => Some(opened),
             () = responses.closed() => None,
         };
         let ended = match served {
@@ -154,10 +145,11 @@ impl Publishing {
         caller: &Principal,
         mut requests: Streaming<Bytes>,
         responses: &Responses,
+        leave: &Leave,
     ) -> Result<Session, Status> {
         let message = tokio::select! {
             message = timeout(FIRST_REQUEST, requests.message()) => message,
-            () = self.drain.told() => return Err(drain::shutting_down()),
+            () = leave.told() => return Err(leave.status()),
         };
         let Ok(Some(message)) = message.unwrap_or(Ok(None)).map_err(|error| session::unreadable(&error))
         else {
@@ -168,10 +160,10 @@ impl Publishing {
         permit(caller, Action::Publish, &opening.topic)?;
         let seat = tokio::select! {
             seat = self.admit(&opening) => seat?,
-            () = self.drain.told() => return Err(drain::shutting_down()),
+            () = leave.told() => return Err(leave.status()),
         };
         tracing::debug!(caller = caller.name(), source = %seat.standing().key(), "publishes");
-        Ok(Session::new(self, opening, seat, request, requests, responses.clone()))
+        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), leave.clone()))
     }
 
     async fn admit(&self, opening: &Opening) -> Result<Seat, Status> {

@@ -18,7 +18,7 @@ use tonic::Status;
 
 use super::{
     cut::Bounds,
-    drain::Drain,
+    drain::Leave,
     event,
     frame::Frame,
     lane::{Lane, LaneBuilder, Said},
@@ -54,7 +54,7 @@ pub(super) struct Subscription {
     frames: mpsc::Sender<Result<Frame, Status>>,
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
-    drain: Drain,
+    leave: Leave,
     metrics: Metrics,
 }
 
@@ -70,7 +70,7 @@ impl Subscription {
         caller: &Principal,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
-        drain: Drain,
+        leave: Leave,
         metrics: Metrics,
     ) -> Self {
         let mut heartbeat = interval_at(tokio::time::Instant::now() + request.heartbeat, request.heartbeat);
@@ -89,7 +89,7 @@ impl Subscription {
             frames,
             heartbeat,
             redis_ok: hub.redis_ok(),
-            drain,
+            leave,
             metrics,
         }
     }
@@ -118,11 +118,11 @@ impl Subscription {
             let beat = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
-                () = self.drain.told() => event::shutting_down(),
+                () = self.leave.told() => event::leaving(&self.leave),
                 _ = self.heartbeat.tick() => self.heartbeat_frame(waiting.clone()),
             };
             self.send(Ok(beat)).await?;
-            if self.drain.has_begun() {
+            if self.leave.has_begun() {
                 return Err(Ended);
             }
         };
@@ -146,8 +146,8 @@ impl Subscription {
         }
         tokio::select! {
             biased;
-            () = self.drain.told() => {
-                room.send(Ok(event::shutting_down()));
+            () = self.leave.told() => {
+                room.send(Ok(event::leaving(&self.leave)));
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "every suite takes what it needs")]
 
 pub(crate) mod door;
-pub(crate) mod publishing;
+pub(crate) mod http2;
 pub(crate) mod relay;
 pub(crate) mod sentinel;
 pub(crate) mod writer;

@@ -10,14 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::OwnedSemaphorePermit,
     time::{Interval, MissedTickBehavior, interval},
 };
 use tonic::{Code, Status, Streaming};
 
 use super::{
     super::{
-        drain::{self, Drain},
+        drain::Leave,
         status::{self, Violation},
     },
     Publishing, Responses,
@@ -40,8 +40,7 @@ pub(super) struct Session {
     bounds: LineBounds,
     requests: Streaming<Bytes>,
     responses: Responses,
-    redis_ok: watch::Receiver<bool>,
-    drain: Drain,
+    leave: Leave,
     beat: Interval,
     intake: Intake,
     group: Group,
@@ -98,8 +97,9 @@ impl Session {
         first: Request,
         requests: Streaming<Bytes>,
         responses: Responses,
+        leave: Leave,
     ) -> Self {
-        let Publishing { options, bounds, publisher, redis_ok, drain, .. } = publishing;
+        let Publishing { options, bounds, publisher, .. } = publishing;
         let source = proto::Source {
             key: seat.standing().key().to_string(),
             host: opening.producer.to_string(),
@@ -119,8 +119,7 @@ impl Session {
             bounds: *bounds,
             requests,
             responses,
-            redis_ok: redis_ok.clone(),
-            drain: drain.clone(),
+            leave,
             beat,
             intake: Intake::Idle,
             expected,
@@ -167,7 +166,7 @@ impl Session {
         let response = self.response();
         tokio::select! {
             outcome = ready(&mut self.sending) => Happened::Appended(outcome),
-            () = self.drain.told(), if self.end.is_none() => Happened::Drained,
+            () = self.leave.told(), if self.end.is_none() => Happened::Drained,
             room = self.responses.reserve(), if self.has_news => match room {
                 Ok(room) => {
                     room.send(Ok(response));
@@ -306,15 +305,16 @@ impl Session {
         match end {
             End::Left => self.publisher.leave(&self.seat).await,
             End::Finished => self.publisher.finish(&self.seat).await,
-            End::Drained => return Err(drain::shutting_down()),
+            End::Drained => return Err(self.leave.status()),
         }
         Ok(())
     }
 
     fn response(&self) -> proto::PublishResponse {
+        let standing = self.seat.standing();
         proto::PublishResponse {
-            next_sequence: self.seat.standing().position(),
-            redis_ok: *self.redis_ok.borrow(),
+            next_sequence: standing.position(),
+            redis_ok: self.publisher.takes_lines(standing.topic()),
             source: String::new(),
         }
     }

@@ -18,6 +18,7 @@ mod make;
 mod million;
 mod numbered;
 mod process;
+mod publishing;
 mod python;
 mod reading;
 mod relay;

@@ -160,6 +160,8 @@ async fn whatever_happens_what_is_acknowledged_is_there_once_and_in_order() {
         let what = world.step().await;
         println!("{step}: {what}, {} lines of {}", world.program.next, world.program.made);
     }
+    // What the last step made Redis forget is noticed by the next line at the latest.
+    world.program.push(1);
     world.program.send_all().await;
     let made = world.program.made;
     has_each_once(&world.redis.store(), made).await;

@@ -6,19 +6,23 @@
 
 mod cut;
 mod drain;
+mod entrance;
 mod event;
 mod filter;
 mod frame;
+mod guard;
 mod health;
 mod lane;
 mod listen;
 mod metrics;
 mod permit;
 mod relay;
+mod reload;
 mod request;
 mod retention;
 mod status;
 mod subscribe;
+mod tls;
 mod topic;
 mod topics;
 
@@ -29,13 +33,18 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
+    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, relay::Relay, reload::Reload,
+    retention::Retention, tls::Tls,
 };
 pub use self::{
+    entrance::{AccessOptions, check},
     frame::{Frame, FrameCodec},
+    reload::Reloader,
     retention::RetentionOptions,
+    tls::{ClientCertificates, TlsError, TlsOptions},
 };
 use crate::{
+    files::FileError,
     hub::{self, Hub},
     store::{MAX_PAYLOAD_BYTES, Store},
 };
@@ -83,6 +92,10 @@ pub struct Options {
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// The certificate of the port, and those of clients.
+    pub tls: TlsOptions,
+    /// Who may come in.
+    pub access: AccessOptions,
 }
 
 impl Options {
@@ -103,6 +116,8 @@ impl Options {
             probe_ms: 1000,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            tls: TlsOptions::default(),
+            access: AccessOptions::default(),
         }
     }
 }
@@ -118,12 +133,38 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Others could read everything, which was not asked for in plain words.
+    #[error(
+        "{at} can be reached from other machines, and nothing says who may read there: give --access-file \
+         (tokens) or --tls-client-ca (certificates of clients), or say by --insecure-public that \
+         everybody may read, write and delete everything"
+    )]
+    Exposed {
+        /// The address.
+        at: SocketAddr,
+    },
+    /// Rules and none at once.
+    #[error("--access-file and --insecure-public contradict each other: the one says who may come in, the other everybody")]
+    Contradiction,
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The file of rules cannot be used.
+    #[error(transparent)]
+    Rules(#[from] FileError),
     /// The contract compiled into the program is not readable, which is a mistake in it.
     #[error("server reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The hub ended.
     #[error(transparent)]
     Hub(#[from] hub::Error),
+}
+
+impl Error {
+    /// Whether the options have to be others.
+    pub fn is_misuse(&self) -> bool {
+        matches!(self, Self::Exposed { .. } | Self::Contradiction | Self::Tls(_) | Self::Rules(_))
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -146,6 +187,8 @@ pub struct Service {
     hub: Hub,
     drain: Drain,
     retention: Retention,
+    tls: Option<Tls>,
+    reload: Reload,
 }
 
 impl Service {
@@ -159,16 +202,17 @@ impl Service {
         hub: Hub,
         mut registry: Registry,
     ) -> Result<Self, Error> {
+        let metrics = Metrics::register(&mut registry);
+        let Entrance { tls, guard, reload } = Entrance::load(&options, metrics.clone(), &mut registry)?;
         let at = options.listen;
         let listener = TcpListener::bind(at).await.map_err(|source| Error::Listen { at, source })?;
         let local_addr = listener.local_addr().map_err(|source| Error::Listen { at, source })?;
         let drain = Drain::new();
-        let metrics = Metrics::register(&mut registry);
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
         let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone());
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
-        let router = relay::routes(relay, health_routes, Arc::new(registry))?;
-        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention })
+        let router = relay::routes(relay, health_routes, guard, Arc::new(registry))?;
+        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, tls, reload })
     }
 
     /// Where it listens.
@@ -176,23 +220,35 @@ impl Service {
         self.local_addr
     }
 
+    /// Where it can be asked, as a client is told it.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.local_addr)
+    }
+
+    /// Reads certificates and rules again when it is asked to.
+    pub fn reloader(&self) -> Reloader {
+        self.reload.handle()
+    }
+
     /// Serves until `shutdown`, and then stops within the time that the options give.
     ///
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, retention, .. } = self;
+        let Self { options, listener, router, health, hub, drain, retention, tls, reload, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
         let mut hub = std::pin::pin!(hub.run(hub_stop.clone()));
-        let mut door = Door::new(listener, router, &options);
+        let mut door = Door::new(listener, router, tls, &options);
         tokio::select! {
             () = shutdown.cancelled() => {}
             ended = &mut hub => return Ok(ended?),
             never = door.serve() => match never {},
             never = health.watch() => match never {},
             never = retention.run() => match never {},
+            never = reload.run() => match never {},
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all

@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 
 use super::{drain, frame::Frame, status};
 use crate::{
+    access::Lapse,
     hub::{Opening, ReadError, Start},
     proto::{self, subscribe_response::Event},
     record::{Cursor, Offset, Topic},
@@ -96,6 +97,11 @@ pub(super) fn closing(reason: String, retry_after: Duration) -> Frame {
 /// The last message when the relay stops.
 pub(super) fn shutting_down() -> Frame {
     closing("the relay shuts down".to_owned(), drain::retry_after())
+}
+
+/// The last message when the caller may not go on as it is.
+pub(super) fn lapsed(lapse: Lapse) -> Frame {
+    closing(lapse.to_string(), drain::retry_after())
 }
 
 pub(super) fn caught_up(cursor: &Cursor) -> Frame {

@@ -14,11 +14,11 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tonic::transport::server::Connected as _;
 use tower::ServiceExt as _;
 
-use super::Options;
+use super::{Options, tls::Tls};
 
 /// How long to wait after a connection could not be accepted, such as for want of
 /// file descriptors.
@@ -34,6 +34,7 @@ const HEADER_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Door {
     listener: TcpListener,
     router: axum::Router,
+    tls: Option<Tls>,
     builder: Builder<TokioExecutor>,
     room: Arc<Semaphore>,
     connections: JoinSet<()>,
@@ -41,7 +42,12 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, router: axum::Router, options: &Options) -> Self {
+    pub(super) fn new(
+        listener: TcpListener,
+        router: axum::Router,
+        tls: Option<Tls>,
+        options: &Options,
+    ) -> Self {
         let keepalive = Duration::from_millis(options.keepalive_ms.max(1));
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
@@ -53,7 +59,7 @@ impl Door {
             .max_concurrent_streams(MAX_STREAMS);
         let room = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let (connections, closing) = (JoinSet::new(), CancellationToken::new());
-        Self { listener, router, builder, room, connections, closing }
+        Self { listener, router, tls, builder, room, connections, closing }
     }
 
     /// Takes connections, for ever. At the greatest number of them, the next ones
@@ -88,17 +94,31 @@ impl Door {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps small packets back");
         }
-        let (builder, closing) = (self.builder.clone(), self.closing.clone());
-        let peer = stream.connect_info();
-        let routes = self.router.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer.clone());
-            request
-        });
+        let (builder, closing, tls) = (self.builder.clone(), self.closing.clone(), self.tls.clone());
+        let router = self.router.clone();
         async move {
             tokio::select! {
                 spoke = timeout(HEADER_WAIT, stream.readable()) => if !matches!(spoke, Ok(Ok(()))) { return },
                 () = closing.cancelled() => return,
             }
+            let peer = stream.connect_info();
+            let (stream, certificate) = match tls {
+                None => (Either::Left(stream), None),
+                Some(tls) => match tls.accept(stream).await {
+                    Ok((stream, certificate)) => (Either::Right(stream), certificate),
+                    Err(error) => {
+                        tracing::debug!(?peer, %error, "no handshake of TLS");
+                        return;
+                    }
+                },
+            };
+            let routes = router.map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer.clone());
+                if let Some(certificate) = &certificate {
+                    request.extensions_mut().insert(certificate.clone());
+                }
+                request
+            });
             let service = TowerToHyperService::new(routes);
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);

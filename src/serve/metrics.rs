@@ -1,9 +1,12 @@
 //! What the relay's door counts.
 
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+/// Of one of the words that the contract or this program fixes, and so never many.
+type Label = (&'static str, &'static str);
 
 /// The counters of one relay. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +19,9 @@ pub(super) struct Metrics {
     pub(super) retention_rounds: Counter,
     pub(super) trimmed_lines: Counter,
     pub(super) expired_records: Counter,
+    refused: Family<[Label; 1], Counter>,
+    reloads: Family<[Label; 2], Counter>,
+    pub(super) handshakes_failed: Counter,
 }
 
 impl Metrics {
@@ -39,6 +45,25 @@ impl Metrics {
             "Records of gone files that it removed",
             metrics.expired_records.clone(),
         );
+        let part = registry.sub_registry_with_prefix("logrelay_access");
+        part.register("refused", "Requests of nobody who is known", metrics.refused.clone());
+        part.register("reloads", "Certificates and rules that were read again", metrics.reloads.clone());
+        part.register(
+            "handshakes_failed",
+            "Connections that ended in the handshake of TLS",
+            metrics.handshakes_failed.clone(),
+        );
         metrics
+    }
+
+    /// A request was refused.
+    pub(super) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Certificates or rules were read again.
+    pub(super) fn reloaded(&self, part: &'static str, applied: bool) {
+        let result = if applied { "applied" } else { "refused" };
+        self.reloads.get_or_create(&[("part", part), ("result", result)]).inc();
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Router,
     http::{StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse as _, Response as HttpResponse},
     routing::get,
 };
@@ -19,6 +20,7 @@ use super::{
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
+    guard::{self, Guard},
     metrics::Metrics,
     permit::{caller, permit},
     request, status,
@@ -27,7 +29,7 @@ use super::{
     topics,
 };
 use crate::{
-    access::{Action, Grants, Principal},
+    access::Action,
     hub, proto,
     store::Store,
 };
@@ -97,7 +99,7 @@ impl LogRelay for Relay {
         tracing::debug!(caller = caller.name(), topics = request.topics.len(), "subscribed");
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
         let subscription =
-            Subscription::new(request, &self.hub, frames, self.drain.clone(), self.metrics.clone());
+            Subscription::new(request, &caller, &self.hub, frames, self.drain.clone(), self.metrics.clone());
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
             drop(seat);
@@ -133,7 +135,12 @@ impl LogRelay for Relay {
 }
 
 /// Everything that the port answers.
-pub(super) fn routes(relay: Relay, health: Routes, registry: Arc<Registry>) -> Result<Router, Error> {
+pub(super) fn routes(
+    relay: Relay,
+    health: Routes,
+    guard: Guard,
+    registry: Arc<Registry>,
+) -> Result<Router, Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -145,7 +152,7 @@ pub(super) fn routes(relay: Relay, health: Routes, registry: Arc<Registry>) -> R
         .add_service(reflection().build_v1alpha()?);
     let metrics = get(move || async move { metrics(&registry) });
     let router = services.into_axum_router().route("/metrics", metrics).fallback(unknown);
-    Ok(router.layer(Extension(Principal::anonymous(Grants::everything()))))
+    Ok(router.layer(from_fn_with_state(guard, guard::identify)))
 }
 
 fn metrics(registry: &Registry) -> HttpResponse {
@@ -158,8 +165,7 @@ fn metrics(registry: &Registry) -> HttpResponse {
 
 /// What is not there: said in the way of whoever asks.
 async fn unknown(request: axum::extract::Request) -> HttpResponse {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+    if guard::is_grpc(&request) {
         let message = format!("{} is no method of this relay", request.uri().path());
         return Status::unimplemented(message).into_http();
     }

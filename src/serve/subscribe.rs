@@ -26,6 +26,7 @@ use super::{
     request::Request,
 };
 use crate::{
+    access::{Expiry, Principal},
     hub::{self, Opening, Start},
     proto::{self, subscribe_response::Event},
     record::Topic,
@@ -47,6 +48,8 @@ pub(super) struct Subscription {
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
     drain: Drain,
+    /// Ends when the caller may not read any more.
+    lapse: Expiry,
     metrics: Metrics,
 }
 
@@ -56,6 +59,7 @@ struct Ended;
 impl Subscription {
     pub(super) fn new(
         request: Request,
+        caller: &Principal,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
         drain: Drain,
@@ -79,6 +83,7 @@ impl Subscription {
             heartbeat,
             redis_ok: hub.redis_ok(),
             drain,
+            lapse: caller.expired(),
             metrics,
         }
     }
@@ -102,14 +107,17 @@ impl Subscription {
         let mut opening = Box::pin(opening);
         // Redis may be away: the caller hears so until it is back.
         let (lanes, openings) = loop {
-            let beat = tokio::select! {
+            let (said, ends) = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
-                () = self.drain.told() => event::shutting_down(),
-                _ = self.heartbeat.tick() => self.heartbeat_frame(self.topics.iter().map(event::waits).collect()),
+                () = self.drain.told() => (event::shutting_down(), true),
+                lapse = &mut self.lapse => (event::lapsed(lapse), true),
+                _ = self.heartbeat.tick() => {
+                    (self.heartbeat_frame(self.topics.iter().map(event::waits).collect()), false)
+                }
             };
-            self.send(Ok(beat)).await?;
-            if self.drain.has_begun() {
+            self.send(Ok(said)).await?;
+            if ends {
                 return Err(Ended);
             }
         };
@@ -127,6 +135,10 @@ impl Subscription {
             biased;
             () = self.drain.told() => {
                 room.send(Ok(event::shutting_down()));
+                Err(Ended)
+            }
+            lapse = &mut self.lapse => {
+                room.send(Ok(event::lapsed(lapse)));
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),

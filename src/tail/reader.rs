@@ -1,5 +1,7 @@
-//! Reads an open file in blocks, off the threads that run tasks; one that is compressed as
-//! if it were not.
+//! Reads an open file in blocks; one that is compressed as if it were not. What may block is
+//! done off the threads that run tasks, and what the system has in memory is taken at once.
+
+mod at_once;
 
 use std::{
     fs::File,
@@ -24,6 +26,9 @@ use crate::record::{PrintHash, Record};
 
 /// Greatest size of a block, in bytes.
 pub(super) const MAX_BLOCK_BYTES: usize = 256 * 1024;
+
+/// By less than this most files grow from one look to the next, in bytes.
+const GROWN_BYTES: usize = 4 * 1024;
 
 /// An open file: it stays readable when it is renamed or deleted.
 #[derive(Debug, Clone)]
@@ -160,6 +165,9 @@ impl Reader {
     /// The next block: at most `most` bytes from `position` on. `before` is what was
     /// read right before it; it is looked at again in the same read.
     pub(super) async fn block(self, position: u64, before: Vec<u8>, most: usize) -> io::Result<Block> {
+        if let Some(block) = self.block_at_once(position, &before, most) {
+            return Ok(block);
+        }
         off_the_runtime(move || self.read_block(position, &before, most)).await
     }
 
@@ -190,9 +198,38 @@ impl Reader {
         if !bytes.starts_with(before) {
             return Ok(Block::Replaced);
         }
-        let bytes = Bytes::from(bytes).slice(before.len()..);
-        self.size.fetch_max(position + bytes.len() as u64, Ordering::Relaxed);
-        Ok(if bytes.is_empty() { Block::End } else { Block::Bytes(bytes) })
+        let block = Block::of(bytes, before.len());
+        self.size.fetch_max(position + block.len() as u64, Ordering::Relaxed);
+        Ok(block)
+    }
+
+    /// The rest of a file that has grown by little: where the system has it in memory, it costs
+    /// no other thread. None: it has to be asked in the way that may block.
+    fn block_at_once(&self, position: u64, before: &[u8], most: usize) -> Option<Block> {
+        let Content::Plain(file) = &*self.content else { return None };
+        let from = position - before.len() as u64;
+        let mut bytes = vec![0; before.len() + most.min(GROWN_BYTES)];
+        let filled = at_once::read_at(file, &mut bytes, from)?;
+        // What is short may be the end of the file, or of what is in memory.
+        let is_all = filled < bytes.len() && file.metadata().ok()?.len() == from + filled as u64;
+        bytes.truncate(filled);
+        if !is_all || !bytes.starts_with(before) {
+            return None;
+        }
+        self.size.store(from + filled as u64, Ordering::Relaxed);
+        Some(Block::of(bytes, before.len()))
+    }
+}
+
+impl Block {
+    /// What stands behind the first `before` bytes.
+    fn of(bytes: Vec<u8>, before: usize) -> Self {
+        let bytes = Bytes::from(bytes).slice(before..);
+        if bytes.is_empty() { Self::End } else { Self::Bytes(bytes) }
+    }
+
+    fn len(&self) -> usize {
+        if let Self::Bytes(bytes) = self { bytes.len() } else { 0 }
     }
 }
 

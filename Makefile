@@ -27,7 +27,7 @@ demo:
 	@target/debug/examples/demo target/debug/logrelay
 
 test: test-build python
-	@.ci/need redis-server
+	@.ci/need redis-server openssl
 	cargo $(TEST) --workspace
 
 test-build:

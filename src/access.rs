@@ -15,7 +15,7 @@ mod token;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::HeaderMap;
 
 pub use self::{
     certificate::{CertificateError, ClientCertificate},
@@ -81,7 +81,7 @@ pub enum Access {
 impl Access {
     /// Whoever calls may do everything.
     pub fn anybody() -> Self {
-        Self::Anybody(Principal::new("anonymous", Grants::everything(), None))
+        Self::Anybody(Principal::anonymous(Grants::everything()))
     }
 
     /// As these rules say.
@@ -108,7 +108,7 @@ impl Access {
             }
             Self::Rules(rules) => {
                 let rules = rules.load();
-                match credentials::bearer(headers.get_all(AUTHORIZATION))? {
+                match credentials::bearer(headers)? {
                     Some(token) => rules.of_token(token),
                     None => rules.of_certificate(certificate.ok_or(Refusal::NoCredentials)?),
                 }

@@ -12,6 +12,7 @@ mod inputs;
 mod open_files;
 mod progress;
 mod redis;
+mod relays;
 mod serve;
 mod shutdown;
 mod sources;
@@ -98,7 +99,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
             Command::Subscribe(arguments) => Box::pin(subscribe::run(arguments, general, terminal)).await,
             Command::Topics(arguments) => topics::run(arguments, general, terminal).await,
             Command::Inputs(arguments) => Box::pin(inputs::run(arguments, general, matches, terminal)).await,
-            Command::Token(arguments) => token::run(arguments),
+            Command::Token(arguments) => token::run(&arguments),
             Command::CheckConfig(arguments) => check_config::run(arguments, general, matches),
         }
     });

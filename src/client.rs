@@ -6,6 +6,7 @@
 //! may save and give back in [`Options`]. It prints nothing and writes no file.
 
 mod address;
+mod credentials;
 mod error;
 mod event;
 mod lines;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use self::{
     address::{AddressError, RelayAddress},
+    credentials::{Credentials, CredentialsError, Token},
     error::Error,
     event::{Event, Jump},
     lines::{Line, Lines},

@@ -33,8 +33,8 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, relay::Relay, reload::Reload,
-    retention::Retention, tls::Tls,
+    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, relay::Relay,
+    reload::Reload, retention::Retention, tls::Tls,
 };
 pub use self::{
     entrance::{AccessOptions, check},
@@ -144,7 +144,9 @@ pub enum Error {
         at: SocketAddr,
     },
     /// Rules and none at once.
-    #[error("--access-file and --insecure-public contradict each other: the one says who may come in, the other everybody")]
+    #[error(
+        "--access-file and --insecure-public contradict each other: the one says who may come in, the other everybody"
+    )]
     Contradiction,
     /// The files of TLS cannot be used.
     #[error(transparent)]

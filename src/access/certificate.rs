@@ -8,11 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    prelude::FromDer as _,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 /// A name of whoever holds a certificate, written as OpenSSL does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,15 +25,15 @@ impl FromStr for CertificateName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        let kinds: [(&str, fn(String) -> Self); 3] = [
-            ("URI:", Self::Uri),
-            ("DNS:", |name| Self::Dns(name.to_ascii_lowercase())),
-            ("CN=", Self::CommonName),
-        ];
-        let named = kinds.into_iter().find_map(|(kind, make)| Some((text.strip_prefix(kind)?, make)));
-        match named {
-            Some((name, make)) if !name.is_empty() => Ok(make(name.to_owned())),
-            _ => Err("expected is a name of a certificate: URI:…, DNS:… or CN=…"),
+        let named = |prefix| text.strip_prefix(prefix).filter(|name| !name.is_empty());
+        if let Some(name) = named("URI:") {
+            Ok(Self::Uri(name.to_owned()))
+        } else if let Some(name) = named("DNS:") {
+            Ok(Self::Dns(name.to_ascii_lowercase()))
+        } else if let Some(name) = named("CN=") {
+            Ok(Self::CommonName(name.to_owned()))
+        } else {
+            Err("expected is a name of a certificate: URI:…, DNS:… or CN=…")
         }
     }
 }

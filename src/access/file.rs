@@ -13,7 +13,7 @@ use self::form::{CertificateForm, Form, JwtForm, TokenForm};
 use super::{
     Grants, Principal,
     certificate::CertificateName,
-    jwt::{Issuer, JwtKey},
+    jwt::{JwtKey, Trust},
     principal::Standing,
     rules::{Rule, Rules},
     token::Digest,
@@ -85,9 +85,15 @@ impl Reading<'_> {
             let name = self.name("tokens.name", &form.name, &mut names);
             let digest = Digest::parse(form.sha256.get_ref());
             match digest {
-                None => self.wrong(form.sha256.span(), "tokens.sha256: expected are 64 hexadecimal digits, the SHA-256 of the token".to_owned()),
+                None => self.wrong(
+                    form.sha256.span(),
+                    "tokens.sha256: expected are 64 hexadecimal digits, the SHA-256 of the token".to_owned(),
+                ),
                 Some(digest) if !hashes.insert(digest) => {
-                    self.wrong(form.sha256.span(), "tokens.sha256: another token has the same hash".to_owned());
+                    self.wrong(
+                        form.sha256.span(),
+                        "tokens.sha256: another token has the same hash".to_owned(),
+                    );
                 }
                 Some(_) => {}
             }
@@ -109,7 +115,9 @@ impl Reading<'_> {
                 Ok(name) if rules.iter().any(|rule| rule.shown == name) => {
                     self.wrong(form.subject.span(), format!("certificates.subject: {name} is there already"));
                 }
-                Ok(name) => rules.push(Rule::new(name.clone(), Principal::new(&name.to_string(), grants, None))),
+                Ok(name) => {
+                    rules.push(Rule::new(name.clone(), Principal::new(&name.to_string(), grants, None)));
+                }
             }
         }
         rules
@@ -124,10 +132,16 @@ impl Reading<'_> {
         }
         let leeway_ms = form.leeway_ms.as_ref().map_or(LEEWAY_MS, |leeway| *leeway.get_ref());
         if let Some(leeway) = form.leeway_ms.as_ref().filter(|_| leeway_ms > MAX_LEEWAY_MS) {
-            self.wrong(leeway.span(), format!("jwt.leeway_ms: expected is a number from 0 to {MAX_LEEWAY_MS}"));
+            self.wrong(
+                leeway.span(),
+                format!("jwt.leeway_ms: expected is a number from 0 to {MAX_LEEWAY_MS}"),
+            );
         }
         let Some(algorithm) = key::algorithm(form.algorithm.get_ref()) else {
-            self.wrong(form.algorithm.span(), format!("jwt.algorithm: expected is one of: {}", key::ALGORITHMS));
+            self.wrong(
+                form.algorithm.span(),
+                format!("jwt.algorithm: expected is one of: {}", key::ALGORITHMS),
+            );
             return None;
         };
         let folder = self.path.parent().unwrap_or(Path::new(""));
@@ -137,7 +151,7 @@ impl Reading<'_> {
                 None
             }
             Ok((key, digest)) => {
-                let issuer = Issuer {
+                let trust = Trust {
                     name: name?,
                     issuer: form.issuer.get_ref().clone(),
                     audience: form.audience.get_ref().clone(),
@@ -146,7 +160,7 @@ impl Reading<'_> {
                     leeway_ms,
                     digest,
                 };
-                Some(JwtKey { issuer, key, standing: Standing::new() })
+                Some(JwtKey { trust, key, standing: Standing::new() })
             }
         }
     }
@@ -190,14 +204,12 @@ impl Reading<'_> {
     }
 
     fn time(&mut self, key: &str, time: &Spanned<Datetime>) -> Option<SystemTime> {
-        match time.get_ref().to_string().parse::<jiff::Timestamp>() {
-            Ok(time) => Some(time.into()),
-            Err(_) => {
-                let what = format!("{key}: expected is a date and a time with its zone, as 2027-06-30T00:00:00Z");
-                self.wrong(time.span(), what);
-                None
-            }
+        let read = time.get_ref().to_string().parse::<jiff::Timestamp>();
+        if read.is_err() {
+            let what = format!("{key}: expected is a date and a time with its zone, as 2027-06-30T00:00:00Z");
+            self.wrong(time.span(), what);
         }
+        read.ok().map(SystemTime::from)
     }
 }
 

@@ -19,9 +19,9 @@ const NO_KEY: Refusal = Refusal::BadToken("no key of this relay's has its algori
 const BAD_SIGNATURE: Refusal = Refusal::BadToken("its signature is of none of this relay's keys");
 const BAD_CLAIMS: Refusal = Refusal::BadToken("a claim is missing or of another form than is expected");
 
-/// What a key is for.
+/// What a key is trusted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Issuer {
+pub(super) struct Trust {
     /// By which its principals are known: they are `<name>/<sub>`.
     pub(super) name: String,
     pub(super) issuer: String,
@@ -38,14 +38,14 @@ pub(super) struct Issuer {
 /// A key whose tokens are believed.
 #[derive(Clone)]
 pub(super) struct JwtKey {
-    pub(super) issuer: Issuer,
+    pub(super) trust: Trust,
     pub(super) key: DecodingKey,
     pub(super) standing: Standing,
 }
 
 impl std::fmt::Debug for JwtKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.issuer.fmt(f)
+        self.trust.fmt(f)
     }
 }
 
@@ -100,8 +100,9 @@ pub(super) fn identify(token: &str, keys: &[JwtKey]) -> Result<Principal, Refusa
     if header.crit.is_some() {
         return Err(Refusal::BadToken("its header has `crit`, of which this relay knows nothing"));
     }
-    let named = |key: &&JwtKey| header.kid.is_none() || key.issuer.kid.is_none() || key.issuer.kid == header.kid;
-    let fitting = keys.iter().filter(|key| key.issuer.algorithm == header.alg).filter(named);
+    let named =
+        |key: &&JwtKey| header.kid.is_none() || key.trust.kid.is_none() || key.trust.kid == header.kid;
+    let fitting = keys.iter().filter(|key| key.trust.algorithm == header.alg).filter(named);
     let mut refusal = NO_KEY;
     for key in fitting {
         match key.identify(token) {
@@ -120,7 +121,7 @@ fn header(token: &str) -> Option<Header> {
 
 impl JwtKey {
     fn identify(&self, token: &str) -> Result<Principal, Refusal> {
-        let Issuer { name, issuer, audience, algorithm, leeway_ms, .. } = &self.issuer;
+        let Trust { name, issuer, audience, algorithm, leeway_ms, .. } = &self.trust;
         let mut validation = Validation::new(*algorithm);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.set_issuer(&[issuer]);
@@ -137,8 +138,7 @@ impl JwtKey {
         let Claimed { read, publish, administer } = claims.logrelay;
         let globs = |globs: Vec<Glob>| globs.into_iter().map(|Glob(glob)| glob).collect();
         let grants = Grants { read: globs(read), publish: globs(publish), administer: globs(administer) };
-        let principal =
-            Principal::new(&format!("{name}/{sub}"), grants, end).under(&self.standing);
+        let principal = Principal::new(&format!("{name}/{sub}"), grants, end).under(&self.standing);
         if principal.is_over() { Err(Refusal::ExpiredToken) } else { Ok(principal) }
     }
 }

@@ -78,12 +78,12 @@ impl Standing {
 impl Principal {
     /// Somebody who may do this, until `expires` (none: for ever).
     pub fn new(name: &str, grants: Grants, expires: Option<SystemTime>) -> Self {
-        Self {
-            name: name.into(),
-            grants: Arc::new(grants),
-            expires,
-            withdrawn: CancellationToken::new(),
-        }
+        Self { name: name.into(), grants: Arc::new(grants), expires, withdrawn: CancellationToken::new() }
+    }
+
+    /// Whoever calls a relay that asks for no identity.
+    pub fn anonymous(grants: Grants) -> Self {
+        Self::new("anonymous", grants, None)
     }
 
     /// The same, at most until then.
@@ -102,7 +102,7 @@ impl Principal {
     /// Who made the request with these extensions. Where nobody said who it is, it is somebody
     /// who may do nothing.
     pub fn of(extensions: &http::Extensions) -> Self {
-        extensions.get().cloned().unwrap_or_else(|| Self::new("nobody", Grants::default(), None))
+        extensions.get().cloned().unwrap_or_else(|| Self::anonymous(Grants::default()))
     }
 
     /// The name, for logs and bounds; no secret.

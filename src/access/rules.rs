@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What a file says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Rules {
     pub(super) tokens: Vec<Rule<Digest>>,
     pub(super) certificates: Vec<Rule<CertificateName>>,
@@ -85,7 +85,7 @@ impl Rules {
         Rule::take_over(&mut self.tokens, &before.tokens);
         Rule::take_over(&mut self.certificates, &before.certificates);
         for key in &mut self.keys {
-            if let Some(old) = before.keys.iter().find(|old| old.issuer == key.issuer) {
+            if let Some(old) = before.keys.iter().find(|old| old.trust == key.trust) {
                 *key = old.clone();
             }
         }

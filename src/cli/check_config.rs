@@ -39,7 +39,7 @@ pub(super) fn run(arguments: Arguments, general: General, matches: &ArgMatches) 
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     let mut text = table(&effective, &file, matches);
     for said in serve::check(&effective.serve)? {
-        text.push_str(&format!("\n{said}\n"));
+        text.extend(["\n", &said, "\n"]);
     }
     text.push_str(&inputs(&effective, &file));
     let mut stdout = io::stdout().lock();

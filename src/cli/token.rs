@@ -38,14 +38,14 @@ pub(super) struct Arguments {
     output_file: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let token = NewToken::random().context("the system has no random bits")?;
     let mut stdout = io::stdout().lock();
     match &arguments.output_file {
         Some(path) => keep(path, &token).with_context(|| path.display().to_string())?,
         None => writeln!(stdout, "{}\n", token.secret())?,
     }
-    stdout.write_all(section(&arguments, &token).as_bytes())?;
+    stdout.write_all(section(arguments, &token).as_bytes())?;
     stdout.flush()?;
     Ok(())
 }
@@ -56,18 +56,19 @@ fn keep(path: &Path, token: &NewToken) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Names and patterns have no character that TOML would take for something else.
 fn section(arguments: &Arguments, token: &NewToken) -> String {
     let Arguments { name, read, publish, administer, expires, .. } = arguments;
-    // Names and patterns have no character that TOML would take for something else.
-    let mut section = format!("[[tokens]]\nname = \"{}\"\nsha256 = \"{}\"\n", name.as_str(), token.sha256());
-    for (key, globs) in [("read", read), ("publish", publish), ("administer", administer)] {
-        if !globs.is_empty() {
-            let globs: Vec<_> = globs.iter().map(|glob| format!("\"{glob}\"")).collect();
-            section.push_str(&format!("{key} = [{}]\n", globs.join(", ")));
-        }
-    }
-    if let Some(expires) = expires {
-        section.push_str(&format!("expires = {expires}\n"));
-    }
-    section
+    let globs = |key: &str, globs: &[TopicGlob]| {
+        let globs: Vec<_> = globs.iter().map(|glob| format!("\"{glob}\"")).collect();
+        if globs.is_empty() { String::new() } else { format!("{key} = [{}]\n", globs.join(", ")) }
+    };
+    [
+        format!("[[tokens]]\nname = \"{}\"\nsha256 = \"{}\"\n", name.as_str(), token.sha256()),
+        globs("read", read),
+        globs("publish", publish),
+        globs("administer", administer),
+        expires.map(|expires| format!("expires = {expires}\n")).unwrap_or_default(),
+    ]
+    .concat()
 }

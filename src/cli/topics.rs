@@ -9,6 +9,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{
+    relays::Relays,
     sources::{Row, printed, utc},
     subscribe::Output,
     table::{Align, table},
@@ -27,15 +28,8 @@ const MAX_SOURCES: u32 = 10_000;
 /// Lists the topics: their lines, their size, their age and their readers.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Address of a relay; several: the first that answers
-    #[arg(
-        long = "relay",
-        global = true,
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:7171"
-    )]
-    relays: Vec<RelayAddress>,
+    #[command(flatten)]
+    relays: Relays,
     /// A table, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
@@ -57,6 +51,7 @@ enum Action {
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let Arguments { relays, output, timeout_ms, action } = arguments;
+    let relays = relays.relays()?;
     telemetry::start_logs(
         &general.log_level.clone().unwrap_or_default(),
         output.log_format(&general),

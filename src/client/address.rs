@@ -1,12 +1,27 @@
 //! Where a relay is.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 
-/// The address of a relay: `http://HOST:PORT`, or `HOST:PORT` for short. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RelayAddress(Arc<Uri>);
+use super::Credentials;
+
+/// The address of a relay: `https://HOST:PORT`, `http://HOST:PORT`, or `HOST:PORT` for short; and
+/// what is shown to it. Cheap to clone.
+#[derive(Clone)]
+pub struct RelayAddress {
+    uri: Arc<Uri>,
+    credentials: Arc<Credentials>,
+}
+
+/// By where it is; what is shown there makes no difference.
+impl PartialEq for RelayAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.uri == other.uri
+    }
+}
+
+impl Eq for RelayAddress {}
 
 /// Why a text is no address of a relay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,8 +34,8 @@ pub enum AddressError {
         /// What is wrong with it.
         why: String,
     },
-    /// Its scheme is not `http`.
-    #[error("relay {text:?}: the scheme {scheme:?} is not supported, only http")]
+    /// Its scheme is another one.
+    #[error("relay {text:?}: the scheme {scheme:?} is not supported, only http and https")]
     Scheme {
         /// The text as it was given.
         text: String,
@@ -30,8 +45,31 @@ pub enum AddressError {
 }
 
 impl RelayAddress {
+    /// The same relay, to which this is shown.
+    #[must_use]
+    pub fn with(self, credentials: Arc<Credentials>) -> Self {
+        Self { credentials, ..self }
+    }
+
     pub(super) fn uri(&self) -> &Uri {
-        &self.0
+        &self.uri
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.uri.scheme() == Some(&Scheme::HTTPS)
+    }
+
+    /// Whether it is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        let host = self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let address = host.parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|address| address.to_canonical().is_loopback())
     }
 }
 
@@ -43,7 +81,7 @@ impl FromStr for RelayAddress {
         let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = full.parse().map_err(|error: http::uri::InvalidUri| form(&error))?;
         match uri.scheme_str() {
-            Some("http") => {}
+            Some("http" | "https") => {}
             scheme => {
                 let scheme = scheme.unwrap_or_default().to_owned();
                 return Err(AddressError::Scheme { text: shown(text), scheme });
@@ -64,7 +102,7 @@ impl FromStr for RelayAddress {
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err(form(&"a path has no place in it"));
         }
-        Ok(Self(Arc::new(uri)))
+        Ok(Self { uri: Arc::new(uri), credentials: Arc::default() })
     }
 }
 
@@ -81,8 +119,8 @@ fn shown(text: &str) -> String {
 
 impl fmt::Display for RelayAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.0.authority().map_or("", |authority| authority.as_str());
-        write!(f, "http://{authority}")
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        write!(f, "{}://{authority}", self.uri.scheme_str().unwrap_or_default())
     }
 }
 
@@ -101,6 +139,7 @@ mod tests {
         for (text, expected) in [
             ("http://127.0.0.1:7171", "http://127.0.0.1:7171"),
             ("http://relay/", "http://relay"),
+            ("https://relay", "https://relay"),
             ("relay:7171", "http://relay:7171"),
             ("[::1]:7171", "http://[::1]:7171"),
         ] {
@@ -111,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_and_a_password_is_not_repeated() {
         let error = |text: &str| text.parse::<RelayAddress>().unwrap_err().to_string();
-        assert!(error("https://relay:1").contains("\"https\" is not supported"));
+        assert!(error("ftp://relay:1").contains("\"ftp\" is not supported"));
         assert!(error("http://relay:99999").contains("port"));
         assert!(error("http://relay:0").contains("port"));
         assert!(error("http://relay:1/path").contains("path"));

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{OptionsError, RelayAddress, lines::BatchFault};
+use super::{CredentialsError, OptionsError, RelayAddress, lines::BatchFault};
 
 /// Why a call ended for good.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,6 +48,8 @@ pub(super) enum Failure {
     Ended,
     #[error("sent what makes no sense: {0}")]
     Nonsense(#[from] BatchFault),
+    #[error("was not asked: {0}")]
+    Credentials(#[from] CredentialsError),
 }
 
 impl From<Status> for Failure {
@@ -59,7 +61,17 @@ impl From<Status> for Failure {
 impl Failure {
     /// The error to return where trying again, there or elsewhere, would not help.
     pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
-        let Self::Status(status) = self else { return None };
+        let status = match self {
+            Self::Status(status) => status,
+            Self::Credentials(CredentialsError::Plaintext(relay)) => {
+                return Some(OptionsError::PlaintextToken(relay.clone()).into());
+            }
+            _ => return None,
+        };
+        // Whoever replaces tokens may be a moment late.
+        if status.code() == Code::Unauthenticated && relay.credentials().has_other_token() {
+            return None;
+        }
         let hopeless = matches!(
             status.code(),
             Code::InvalidArgument

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tonic::{
     Streaming,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
-use super::{RelayAddress, error::Failure};
+use super::{RelayAddress, credentials::Bearer, error::Failure};
 use crate::proto::{SubscribeRequest, SubscribeResponse, log_relay_client::LogRelayClient};
 
 /// HTTP/2 windows: what a relay may send before the reader takes it. The protocol's
@@ -28,9 +29,14 @@ pub(super) struct Times {
     pub(super) answer: Duration,
 }
 
+/// Calls over one connection.
+pub(super) type Client = LogRelayClient<InterceptedService<Channel, Bearer>>;
+
 /// Connects to a relay.
-pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<LogRelayClient<Channel>, Failure> {
-    let channel = Endpoint::from(relay.uri().clone())
+pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<Client, Failure> {
+    let credentials = relay.credentials();
+    let bearer = credentials.bearer(relay)?;
+    let mut endpoint = Endpoint::from(relay.uri().clone())
         .connect_timeout(times.connect)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(times.keep_alive)
@@ -38,10 +44,11 @@ pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<LogRel
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES)
-        .connect()
-        .await?;
-    Ok(LogRelayClient::new(channel))
+        .max_frame_size(FRAME_BYTES);
+    if let Some(tls) = credentials.tls(relay)? {
+        endpoint = endpoint.tls_config(tls)?;
+    }
+    Ok(LogRelayClient::with_interceptor(endpoint.connect().await?, bearer))
 }
 
 /// Connects to a relay and makes the call.

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status};
 
 use super::{
     Error, OptionsError, RelayAddress,
     error::Failure,
-    link::{self, Times},
+    link::{self, Client, Times},
 };
 use crate::{
-    proto::{
-        GetTopicRequest, GetTopicResponse, ListTopicsRequest, ListTopicsResponse,
-        log_relay_client::LogRelayClient,
-    },
+    proto::{GetTopicRequest, GetTopicResponse, ListTopicsRequest, ListTopicsResponse},
     record::Topic,
 };
 
@@ -44,7 +41,7 @@ pub async fn get_topic(
 async fn ask_any<T>(
     relays: &[RelayAddress],
     timeout_ms: u64,
-    ask: impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
+    ask: impl AsyncFn(&mut Client) -> Result<Response<T>, Status>,
 ) -> Result<T, Error> {
     let timeout = Duration::from_millis(timeout_ms);
     let mut last = None;
@@ -66,7 +63,7 @@ async fn ask_any<T>(
 async fn ask_one<T>(
     relay: &RelayAddress,
     timeout: Duration,
-    ask: &impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
+    ask: &impl AsyncFn(&mut Client) -> Result<Response<T>, Status>,
 ) -> Result<T, Failure> {
     let times = Times { connect: timeout, keep_alive: timeout, answer: timeout };
     let mut client = link::connect(relay, times).await?;

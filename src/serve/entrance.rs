@@ -1,12 +1,7 @@
 //! Everything that decides who comes in, loaded together: TLS, the rules of access, and whether
 //! the port may be seen by others at all.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 
@@ -65,8 +60,8 @@ pub fn check(options: &Options) -> Result<Vec<String>, Error> {
 
 /// Whether a request tells who makes it.
 fn knows_callers(options: &Options) -> bool {
-    let by_certificate = options.tls.client_ca.is_some()
-        && options.tls.client_certificates == ClientCertificates::Required;
+    let by_certificate =
+        options.tls.client_ca.is_some() && options.tls.client_certificates == ClientCertificates::Required;
     options.access.file.is_some() || by_certificate
 }
 
@@ -90,11 +85,7 @@ impl Entrance {
     ///
     /// # Errors
     /// Why there is no way in with them.
-    pub(super) fn load(
-        options: &Options,
-        metrics: Metrics,
-        registry: &mut Registry,
-    ) -> Result<Self, Error> {
+    pub(super) fn load(options: &Options, metrics: Metrics, registry: &mut Registry) -> Result<Self, Error> {
         may_be_seen(options)?;
         let mut reload = Reload::new(options.access.reload_interval_ms, metrics.clone());
         let tls = tls(options, &metrics, registry, &mut reload)?;

@@ -55,7 +55,12 @@ impl Guard {
             self.log.untold.store(0, Ordering::Relaxed);
             let peer = request.extensions().get().and_then(TcpConnectInfo::remote_addr);
             let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::warn!(peer, reason = refusal.reason(), others = untold, "a caller was refused: {refusal}");
+            tracing::warn!(
+                peer,
+                reason = refusal.reason(),
+                others = untold,
+                "a caller was refused: {refusal}"
+            );
         }
         answer(request, refusal)
     }

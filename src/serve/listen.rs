@@ -112,14 +112,14 @@ impl Door {
                     }
                 },
             };
-            let routes = router.map_request(move |mut request: Request<Incoming>| {
+            let marked = router.map_request(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer.clone());
                 if let Some(certificate) = &certificate {
                     request.extensions_mut().insert(certificate.clone());
                 }
                 request
             });
-            let service = TowerToHyperService::new(routes);
+            let service = TowerToHyperService::new(marked);
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {

@@ -28,11 +28,7 @@ use super::{
     topic::{self, Question},
     topics,
 };
-use crate::{
-    access::Action,
-    hub, proto,
-    store::Store,
-};
+use crate::{access::Action, hub, proto, store::Store};
 
 /// How many messages of a subscription may wait to be sent.
 const FRAMES_AHEAD: usize = 1;

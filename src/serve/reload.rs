@@ -68,12 +68,16 @@ impl Reload {
                 () = self.asked.0.notified() => true,
             };
             if at_once && self.parts.is_empty() {
-                tracing::warn!("SIGHUP changes nothing: a relay reads certificates and rules again, and has none");
+                tracing::warn!(
+                    "SIGHUP changes nothing: a relay reads certificates and rules again, and has none"
+                );
             }
             let (mut parts, metrics) = (std::mem::take(&mut self.parts), self.metrics.clone());
             // A file may be on a disk that hangs.
             let looked = tokio::task::spawn_blocking(move || {
-                parts.iter_mut().for_each(|part| part.look(at_once, &metrics));
+                for part in &mut parts {
+                    part.look(at_once, &metrics);
+                }
                 parts
             });
             match looked.await {

@@ -130,8 +130,7 @@ impl TlsOptions {
             Some(authority) => self.verifier(authority, Arc::clone(&provider), contents)?,
             None => WebPkiClientVerifier::no_client_auth(),
         };
-        let mismatch =
-            |why| TlsError::Mismatch { certificate: certificate.clone(), key: key.clone(), why };
+        let mismatch = |why| TlsError::Mismatch { certificate: certificate.clone(), key: key.clone(), why };
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(mismatch)?

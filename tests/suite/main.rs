@@ -1,8 +1,10 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod access;
 mod advice;
 mod append;
+mod certificates;
 mod copytruncate;
 mod deploy;
 mod discovery;
@@ -14,6 +16,7 @@ mod half_open;
 mod hub;
 mod identity;
 mod inputs_change;
+mod jwt;
 mod limits;
 mod lines;
 mod lost_replies;

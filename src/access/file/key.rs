@@ -14,10 +14,7 @@ use x509_parser::{
     x509::SubjectPublicKeyInfo,
 };
 
-use crate::{
-    access::token::Digest,
-    files::Contents,
-};
+use crate::{access::token::Digest, files::Contents};
 
 /// Shortest secret for HS256, in bytes: as long as its hash.
 const MIN_SECRET_BYTES: usize = 32;
@@ -75,7 +72,9 @@ fn public_key(pem: &[u8], algorithm: Algorithm) -> Result<DecodingKey, String> {
             let Ok(PublicKey::RSA(key)) = info.parsed() else { return Err(expected()) };
             let size = key.key_size();
             if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&size) {
-                return Err(format!("its RSA key has {size} bits, expected are {MIN_RSA_BITS} to {MAX_RSA_BITS}"));
+                return Err(format!(
+                    "its RSA key has {size} bits, expected are {MIN_RSA_BITS} to {MAX_RSA_BITS}"
+                ));
             }
             Ok(DecodingKey::from_rsa_der(bits))
         }

@@ -9,6 +9,7 @@
 //! all windows together are too large, the largest loses half; pages wait for their
 //! turn. Nobody is disconnected for being slow.
 
+mod catalog;
 mod feed;
 mod fetch;
 mod metrics;
@@ -39,6 +40,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    catalog::Catalog,
     feed::{Feed, Roster},
     metrics::Metrics,
     outage::Outages,
@@ -46,6 +48,7 @@ use self::{
     topic::HotTopic,
 };
 pub use self::{
+    catalog::News,
     reader::Reader,
     start::{Opening, Start},
     step::{Error as ReadError, Step},
@@ -120,6 +123,7 @@ struct Inner {
     outages: Outages,
     pages: PageMemory,
     board: Mutex<Board>,
+    catalog: Catalog,
     /// Tells the hub that a feed has to be started.
     new_feed: Notify,
     /// The size of all windows.
@@ -146,6 +150,7 @@ impl Hub {
             pages: PageMemory::new(options.pages_bytes, options.page_bytes),
             options,
             board: Mutex::default(),
+            catalog: Catalog::new(),
             new_feed: Notify::new(),
             windows_bytes: Arc::default(),
             errands: TaskTracker::new(),
@@ -164,6 +169,7 @@ impl Hub {
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut feeds = JoinSet::new();
+        feeds.spawn(Catalog::keep(Arc::clone(&self.inner)));
         loop {
             for roster in self.inner.board().not_started.drain(..) {
                 feeds.spawn(Feed::new(Arc::clone(&self.inner), roster).run());
@@ -192,6 +198,11 @@ impl Handle {
     /// How many readers a topic has here.
     pub fn readers(&self, topic: &Topic) -> u64 {
         self.inner.board().topics.get(topic).map_or(0, |topic| topic.readers.load(Ordering::Acquire))
+    }
+
+    /// Tells which topics there are, and which ones are new.
+    pub fn news(&self) -> News {
+        News::new(Arc::clone(&self.inner))
     }
 
     /// Whether every feed hears from Redis; true when there is none.

@@ -4,13 +4,15 @@
 //! appended as soon as the append before it is confirmed (group commit). The
 //! [`Publisher`] carries an append through outages and lost replies, and compares
 //! what sources believe with what Redis keeps, so that a quiet source notices a
-//! failover too. It knows nothing of files.
+//! failover too. A program that has no file gets a [`Seat`] under its producer's name. It
+//! knows nothing of files.
 
 mod audit;
 mod gate;
 mod group;
 mod metrics;
 mod packer;
+mod producer;
 mod roster;
 
 use std::{
@@ -28,6 +30,7 @@ use self::{
 pub use self::{
     group::Group,
     metrics::Metrics,
+    producer::{Admission, Applicant, Seat},
     roster::{Challenge, Standing},
 };
 use crate::{

@@ -14,8 +14,10 @@ mod guard;
 mod health;
 mod lane;
 mod listen;
+mod matches;
 mod metrics;
 mod permit;
+mod publish;
 mod relay;
 mod reload;
 mod request;
@@ -33,12 +35,13 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, relay::Relay,
-    reload::Reload, retention::Retention, tls::Tls,
+    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, publish::Publishing,
+    relay::Relay, reload::Reload, retention::Retention, tls::Tls,
 };
 pub use self::{
     entrance::{AccessOptions, check},
     frame::{Frame, FrameCodec},
+    publish::{PublishCodec, PublishOptions},
     reload::Reloader,
     retention::RetentionOptions,
     tls::{ClientCertificates, TlsError, TlsOptions},
@@ -92,6 +95,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// What programs may publish.
+    pub publish: PublishOptions,
     /// The certificate of the port, and those of clients.
     pub tls: TlsOptions,
     /// Who may come in.
@@ -116,6 +121,7 @@ impl Options {
             probe_ms: 1000,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            publish: PublishOptions::default(),
             tls: TlsOptions::default(),
             access: AccessOptions::default(),
         }
@@ -189,6 +195,7 @@ pub struct Service {
     hub: Hub,
     drain: Drain,
     retention: Retention,
+    publishing: Publishing,
     tls: Option<Tls>,
     reload: Reload,
 }
@@ -211,10 +218,38 @@ impl Service {
         let local_addr = listener.local_addr().map_err(|source| Error::Listen { at, source })?;
         let drain = Drain::new();
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
-        let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone());
+        let publishing = Publishing::new(
+            options.publish.clone(),
+            options.redis_wait_ms,
+            store.clone(),
+            crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
+            hub.handle().redis_ok(),
+            drain.clone(),
+            metrics.clone(),
+        );
+        let relay = Relay::new(
+            options.clone(),
+            store.clone(),
+            hub.handle(),
+            metrics,
+            drain.clone(),
+            publishing.clone(),
+        );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, guard, Arc::new(registry))?;
-        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, tls, reload })
+        Ok(Self {
+            options,
+            listener,
+            local_addr,
+            router,
+            health,
+            hub,
+            drain,
+            retention,
+            publishing,
+            tls,
+            reload,
+        })
     }
 
     /// Where it listens.
@@ -238,7 +273,9 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, retention, tls, reload, .. } = self;
+        let Self {
+            options, listener, router, health, hub, drain, retention, publishing, tls, reload, ..
+        } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
@@ -251,6 +288,7 @@ impl Service {
             never = health.watch() => match never {},
             never = retention.run() => match never {},
             never = reload.run() => match never {},
+            () = publishing.audit() => {}
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all

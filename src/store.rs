@@ -9,6 +9,7 @@
 mod advice;
 mod append;
 mod blocking;
+mod claims;
 mod connect;
 mod entry;
 mod error;
@@ -21,7 +22,9 @@ mod records;
 mod reply;
 mod resolve;
 mod script;
+mod sentinel;
 mod server;
+mod tls;
 mod topics;
 mod trim;
 mod url;
@@ -32,6 +35,7 @@ use self::keys::Keys;
 pub use self::{
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
+    claims::{ClaimChange, Claimed, Holder},
     connect::{ConnectOptions, Connector},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
@@ -40,6 +44,7 @@ pub use self::{
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,
     server::{PrivateServer, ServerError, ServerOptions},
+    tls::TlsFiles,
     trim::Trimmed,
     url::{RedisUrl, UrlError},
 };
@@ -78,7 +83,7 @@ impl Store {
     /// Has to be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when the address is none that a client can use.
+    /// [`Error::Tls`] when the files for TLS cannot be used.
     pub fn new(options: Options) -> Result<Self, Error> {
         let connector = Connector::new(&options.connect)?;
         let pool = Pool::new(connector.clone(), &options.connect);
@@ -107,6 +112,12 @@ impl Store {
     /// [`Error`] when it cannot be made.
     pub async fn blocking(&self, _node: NodeId) -> Result<BlockingConnection, Error> {
         BlockingConnection::open(&self.connector).await
+    }
+
+    /// Whether another connection is to be opened in its place: the server of this one may
+    /// not be the master any more.
+    pub fn is_outdated(&self, connection: &BlockingConnection) -> bool {
+        self.pool.has_retired(connection.opened())
     }
 
     /// Ends the blocking read of that connection now, as if its time had passed.

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tail", &["publish"]),
     ("hub", &["store"]),
     ("access", &["record", "files"]),
-    ("serve", &["hub", "access"]),
+    ("serve", &["hub", "publish", "access"]),
     ("client", &["record", "retry", "files"]),
     ("config", &["tail", "serve", "client"]),
     ("cli", &["config"]),

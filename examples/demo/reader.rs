@@ -58,7 +58,9 @@ impl Reader {
                 Some(Event::Gap(jump) | Event::Rewound(jump) | Event::Reset(jump)) => {
                     bail!("the relay went from offset {} to {}: {}", jump.from, jump.to, jump.reason);
                 }
-                Some(Event::CaughtUp(_) | Event::Heartbeat(_) | Event::Closing { .. }) => {}
+                Some(
+                    Event::Joined { .. } | Event::CaughtUp(_) | Event::Heartbeat(_) | Event::Closing { .. },
+                ) => {}
             }
         }
         Ok(())

@@ -61,8 +61,14 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     let flags = Settings { general, tail, serve, redis: config::Redis::default() };
     // Redis is the private one, whatever the file says of another.
     let mut settings = flags.over(&file);
-    settings.redis.redis = None;
-    settings.redis.redis_password_file = None;
+    settings.redis = config::Redis {
+        redis: None,
+        redis_password_file: None,
+        redis_ca_file: None,
+        redis_cert_file: None,
+        redis_key_file: None,
+        ..settings.redis
+    };
     let mut effective = Effective::new(&settings, &inputs)?;
     telemetry::start_logs(&effective.log_level, effective.log_format, &terminal);
     let room = open_files::raise().half();
@@ -98,7 +104,7 @@ async fn all(
     effective.serve.drain_ms /= 2;
     let store = Store::new(effective.redis.clone())?;
     let mut registry = Registry::default();
-    let counters = publish::Metrics::register(&mut registry);
+    let counters = publish::Metrics::register(&mut registry, "logrelay_publish");
     let relay = serve::bind(&effective, store.clone(), registry).await?;
     info!("read with: logrelay subscribe --relay {} TOPIC", relay.url());
     let reloader = relay.reloader();

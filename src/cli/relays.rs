@@ -18,13 +18,14 @@ pub(super) struct Relays {
     /// Address of a relay, `http://HOST:PORT` or `https://HOST:PORT`; several: any of them, the next one
     /// where one fails
     #[arg(
+        id = "relay",
         long = "relay",
         global = true,
         value_name = "URL",
         value_delimiter = ',',
         default_value = "http://127.0.0.1:7171"
     )]
-    relays: Vec<RelayAddress>,
+    urls: Vec<RelayAddress>,
     /// File whose first line is the token to show; read again for every connection. The variable
     /// `LOGRELAY_TOKEN` can have the token itself
     #[arg(long, global = true, value_name = "FILE")]
@@ -55,8 +56,8 @@ impl Relays {
         credentials.certificate = self.client_certificate.zip(self.client_key);
         credentials.token = self.token_file.map(Token::File).or_else(|| in_variable().map(Token::Text));
         credentials.insecure_token = self.insecure_token;
-        credentials.check(&self.relays).map_err(|error| Misuse(error.to_string()))?;
+        credentials.check(&self.urls).map_err(|error| Misuse(error.to_string()))?;
         let credentials = Arc::new(credentials);
-        Ok(self.relays.into_iter().map(|relay| relay.with(Arc::clone(&credentials))).collect())
+        Ok(self.urls.into_iter().map(|relay| relay.with(Arc::clone(&credentials))).collect())
     }
 }

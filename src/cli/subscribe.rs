@@ -24,16 +24,17 @@ use super::{Misuse, cursor_file::CursorFile, relays::Relays, shutdown};
 use crate::{
     client::{Event, Marks, Options, Start, State, Subscription},
     config::{DEFAULT_SHUTDOWN_TIMEOUT_MS, General},
-    record::Topic,
+    record::{Topic, TopicGlob},
     telemetry::{self, LogFormat, Terminal},
 };
 
 /// Prints the lines of topics as they come; goes on by itself when a relay goes away.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Topics to read; one that does not exist yet is waited for
+    /// Topics to read, or patterns of them such as 'web.*', which new topics join; one that does not
+    /// exist yet is waited for. Of several, text output says the topic before each line
     #[arg(required = true, value_name = "TOPIC")]
-    topics: Vec<Topic>,
+    topics: Vec<TopicGlob>,
     #[command(flatten)]
     relays: Relays,
     /// Where to begin: earliest, latest, last=N, a duration before now such as 10m, an RFC 3339 time, or
@@ -115,9 +116,11 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     };
     let show_progress = Terminal::is_watched() && !io::stdout().is_terminal();
     let output = arguments.output;
+    // Of one topic there is no need to say which.
+    let is_one = matches!(&arguments.topics[..], [only] if only.as_topic().is_some());
     let reading = Reading {
         subscription: Subscription::new(options(arguments, saved)?)?,
-        printer: Printer::new(io::stdout().lock(), output),
+        printer: Printer::new(io::stdout().lock(), output, !is_one),
         saver: file.map(Saver::new),
         report: Report::new(output, terminal.clone()),
         progress: Progress::new(show_progress.then_some(&terminal)),
@@ -132,7 +135,10 @@ fn options(arguments: Arguments, saved: Option<State>) -> anyhow::Result<Options
     let (start, cursors) = from::resolve(&arguments.from, &topics)?;
     let mut state = State::from_cursors(cursors);
     if let Some(saved) = saved {
-        if let Some(foreign) = saved.topics().find(|topic| !topics.contains(topic)) {
+        let is_asked = |topic: &&Topic| topics.iter().any(|pattern| pattern.matches(topic));
+        let topic = saved.topics().find(|topic| !is_asked(topic)).map(ToString::to_string);
+        let glob = saved.globs().find(|glob| !topics.contains(glob)).map(ToString::to_string);
+        if let Some(foreign) = topic.or(glob) {
             let name = arguments.cursor_file.unwrap_or_default();
             let text = format!(
                 "cursor file {} is of other topics: it has {foreign}, which is not asked for",

@@ -1,6 +1,6 @@
 //! Why a subscription ended, and which failures are only passing.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, ops::Range, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -25,6 +25,15 @@ pub enum Error {
         /// What the relay said.
         message: String,
     },
+    /// The producer is elsewhere than the lines of this program are: it numbers its lines itself,
+    /// and Redis has forgotten some of them; or another program has its instance.
+    #[error("the producer is at {next_sequence}, and here are lines {} to {}", lines.start, lines.end)]
+    OutOfStep {
+        /// The number that Redis expects next.
+        next_sequence: u64,
+        /// The numbers of the lines that are here, not confirmed.
+        lines: Range<u64>,
+    },
     /// Nobody served it, as often as was allowed.
     #[error("gave up after {failures} failed {}, the last one: {last}", if *failures == 1 { "try" } else { "tries" })]
     GaveUp {
@@ -48,6 +57,8 @@ pub(super) enum Failure {
     Ended,
     #[error("sent what makes no sense: {0}")]
     Nonsense(#[from] BatchFault),
+    #[error("is at line {found}, where lines {} to {} were sent", lines.start, lines.end)]
+    Sequence { lines: Range<u64>, found: u64 },
     #[error("was not asked: {0}")]
     Credentials(#[from] CredentialsError),
 }
@@ -59,6 +70,12 @@ impl From<Status> for Failure {
 }
 
 impl Failure {
+    /// When the relay wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let Self::Status(status) = self else { return None };
+        status.get_details_retry_info()?.retry_delay
+    }
+
     /// The error to return where trying again, there or elsewhere, would not help.
     pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
         let status = match self {
@@ -72,20 +89,23 @@ impl Failure {
         if status.code() == Code::Unauthenticated && relay.credentials().has_other_token() {
             return None;
         }
-        let hopeless = matches!(
-            status.code(),
+        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+        let hopeless = match status.code() {
             Code::InvalidArgument
-                | Code::NotFound
-                | Code::OutOfRange
-                | Code::FailedPrecondition
-                | Code::Unauthenticated
-                | Code::PermissionDenied
-                | Code::Unimplemented
-        );
+            | Code::NotFound
+            | Code::OutOfRange
+            | Code::FailedPrecondition
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unimplemented => true,
+            // A relay with room for other callers would have none for so many topics.
+            Code::ResourceExhausted => reason == "TOO_MANY_TOPICS",
+            _ => false,
+        };
         hopeless.then(|| Error::Refused {
             relay: relay.clone(),
             code: status.code(),
-            reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
+            reason,
             message: status.message().to_owned(),
         })
     }

@@ -18,7 +18,14 @@ pub enum Event {
     Opened {
         /// Which one.
         relay: RelayAddress,
-        /// Where each topic begins or goes on, as the relay said it.
+        /// Where each topic begins or goes on, as the relay said it; all that there are.
+        topics: Vec<proto::OpenedTopic>,
+    },
+    /// Topics that a pattern matches were born: each comes from its first line on.
+    Joined {
+        /// Who says so.
+        relay: RelayAddress,
+        /// Where each begins, as the relay said it.
         topics: Vec<proto::OpenedTopic>,
     },
     /// Lines that were not seen before.

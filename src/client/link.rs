@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Streaming,
     service::interceptor::InterceptedService,
@@ -9,7 +11,9 @@ use tonic::{
 };
 
 use super::{RelayAddress, credentials::Bearer, error::Failure};
-use crate::proto::{SubscribeRequest, SubscribeResponse, log_relay_client::LogRelayClient};
+use crate::proto::{
+    PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, log_relay_client::LogRelayClient,
+};
 
 /// HTTP/2 windows: what a relay may send before the reader takes it. The protocol's
 /// 64 KiB would hold a fast relay back to one batch a round trip.
@@ -60,6 +64,23 @@ pub(super) async fn subscribe(
     let mut client = connect(&relay, times).await?;
     match tokio::time::timeout(times.answer, client.subscribe(request)).await {
         Ok(response) => Ok(response?.into_inner()),
+        Err(_) => Err(Failure::Silent(times.answer.as_millis())),
+    }
+}
+
+/// Connects to a relay and makes the call, whose first request this is; the others go into
+/// the sender.
+pub(super) async fn publish(
+    relay: RelayAddress,
+    times: Times,
+    first: PublishRequest,
+) -> Result<(mpsc::Sender<PublishRequest>, Streaming<PublishResponse>), Failure> {
+    let mut client = connect(&relay, times).await?;
+    let (requests, stream) = mpsc::channel(1);
+    // There is room for it.
+    requests.try_send(first).map_err(|_| Failure::Ended)?;
+    match tokio::time::timeout(times.answer, client.publish(ReceiverStream::new(stream))).await {
+        Ok(response) => Ok((requests, response?.into_inner())),
         Err(_) => Err(Failure::Silent(times.answer.as_millis())),
     }
 }

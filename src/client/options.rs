@@ -3,20 +3,22 @@
 use std::time::{Duration, SystemTime};
 
 use super::{CredentialsError, RelayAddress, State};
-use crate::{proto, record::Topic};
+use crate::{proto, record::TopicGlob};
 
 /// What to read, from where, and how to behave when things break.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The relays, at least one; any of them will do.
     pub relays: Vec<RelayAddress>,
-    /// The topics, at least one. One that does not exist yet is waited for.
-    pub topics: Vec<Topic>,
-    /// Where the topics begin that have no place in `state`.
+    /// Names of topics or patterns of them, at least one. A topic that does not exist yet is
+    /// waited for.
+    pub topics: Vec<TopicGlob>,
+    /// Where the topics begin that have no place in `state`. Those that are born later begin with
+    /// their first line.
     pub start: Start,
     /// Which lines to send; none: all.
     pub filter: Option<proto::Filter>,
-    /// Where an earlier subscription ended. Topics of it that are not in `topics` stay as they are.
+    /// Where an earlier subscription ended. What of it is not in `topics` stays as it is.
     pub state: State,
     /// End at the tail as it is when the subscription is first opened, or somewhat later.
     pub stop_at_tail: bool,
@@ -61,9 +63,9 @@ pub enum OptionsError {
     /// There is nothing to read.
     #[error("no topic is given")]
     NoTopic,
-    /// A topic is named more than once.
+    /// A topic or pattern is named more than once.
     #[error("topic {0} is given more than once")]
-    TopicTwice(Topic),
+    TopicTwice(TopicGlob),
     /// Whoever is on the way to a relay could read the token.
     #[error("{}", CredentialsError::Plaintext(.0.clone()))]
     PlaintextToken(RelayAddress),
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn options_that_make_no_sense_are_refused_by_name() {
-        let topic: Topic = "app".parse().unwrap();
+        let topic: TopicGlob = "app".parse().unwrap();
         let good = Options {
             relays: vec!["relay:7171".parse().unwrap()],
             topics: vec![topic.clone()],

@@ -1,17 +1,20 @@
 //! What a subscription has to know to go on where it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::Marks;
-use crate::record::{Cursor, Offset, Topic};
+use crate::record::{Cursor, Offset, Topic, TopicGlob};
 
-/// The place in each topic, and the marks of the sources. Saved as JSON or the like,
+/// The place in each topic, the patterns that were opened, and the marks of the sources. Saved as JSON or the like,
 /// and given back in [`Options`](super::Options), it resumes without hole or repeat.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     places: BTreeMap<Topic, Place>,
+    /// Patterns whose topics were opened: one that has no place was born since, and every line
+    /// of it is wanted.
+    globs: BTreeSet<TopicGlob>,
     marks: Marks,
 }
 
@@ -32,10 +35,11 @@ impl State {
         state
     }
 
-    /// The places and marks of both; where both have a place in a topic, that of `other`.
+    /// The places, patterns and marks of both; where both have a place in a topic, that of `other`.
     #[must_use]
     pub fn overridden_by(mut self, other: Self) -> Self {
         self.places.extend(other.places);
+        self.globs.extend(other.globs);
         other.marks.iter().for_each(|(topic, key, next)| self.marks.raise(topic, key, next));
         self
     }
@@ -62,6 +66,11 @@ impl State {
         self.places.keys()
     }
 
+    /// The patterns that were opened.
+    pub fn globs(&self) -> impl Iterator<Item = &TopicGlob> {
+        self.globs.iter()
+    }
+
     /// The marks of the sources.
     pub fn marks(&self) -> &Marks {
         &self.marks
@@ -71,14 +80,28 @@ impl State {
         &mut self.marks
     }
 
-    /// Whether the topic was never opened, so that it begins at the start that was asked for.
+    /// The cursors of the topics in which it has read.
+    pub(super) fn cursors(&self) -> impl Iterator<Item = &Cursor> {
+        self.places.values().filter_map(|place| match place {
+            Place::At(cursor) => Some(cursor),
+            Place::Awaited => None,
+        })
+    }
+
+    /// Whether the topic was never opened, nor a pattern of it, so that it begins at the start
+    /// that was asked for.
     pub(super) fn is_fresh(&self, topic: &Topic) -> bool {
-        !self.places.contains_key(topic)
+        !self.places.contains_key(topic) && !self.globs.iter().any(|glob| glob.matches(topic))
     }
 
     /// Whether the topic was opened before it existed.
     pub(super) fn is_awaited(&self, topic: &Topic) -> bool {
         self.places.get(topic) == Some(&Place::Awaited)
+    }
+
+    /// Whether the pattern was opened.
+    pub(super) fn has_opened(&self, glob: &TopicGlob) -> bool {
+        self.globs.contains(glob)
     }
 
     /// The relay opened a topic, at `cursor` or (none) as one that does not exist yet. A place
@@ -91,6 +114,11 @@ impl State {
                 self.places.insert(topic.clone(), Place::Awaited);
             }
         }
+    }
+
+    /// The relay opened all topics of a pattern.
+    pub(super) fn open_glob(&mut self, glob: TopicGlob) {
+        self.globs.insert(glob);
     }
 
     /// A batch, a gap, rewound or reset brought the reader here.
@@ -113,7 +141,7 @@ impl State {
 }
 
 /// How a state is written: a topic's name, its cursor (null: it did not exist yet) and
-/// the next line of each of its sources.
+/// the next line of each of its sources; or a pattern that was opened, with nothing of these.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved<K> {
@@ -125,13 +153,18 @@ struct Saved<K> {
 
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.places.iter().map(|(topic, place)| {
+        let places = self.places.iter().map(|(topic, place)| {
             let cursor = match place {
                 Place::Awaited => None,
                 Place::At(cursor) => Some(cursor.to_string()),
             };
             (topic.as_str(), Saved { cursor, next_lines: self.marks.of(topic) })
-        }))
+        });
+        let globs = self
+            .globs
+            .iter()
+            .map(|glob| (glob.as_str(), Saved { cursor: None, next_lines: BTreeMap::new() }));
+        serializer.collect_map(places.chain(globs))
     }
 }
 
@@ -140,21 +173,22 @@ impl<'de> Deserialize<'de> for State {
         let saved = BTreeMap::<String, Saved<String>>::deserialize(deserializer)?;
         let mut state = Self::default();
         for (name, Saved { cursor, next_lines }) in saved {
-            let topic: Topic = name.parse().map_err(D::Error::custom)?;
-            let place = match cursor {
-                None => Place::Awaited,
-                Some(text) => {
-                    let cursor: Cursor = text.parse().map_err(D::Error::custom)?;
-                    if cursor.topic != topic {
-                        return Err(D::Error::custom(format!("cursor {cursor} stands under topic {topic}")));
-                    }
-                    Place::At(cursor)
+            let pattern: TopicGlob = name.parse().map_err(D::Error::custom)?;
+            let cursor = cursor.map(|text| text.parse::<Cursor>()).transpose().map_err(D::Error::custom)?;
+            let Some(topic) = pattern.as_topic() else {
+                if cursor.is_some() || !next_lines.is_empty() {
+                    return Err(D::Error::custom(format!("the pattern {pattern} has a place of its own")));
                 }
+                state.open_glob(pattern);
+                continue;
             };
+            if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.topic != topic) {
+                return Err(D::Error::custom(format!("cursor {cursor} stands under topic {topic}")));
+            }
             for (key, next) in next_lines {
                 state.marks.raise(&topic, &key, next);
             }
-            state.places.insert(topic, place);
+            state.open(&topic, cursor);
         }
         Ok(state)
     }
@@ -174,9 +208,13 @@ mod tests {
         #[test]
         fn a_state_is_read_back_as_it_was_written(
             places in proptest::collection::btree_map("[a-z]{1,5}", proptest::option::of(0_u64..1_000), 0..5),
+            globs in proptest::collection::btree_set("[a-z]{0,3}[*][a-z]{0,3}", 0..3),
             marks in proptest::collection::btree_map("[a-z]/[0-9a-f]{1,4}", any::<u64>(), 0..5),
         ) {
             let mut state = State::default();
+            for glob in &globs {
+                state.open_glob(glob.parse().unwrap());
+            }
             for (name, offset) in &places {
                 let topic: Topic = name.parse().unwrap();
                 state.open(&topic, offset.map(|o| cursor(&format!("{name}@00000000000000aa:{o}"))));
@@ -211,8 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_topic_is_refused() {
-        let text = r#"{"a":{"cursor":"b@00000000000000aa:1"}}"#;
-        assert!(serde_json::from_str::<State>(text).unwrap_err().to_string().contains("under topic a"));
+    fn a_topic_of_a_pattern_that_was_opened_is_not_fresh() {
+        let mut state = State::default();
+        state.open_glob("web.*".parse().unwrap());
+        assert!(!state.is_fresh(&"web.1".parse().unwrap()) && state.is_fresh(&"db".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_no_state_says_is_refused() {
+        let error = |text| serde_json::from_str::<State>(text).unwrap_err().to_string();
+        assert!(error(r#"{"a":{"cursor":"b@00000000000000aa:1"}}"#).contains("under topic a"));
+        assert!(error(r#"{"a*":{"cursor":"a@00000000000000aa:1"}}"#).contains("a* has a place"));
+        assert!(error(r#"{"a*":{"cursor":null,"next_lines":{"h/1":2}}}"#).contains("a* has a place"));
+        assert!(error(r#"{"a/b":{"cursor":null}}"#).contains("'/'"));
     }
 }

@@ -7,6 +7,7 @@ use tonic::Streaming;
 
 use super::{
     Error, Event, Jump, Lines, Options, RelayAddress, State,
+    call::Call,
     error::Failure,
     lines::{BatchFault, cursor_of},
     link::{self, Times},
@@ -38,8 +39,8 @@ type Opening = Pin<Box<dyn Future<Output = Result<Streaming<SubscribeResponse>, 
 
 enum Link {
     Down { until: Instant },
-    Opening { relay: RelayAddress, call: Opening, part: bool },
-    Up { relay: RelayAddress, stream: Box<Streaming<SubscribeResponse>>, part: bool },
+    Opening { relay: RelayAddress, call: Call, answer: Opening },
+    Up { relay: RelayAddress, call: Call, stream: Box<Streaming<SubscribeResponse>>, is_open: bool },
     Ended,
 }
 
@@ -75,11 +76,11 @@ impl Subscription {
                     sleep_until(*until).await;
                     self.link = self.ask_next_relay();
                 }
-                Link::Opening { relay, call, part } => match call.await {
+                Link::Opening { relay, call, answer } => match answer.await {
                     Ok(stream) => {
-                        let (relay, part) = (relay.clone(), *part);
+                        let (relay, call, stream) = (relay.clone(), call.clone(), Box::new(stream));
                         self.waits_since = None;
-                        self.link = Link::Up { relay, stream: Box::new(stream), part };
+                        self.link = Link::Up { relay, call, stream, is_open: false };
                     }
                     Err(failure) => {
                         let relay = relay.clone();
@@ -117,41 +118,29 @@ impl Subscription {
     fn ask_next_relay(&mut self) -> Link {
         let relay = self.options.relays[self.turn % self.options.relays.len()].clone();
         self.turn = self.turn.wrapping_add(1);
-        let (request, part) = self.request();
+        let call = Call::next(&self.options.topics, &self.state, self.options.start);
+        let request = self.request(&call);
         let heartbeat = Duration::from_millis(self.options.heartbeat_interval_ms);
         let connect = Duration::from_millis(self.options.connect_timeout_ms);
         let times = Times { connect, keep_alive: heartbeat, answer: self.options.silence() };
-        let call = Box::pin(link::subscribe(relay.clone(), times, request));
-        Link::Opening { relay, call, part }
+        let answer = Box::pin(link::subscribe(relay.clone(), times, request));
+        Link::Opening { relay, call, answer }
     }
 
-    /// The call to make now, and whether it is for a part of the topics only.
-    ///
-    /// A request has one start. Topics that were never opened need the caller's; those that
-    /// did not exist when they were opened need `earliest`, or lines that came since would be
-    /// missed. Where there are both, a first call only asks where the former begin.
-    fn request(&self) -> (proto::SubscribeRequest, bool) {
-        let fresh = |topic: &&Topic| self.state.is_fresh(topic);
-        let some_fresh = self.options.topics.iter().any(|topic| fresh(&topic));
-        let some_awaited = self.options.topics.iter().any(|topic| self.state.is_awaited(topic));
-        let part = some_fresh && some_awaited;
-        let topics = self.options.topics.iter().filter(|topic| !part || fresh(topic));
-        let cursors = topics.clone().filter_map(|topic| self.state.cursor(topic));
-        let start = if some_fresh { self.options.start } else { super::Start::Earliest };
+    fn request(&self, call: &Call) -> proto::SubscribeRequest {
         let on_gap = if self.options.fail_on_gap { proto::OnGap::Fail } else { proto::OnGap::Report };
         let heartbeat = Duration::from_millis(self.options.heartbeat_interval_ms);
-        let request = proto::SubscribeRequest {
-            topics: topics.map(ToString::to_string).collect(),
-            cursors: cursors.map(ToString::to_string).collect(),
-            start: Some(start.into()),
+        proto::SubscribeRequest {
+            topics: call.topics.iter().map(ToString::to_string).collect(),
+            cursors: call.cursors.iter().map(ToString::to_string).collect(),
+            start: Some(call.start.into()),
             filter: self.options.filter.clone(),
             stop_at_tail: self.options.stop_at_tail,
             on_gap: on_gap.into(),
             max_batch_lines: self.options.max_batch_lines,
             max_batch_bytes: self.options.max_batch_bytes,
             heartbeat_interval: heartbeat.try_into().ok(),
-        };
-        (request, part)
+        }
     }
 
     /// Takes in one message: first the state, then the event.
@@ -204,25 +193,30 @@ impl Subscription {
         relay: &RelayAddress,
         topics: Vec<proto::OpenedTopic>,
     ) -> Result<Option<Event>, Failure> {
+        let mut places = Vec::with_capacity(topics.len());
         for opened in &topics {
             let topic = self.asked(&opened.topic)?;
             let cursor =
-                if opened.cursor.is_empty() { None } else { Some(cursor_of(&topic, &opened.cursor)?) };
-            self.state.open(&topic, cursor);
+                (!opened.cursor.is_empty()).then(|| cursor_of(&topic, &opened.cursor)).transpose()?;
+            places.push((topic, cursor));
         }
-        if matches!(self.link, Link::Up { part: true, .. }) {
+        let Link::Up { call, is_open, .. } = &mut self.link else { return Ok(None) };
+        call.open(&mut self.state, places);
+        if call.is_part {
             // All topics have a place now: the whole call goes to the same relay.
             self.turn = self.turn.wrapping_sub(1);
             self.link = Link::Down { until: Instant::now() };
             return Ok(None);
         }
-        Ok(Some(Event::Opened { relay: relay.clone(), topics }))
+        let is_first = !std::mem::replace(is_open, true);
+        let relay = relay.clone();
+        Ok(Some(if is_first { Event::Opened { relay, topics } } else { Event::Joined { relay, topics } }))
     }
 
     /// The lines of a batch that were not seen before; none where all of them were.
     fn take_in(&mut self, batch: proto::Batch) -> Result<Option<Lines>, Failure> {
         let mut lines = Lines::parse(batch)?;
-        let topic = self.asked(lines.topic().as_str())?;
+        let topic = self.asked_topic(lines.topic().clone())?;
         if let (Some(expected), Some(found)) = (self.state.next_offset(&topic), lines.first_offset()) {
             // What a relay leaves out, but for a filter, it says by an event: this would be a loss
             // or a repeat in silence.
@@ -266,10 +260,12 @@ impl Subscription {
 
     /// The topic of this name, which has to be one of those asked for.
     fn asked(&self, name: &str) -> Result<Topic, BatchFault> {
-        match self.options.topics.iter().find(|topic| topic.as_str() == name) {
-            Some(topic) => Ok(topic.clone()),
-            None => Err(BatchFault::Unasked(name.parse()?)),
-        }
+        self.asked_topic(name.parse()?)
+    }
+
+    fn asked_topic(&self, topic: Topic) -> Result<Topic, BatchFault> {
+        let is_asked = self.options.topics.iter().any(|pattern| pattern.matches(&topic));
+        if is_asked { Ok(topic) } else { Err(BatchFault::Unasked(topic)) }
     }
 
     fn fail(&mut self, relay: RelayAddress, failure: &Failure) -> Result<Event, Error> {

@@ -95,13 +95,22 @@ settings! {
 settings! {
     /// Where Redis is and how to reach it; top level of the file.
     Redis {
-        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `redis+unix:///PATH` [default:
-        /// `redis://127.0.0.1:6379`]
+        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `rediss://…` (TLS), or
+        /// `redis+unix:///PATH` [default: `redis://127.0.0.1:6379`]
         #[arg(help_heading = "Redis")]
         redis: RedisText = "URL",
         /// File whose first line is the password for Redis
         #[arg(help_heading = "Redis")]
         redis_password_file: PathBuf = "FILE",
+        /// CAs (PEM) that sign the certificate of Redis, for `rediss://` [default: those of the system]
+        #[arg(help_heading = "Redis")]
+        redis_ca_file: PathBuf = "FILE" => redis.connect.tls.ca,
+        /// Certificate (PEM) that is shown to Redis
+        #[arg(help_heading = "Redis")]
+        redis_cert_file: PathBuf = "FILE" => redis.connect.tls.cert,
+        /// Key (PEM) of that certificate
+        #[arg(help_heading = "Redis")]
+        redis_key_file: PathBuf = "FILE" => redis.connect.tls.key,
         /// What every key in Redis begins with
         #[arg(help_heading = "Redis")]
         prefix: String = "TEXT" => redis.prefix,
@@ -256,6 +265,24 @@ settings! {
         /// How often topics are looked at for what is too old or too much, in milliseconds
         #[arg(help_heading = "Relay")]
         retention_interval_ms: u64 = "MS" in 10..=HOUR_MS => serve.retention.interval_ms,
+        /// Most streams of programs that publish; more are refused
+        #[arg(help_heading = "Relay")]
+        max_publishers: usize = "STREAMS" in 1..=1_000_000 => serve.publish.max_publishers,
+        /// Most producers of a topic, over all relays; more are refused
+        #[arg(help_heading = "Relay")]
+        max_producers: u32 = "PRODUCERS" in 1..=1_000_000 => serve.publish.max_producers,
+        /// Longest line that may be published, in bytes; longer ones are refused
+        #[arg(help_heading = "Relay")]
+        publish_line_bytes: usize = "BYTES" in 1..=3 * MIB => serve.publish.max_line_bytes,
+        /// What all programs together may have sent and Redis not yet confirmed, in bytes
+        #[arg(help_heading = "Relay")]
+        publish_buffer_bytes: u32 = "BYTES" in 65_536..=2_147_483_648 => serve.publish.buffer_bytes,
+        /// Greatest size of a batch of published lines in bytes; a single line may exceed it
+        #[arg(help_heading = "Relay")]
+        publish_batch_bytes: usize = "BYTES" in 1..=MIB / 2 => serve.publish.batch_bytes,
+        /// How long a producer's name is kept for a program of which nothing is heard, in milliseconds
+        #[arg(help_heading = "Relay")]
+        producer_lease_ms: u64 = "MS" in 100..=HOUR_MS => serve.publish.lease_ms,
         /// What is kept of a topic for readers at its tail, in bytes
         #[arg(help_heading = "Relay")]
         window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,

@@ -166,7 +166,7 @@ impl Feed {
         self.followed.iter_mut().for_each(|followed| followed.fresh_at = None);
         loop {
             self.admit();
-            if self.followed.is_empty() {
+            if self.followed.is_empty() || self.hub.store.is_outdated(&connection) {
                 return Ok(());
             }
             self.resolve().await?;

@@ -169,10 +169,12 @@ impl Gate {
         let outage = outages.now.entry(scope.clone()).or_insert_with(|| {
             match scope {
                 None => {
-                    warn!(redis = self.address, %error, "redis is away: waiting, the files keep the lines");
+                    warn!(redis = self.address, %error, "redis is away: lines wait where they are");
                     self.metrics.redis_up.set(0);
                 }
-                Some(topic) => error!(%topic, %error, "the topic cannot be used: its files keep the lines"),
+                Some(topic) => {
+                    error!(%topic, %error, "the topic cannot be used: its lines wait where they are");
+                }
             }
             Outage {
                 since: now,

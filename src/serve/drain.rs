@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::Status;
+
+use super::status;
 
 /// Shared by everything that has to be told. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +44,12 @@ impl Drain {
     pub(super) fn subscriptions(&self) -> &TaskTracker {
         &self.subscriptions
     }
+}
+
+/// What a stream that ends for that is told.
+pub(super) fn shutting_down() -> Status {
+    let message = "the relay shuts down: ask another one".to_owned();
+    status::unavailable("SHUTTING_DOWN", message, retry_after())
 }
 
 /// When a caller should come back: not all in the same moment.

@@ -109,8 +109,13 @@ pub(super) fn caught_up(cursor: &Cursor) -> Frame {
     Frame::event(Event::CaughtUp(proto::CaughtUp { topic, cursor }))
 }
 
+/// Where topics begin.
+pub(super) fn opened(topics: Vec<proto::OpenedTopic>) -> Frame {
+    Frame::event(Event::Opened(proto::Opened { topics }))
+}
+
 /// Where a topic begins.
-pub(super) fn opened(topic: &Topic, start: Start, opening: &Opening) -> proto::OpenedTopic {
+pub(super) fn opened_topic(topic: &Topic, start: Start, opening: &Opening) -> proto::OpenedTopic {
     let timeline = opening.timeline.as_ref();
     let started_from = match start {
         Start::Cursor(..) => proto::StartedFrom::Cursor,

@@ -12,12 +12,22 @@ use super::{
     event::{self, Break},
     filter::Filter,
     frame::Frame,
+    request::Request,
 };
 use crate::{
-    hub::{Opening, Reader, Start, Step},
+    hub::{self, Reader, Start, Step},
     proto,
     record::{Cursor, Offset, Timeline, Topic},
 };
+
+/// Opens the lanes of one subscription.
+#[derive(Debug, Clone)]
+pub(super) struct LaneBuilder {
+    hub: hub::Handle,
+    stop_at_tail: bool,
+    fail_on_gap: bool,
+    filter: Option<Arc<Filter>>,
+}
 
 /// A reader and what is left to be said of its last step.
 #[derive(Debug)]
@@ -46,11 +56,37 @@ pub(super) enum Said {
     Last(Result<Frame, Status>),
 }
 
-impl Lane {
-    pub(super) fn new(reader: Reader, fail_on_gap: bool, filter: Option<Arc<Filter>>) -> Self {
-        Self { reader, fail_on_gap, filter, cursor: None, rest: None, stop: None, is_done: false }
+impl LaneBuilder {
+    pub(super) fn new(request: &Request, hub: &hub::Handle) -> Self {
+        Self {
+            hub: hub.clone(),
+            stop_at_tail: request.stop_at_tail,
+            fail_on_gap: request.fail_on_gap,
+            filter: request.filter.clone(),
+        }
     }
 
+    /// A lane of a topic, gone to where it shall begin, and what is to be said of that. Waits as
+    /// long as Redis is away.
+    pub(super) async fn open(self, topic: Topic, start: Start) -> (Lane, proto::OpenedTopic) {
+        let mut reader = self.hub.open(&topic);
+        let opening = reader.start(start).await;
+        let opened = event::opened_topic(&topic, start, &opening);
+        let stop = opening.timeline.as_ref().map(Timeline::next).filter(|_| self.stop_at_tail);
+        let lane = Lane {
+            reader,
+            fail_on_gap: self.fail_on_gap,
+            filter: self.filter,
+            cursor: opening.cursor,
+            rest: None,
+            stop,
+            is_done: self.stop_at_tail && stop.is_none(),
+        };
+        (lane, opened)
+    }
+}
+
+impl Lane {
     pub(super) fn topic(&self) -> &Topic {
         self.reader.topic()
     }
@@ -68,17 +104,6 @@ impl Lane {
     /// Gives back what can be read again.
     pub(super) fn park(&mut self) {
         self.reader.release_page();
-    }
-
-    /// Goes to where it shall begin.
-    pub(super) async fn open(&mut self, start: Start, stop_at_tail: bool) -> Opening {
-        let opening = self.reader.start(start).await;
-        self.cursor.clone_from(&opening.cursor);
-        if stop_at_tail {
-            self.stop = opening.timeline.as_ref().map(Timeline::next);
-            self.is_done = self.stop.is_none();
-        }
-        opening
     }
 
     pub(super) fn heartbeat(&self) -> proto::HeartbeatTopic {

@@ -16,6 +16,7 @@ pub(super) struct Metrics {
     pub(super) batches: Counter,
     pub(super) lines: Counter,
     pub(super) bytes: Counter,
+    pub(super) publishers: Gauge,
     pub(super) retention_rounds: Counter,
     pub(super) trimmed_lines: Counter,
     pub(super) expired_records: Counter,
@@ -33,6 +34,7 @@ impl Metrics {
         part.register("batches", "Batches that were sent", metrics.batches.clone());
         part.register("lines", "Lines that were sent", metrics.lines.clone());
         part.register("bytes", "Size of the batches that were sent", metrics.bytes.clone());
+        part.register("publishers", "Streams of programs that publish", metrics.publishers.clone());
         let part = registry.sub_registry_with_prefix("logrelay_retention");
         part.register(
             "rounds",
@@ -42,7 +44,7 @@ impl Metrics {
         part.register("trimmed_lines", "Lines that this relay trimmed", metrics.trimmed_lines.clone());
         part.register(
             "expired_records",
-            "Records of gone files that it removed",
+            "Records of gone sources that it removed",
             metrics.expired_records.clone(),
         );
         let part = registry.sub_registry_with_prefix("logrelay_access");

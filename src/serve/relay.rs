@@ -9,10 +9,11 @@ use axum::{
     response::{IntoResponse as _, Response as HttpResponse},
     routing::get,
 };
+use bytes::Bytes;
 use prometheus_client::{encoding::text, registry::Registry};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, service::Routes};
+use tonic::{Code, Request, Response, Status, Streaming, service::Routes};
 
 use super::{
     Error, Options,
@@ -23,6 +24,7 @@ use super::{
     guard::{self, Guard},
     metrics::Metrics,
     permit::{caller, permit},
+    publish::Publishing,
     request, status,
     subscribe::Subscription,
     topic::{self, Question},
@@ -30,7 +32,7 @@ use super::{
 };
 use crate::{access::Action, hub, proto, store::Store};
 
-/// How many messages of a subscription may wait to be sent.
+/// How many messages of a stream may wait to be sent.
 const FRAMES_AHEAD: usize = 1;
 /// What `/metrics` answers with.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,6 +47,7 @@ pub(super) struct Relay {
     drain: Drain,
     room: Arc<Semaphore>,
     filters: Filters,
+    publishing: Publishing,
 }
 
 impl Relay {
@@ -54,15 +57,15 @@ impl Relay {
         hub: hub::Handle,
         metrics: Metrics,
         drain: Drain,
+        publishing: Publishing,
     ) -> Self {
         let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
-        Self { options, store, hub, metrics, drain, room, filters: Filters::default() }
+        Self { options, store, hub, metrics, drain, room, filters: Filters::default(), publishing }
     }
 
     fn is_open(&self) -> Result<(), Status> {
         if self.drain.has_begun() {
-            let message = "the relay shuts down: ask another one".to_owned();
-            return Err(status::unavailable("SHUTTING_DOWN", message, drain::retry_after()));
+            return Err(drain::shutting_down());
         }
         Ok(())
     }
@@ -71,6 +74,7 @@ impl Relay {
 #[tonic::async_trait]
 impl LogRelay for Relay {
     type SubscribeStream = ReceiverStream<Result<Frame, Status>>;
+    type PublishStream = ReceiverStream<Result<proto::PublishResponse, Status>>;
 
     async fn subscribe(
         &self,
@@ -92,12 +96,33 @@ impl LogRelay for Relay {
                 &metadata,
             ));
         };
-        tracing::debug!(caller = caller.name(), topics = request.topics.len(), "subscribed");
+        tracing::debug!(
+            caller = caller.name(),
+            topics = request.topics.len(),
+            globs = request.globs.len(),
+            "subscribed"
+        );
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
-        let subscription =
-            Subscription::new(request, &caller, &self.hub, frames, self.drain.clone(), self.metrics.clone());
+        let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
+        let subscription = Subscription::new(request, &caller, &self.hub, frames, drain, metrics);
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
+            drop(seat);
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn publish(
+        &self,
+        request: Request<Streaming<Bytes>>,
+    ) -> Result<Response<Self::PublishStream>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let seat = self.publishing.take_room()?;
+        let (responses, stream) = mpsc::channel(FRAMES_AHEAD);
+        let call = self.publishing.clone().run(caller, request.into_inner(), responses);
+        self.drain.subscriptions().spawn(async move {
+            call.await;
             drop(seat);
         });
         Ok(Response::new(ReceiverStream::new(stream)))

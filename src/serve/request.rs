@@ -1,19 +1,22 @@
 //! Reads a `SubscribeRequest`: what is wrong in it is said field by field.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod topics;
+
+use std::{sync::Arc, time::Duration};
 
 use tonic::Status;
 
+use self::topics::Asked;
 use super::{
     Options,
     cut::Bounds,
     filter::{Filter, Filters},
-    status::{Violation, invalid},
+    status::{Violation, invalid, too_many_topics},
 };
 use crate::{
     hub::Start,
     proto,
-    record::{Cursor, Topic},
+    record::{Topic, TopicGlob},
 };
 
 /// How often heartbeats come where the caller says nothing, and the bounds of that.
@@ -26,8 +29,14 @@ const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_4
 /// What a subscription asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    /// The topics and where each begins; at least one, none twice.
+    /// The topics that are named and where each begins; none twice.
     pub(super) topics: Vec<(Topic, Start)>,
+    /// Patterns of more topics; at least one where no topic is named.
+    pub(super) globs: Vec<TopicGlob>,
+    /// Where those begin that are there already.
+    pub(super) start: Start,
+    /// Greatest number of all topics.
+    pub(super) max_topics: usize,
     pub(super) stop_at_tail: bool,
     /// End the call instead of reporting lines that cannot be had, or come again.
     pub(super) fail_on_gap: bool,
@@ -40,16 +49,21 @@ pub(super) struct Request {
 /// Reads a request.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT`, with every field that is wrong.
+/// `INVALID_ARGUMENT`, with every field that is wrong; `RESOURCE_EXHAUSTED` for more topics than
+/// a subscription may have.
 pub(super) fn parse(
     request: &proto::SubscribeRequest,
     options: &Options,
     filters: &Filters,
 ) -> Result<Request, Status> {
+    let max_topics = options.max_topics;
+    let named = request.topics.len().max(request.cursors.len());
+    if named > max_topics {
+        return Err(too_many_topics(named, max_topics));
+    }
     let mut check = Check { violations: Vec::new() };
-    let topics = check.topics(&request.topics, options.max_topics);
-    let mut cursors = check.cursors(&request.cursors, &request.topics);
     let start = check.start(request.start.as_ref());
+    let Asked { topics, globs } = Asked::read(&mut check, &request.topics, &request.cursors, start);
     let fail_on_gap = check.on_gap(request.on_gap);
     let (lines, lines_bound) = (request.max_batch_lines, options.max_batch_lines);
     let (bytes, bytes_bound) = (request.max_batch_bytes, options.max_batch_bytes);
@@ -60,12 +74,14 @@ pub(super) fn parse(
     if !check.violations.is_empty() {
         return Err(invalid(&check.violations));
     }
-    let topics = topics.into_iter().map(|topic| {
-        let cursor = cursors.remove(&topic).map(|cursor| Start::Cursor(cursor.epoch, cursor.offset));
-        (topic, cursor.unwrap_or(start))
-    });
+    if topics.len() > max_topics {
+        return Err(too_many_topics(topics.len(), max_topics));
+    }
     Ok(Request {
-        topics: topics.collect(),
+        topics,
+        globs,
+        start,
+        max_topics,
         stop_at_tail: request.stop_at_tail,
         fail_on_gap,
         bounds: Bounds { lines, bytes: bytes as usize },
@@ -81,60 +97,6 @@ struct Check {
 impl Check {
     fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl Into<String>) {
         self.violations.push(Violation { field: field.into(), reason, why: why.into() });
-    }
-
-    fn topics(&mut self, names: &[String], bound: usize) -> Vec<Topic> {
-        if names.is_empty() {
-            self.wrong("topics", "BAD_TOPIC", "name at least one topic");
-        }
-        if names.len() > bound {
-            let why = format!("{} topics: a subscription has at most {bound}", names.len());
-            self.wrong("topics", "TOO_MANY_TOPICS", why);
-            return Vec::new();
-        }
-        let mut topics: Vec<Topic> = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            let field = format!("topics[{index}]");
-            match name.parse::<Topic>() {
-                Err(error) if name.contains(['*', '?', '[']) => {
-                    let why = format!("{error}; this relay serves names, not patterns");
-                    self.wrong(field, "BAD_TOPIC", why);
-                }
-                Err(error) => self.wrong(field, "BAD_TOPIC", error.to_string()),
-                Ok(topic) if topics.contains(&topic) => {
-                    self.wrong(field, "BAD_TOPIC", format!("topic {topic} is named twice"));
-                }
-                Ok(topic) => topics.push(topic),
-            }
-        }
-        topics
-    }
-
-    fn cursors(&mut self, texts: &[String], topics: &[String]) -> HashMap<Topic, Cursor> {
-        if texts.len() > topics.len() {
-            let why = format!("{} cursors for {} topics: at most one each", texts.len(), topics.len());
-            self.wrong("cursors", "BAD_CURSOR", why);
-            return HashMap::new();
-        }
-        let mut cursors = HashMap::new();
-        for (index, text) in texts.iter().enumerate() {
-            let field = format!("cursors[{index}]");
-            match text.parse::<Cursor>() {
-                Err(error) => self.wrong(field, "BAD_CURSOR", error.to_string()),
-                Ok(cursor) if !topics.iter().any(|name| name == cursor.topic.as_str()) => {
-                    let why = format!("cursor {cursor} is of a topic that is not in topics");
-                    self.wrong(field, "BAD_CURSOR", why);
-                }
-                Ok(cursor) => {
-                    let topic = cursor.topic.clone();
-                    if cursors.insert(topic.clone(), cursor).is_some() {
-                        let why = format!("topic {topic} has two cursors: give the one to go on from");
-                        self.wrong(field, "BAD_CURSOR", why);
-                    }
-                }
-            }
-        }
-        cursors
     }
 
     fn start(&mut self, start: Option<&proto::Start>) -> Start {

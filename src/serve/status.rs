@@ -48,7 +48,27 @@ pub(super) fn with_reason(code: Code, reason: &str, message: String, metadata: &
 
 /// `UNAVAILABLE`: try again, after a while.
 pub(super) fn unavailable(reason: &str, message: String, retry_after: Duration) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    details.set_retry_info(Some(retry_after));
-    Status::with_error_details(Code::Unavailable, message, details)
+    with_retry(Code::Unavailable, reason, message, &[], retry_after)
+}
+
+/// The same as [`with_reason`], and when to try again.
+pub(super) fn with_retry(
+    code: Code,
+    reason: &str,
+    message: String,
+    metadata: &[(&str, String)],
+    after: Duration,
+) -> Status {
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<HashMap<_, _>>());
+    details.set_retry_info(Some(after));
+    Status::with_error_details(code, message, details)
+}
+
+/// `RESOURCE_EXHAUSTED`: a subscription has, or would have, more topics than the relay's bound.
+pub(super) fn too_many_topics(found: usize, max_topics: usize) -> Status {
+    let message =
+        format!("{found} topics are more than a subscription may have: the bound max_topics is {max_topics}");
+    let metadata = [("max_topics", max_topics.to_string())];
+    with_reason(Code::ResourceExhausted, "TOO_MANY_TOPICS", message, &metadata)
 }

@@ -5,11 +5,12 @@
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, watch},
     time::{Interval, MissedTickBehavior, interval_at, sleep},
@@ -21,13 +22,14 @@ use super::{
     drain::Drain,
     event,
     frame::Frame,
-    lane::{Lane, Said},
+    lane::{Lane, LaneBuilder, Said},
+    matches::Matches,
     metrics::Metrics,
     request::Request,
 };
 use crate::{
     access::{Expiry, Principal},
-    hub::{self, Opening, Start},
+    hub::{self, Start},
     proto::{self, subscribe_response::Event},
     record::Topic,
 };
@@ -38,10 +40,18 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 /// A running subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    topics: Vec<(Topic, Start)>,
+    /// The topics that were named and where each begins.
+    named: Vec<(Topic, Start)>,
+    /// Where those begin that patterns match at first.
+    start: Start,
+    /// The topics that patterns match; none where there is no pattern, or nothing can join.
+    matches: Option<Matches>,
+    builder: LaneBuilder,
     lanes: Vec<Lane>,
     /// The lane whose turn it is.
     turn: usize,
+    /// Topics that join, until it is known where they begin.
+    joining: FuturesUnordered<Joining>,
     bounds: Bounds,
     stop_at_tail: bool,
     frames: mpsc::Sender<Result<Frame, Status>>,
@@ -52,6 +62,11 @@ pub(super) struct Subscription {
     lapse: Expiry,
     metrics: Metrics,
 }
+
+type Joining = Pin<Box<dyn Future<Output = (Lane, proto::OpenedTopic)> + Send>>;
+
+/// Room for one message.
+type Room = mpsc::OwnedPermit<Result<Frame, Status>>;
 
 /// The caller is gone, or was told the end.
 struct Ended;
@@ -65,18 +80,18 @@ impl Subscription {
         drain: Drain,
         metrics: Metrics,
     ) -> Self {
-        let lanes = request
-            .topics
-            .iter()
-            .map(|(topic, _)| Lane::new(hub.open(topic), request.fail_on_gap, request.filter.clone()));
         let mut heartbeat = interval_at(tokio::time::Instant::now() + request.heartbeat, request.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         metrics.subscriptions.inc();
         metrics.subscribed.inc();
         Self {
-            lanes: lanes.collect(),
-            topics: request.topics,
+            matches: Matches::new(&request, caller, hub),
+            builder: LaneBuilder::new(&request, hub),
+            named: request.topics,
+            start: request.start,
+            lanes: Vec::new(),
             turn: 0,
+            joining: FuturesUnordered::new(),
             bounds: request.bounds,
             stop_at_tail: request.stop_at_tail,
             frames,
@@ -95,40 +110,48 @@ impl Subscription {
         }
     }
 
-    /// Finds where every topic begins, and says so.
+    /// Finds the topics and where each begins, and says so in one message.
     async fn open(&mut self) -> Result<(), Ended> {
-        let mut lanes = std::mem::take(&mut self.lanes);
-        let (topics, stops) = (self.topics.clone(), self.stop_at_tail);
-        let opening = async move {
-            let each = lanes.iter_mut().zip(&topics).map(|(lane, &(_, start))| lane.open(start, stops));
-            let openings = join_all(each).await;
-            (lanes, openings)
-        };
-        let mut opening = Box::pin(opening);
+        let waiting: Vec<_> = self.named.iter().map(event::waits).collect();
+        let mut topics = std::mem::take(&mut self.named);
+        let (mut matches, start, builder) = (self.matches.take(), self.start, self.builder.clone());
+        let mut opening = Box::pin(async move {
+            if let Some(matches) = &mut matches {
+                topics.extend(matches.existing().await?.into_iter().map(|topic| (topic, start)));
+            }
+            let lanes = topics.into_iter().map(|(topic, start)| builder.clone().open(topic, start));
+            Ok((matches, join_all(lanes).await))
+        });
         // Redis may be away: the caller hears so until it is back.
-        let (lanes, openings) = loop {
+        let opened = loop {
             let (said, ends) = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
                 () = self.drain.told() => (event::shutting_down(), true),
                 lapse = &mut self.lapse => (event::lapsed(lapse), true),
-                _ = self.heartbeat.tick() => {
-                    (self.heartbeat_frame(self.topics.iter().map(event::waits).collect()), false)
-                }
+                _ = self.heartbeat.tick() => (self.heartbeat_frame(waiting.clone()), false),
             };
             self.send(Ok(said)).await?;
             if ends {
                 return Err(Ended);
             }
         };
+        let (matches, opened) = match opened {
+            Ok(opened) => opened,
+            Err(status) => {
+                self.send(Err(status)).await?;
+                return Err(Ended);
+            }
+        };
+        self.matches = matches.filter(|_| !self.stop_at_tail);
+        let (lanes, topics) = opened.into_iter().unzip();
         self.lanes = lanes;
-        let frame = self.opened_frame(&openings);
-        self.send(Ok(frame)).await
+        self.send(Ok(event::opened(topics))).await
     }
 
     async fn send_next(&mut self) -> Result<(), Ended> {
         let room = self.room().await?;
-        if self.lanes.iter().all(Lane::is_done) {
+        if self.stop_at_tail && self.lanes.iter().all(Lane::is_done) {
             return Err(Ended);
         }
         tokio::select! {
@@ -146,27 +169,56 @@ impl Subscription {
                 room.send(Ok(self.heartbeat_frame(self.lanes.iter().map(Lane::heartbeat).collect())));
                 Ok(())
             }
+            Some((lane, opened)) = self.joining.next() => {
+                room.send(Ok(event::opened(vec![opened])));
+                self.lanes.push(lane);
+                Ok(())
+            }
+            born = born(&mut self.matches) => match born {
+                Ok(topics) => {
+                    self.join(topics);
+                    Ok(())
+                }
+                Err(status) => {
+                    room.send(Err(status));
+                    Err(Ended)
+                }
+            },
             said = poll_fn(|context| poll_lanes(&mut self.lanes, &mut self.turn, self.bounds, context)) => {
-                let (frame, ends) = match said {
-                    Said::Frame(frame, lines) => {
-                        if lines > 0 {
-                            self.metrics.batches.inc();
-                            self.metrics.lines.inc_by(lines);
-                            self.metrics.bytes.inc_by(frame.batch_bytes() as u64);
-                        }
-                        (Ok(frame), false)
-                    }
-                    Said::Done => return Ok(()),
-                    Said::Last(frame) => (frame, true),
-                };
+                self.say(said, room)
+            }
+        }
+    }
+
+    /// Begins with topics that were born since the call began: at their first line.
+    fn join(&mut self, topics: Vec<Topic>) {
+        for topic in topics {
+            tracing::debug!(%topic, "a topic joins");
+            self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Earliest)));
+        }
+    }
+
+    fn say(&self, said: Said, room: Room) -> Result<(), Ended> {
+        match said {
+            Said::Frame(frame, lines) => {
+                if lines > 0 {
+                    self.metrics.batches.inc();
+                    self.metrics.lines.inc_by(lines);
+                    self.metrics.bytes.inc_by(frame.batch_bytes() as u64);
+                }
+                room.send(Ok(frame));
+                Ok(())
+            }
+            Said::Done => Ok(()),
+            Said::Last(frame) => {
                 room.send(frame);
-                if ends { Err(Ended) } else { Ok(()) }
+                Err(Ended)
             }
         }
     }
 
     /// Waits for room for one message. Meanwhile nothing is read ahead.
-    async fn room(&mut self) -> Result<mpsc::OwnedPermit<Result<Frame, Status>>, Ended> {
+    async fn room(&mut self) -> Result<Room, Ended> {
         let mut reserve = Box::pin(self.frames.clone().reserve_owned());
         let room = tokio::select! {
             biased;
@@ -184,12 +236,6 @@ impl Subscription {
         Ok(())
     }
 
-    fn opened_frame(&self, openings: &[Opening]) -> Frame {
-        let each = self.topics.iter().zip(openings);
-        let topics = each.map(|((topic, start), opening)| event::opened(topic, *start, opening));
-        Frame::event(Event::Opened(proto::Opened { topics: topics.collect() }))
-    }
-
     fn heartbeat_frame(&self, topics: Vec<proto::HeartbeatTopic>) -> Frame {
         let redis_ok = *self.redis_ok.borrow();
         Frame::event(Event::Heartbeat(proto::Heartbeat { topics, redis_ok }))
@@ -199,6 +245,14 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.metrics.subscriptions.dec();
+    }
+}
+
+/// Topics that are new to a subscription; for ever waiting where none can be.
+async fn born(matches: &mut Option<Matches>) -> Result<Vec<Topic>, Status> {
+    match matches {
+        Some(matches) => matches.born().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Script, ScriptInvocation};
 
-use super::{Error, Pooled, Store};
+use super::{Error, Store};
 use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Topic};
 
 static APPEND: LazyLock<Script> =
@@ -116,7 +116,7 @@ impl Store {
                 let (word, _ms, source) = (word(), word(), word());
                 Ok(Answer { is_conflict: status == "conflict", epoch, word, source })
             }
-            "not-master" => Err(self.not_master(&connection, epoch)),
+            "not-master" => Err(self.not_master(epoch)),
             other => {
                 Err(self.corrupt(&self.keys.state(topic), format!("the append script answered {other:?}")))
             }
@@ -125,8 +125,8 @@ impl Store {
 
     /// The error of a server that may be the wrong one by now: its name may lead to
     /// another one, so the next command goes over a new connection.
-    pub(super) fn not_master(&self, connection: &Pooled<'_>, role: Option<String>) -> Error {
-        connection.retire_all();
+    pub(super) fn not_master(&self, role: Option<String>) -> Error {
+        self.pool.retire_all();
         Error::NotMaster { at: self.address().to_owned(), role: role.unwrap_or_default() }
     }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use redis::{Value, aio::MultiplexedConnection};
+use tokio::time::Instant;
 
 use super::{
     connect::Connector,
@@ -22,6 +23,7 @@ pub struct BlockingConnection {
     redis: MultiplexedConnection,
     at: String,
     id: i64,
+    opened: Instant,
     reading: bool,
 }
 
@@ -31,15 +33,21 @@ impl BlockingConnection {
     /// # Errors
     /// As Redis or the system says.
     pub async fn open(connector: &Connector) -> Result<Self, Error> {
+        let opened = Instant::now();
         let mut redis = connector.open("read").await?;
         let id = redis::cmd("CLIENT").arg("ID").query_async(&mut redis).await;
         let id = id.map_err(|error| connector.error(&error))?;
-        Ok(Self { redis, at: connector.at().to_owned(), id, reading: false })
+        Ok(Self { redis, at: connector.at().to_owned(), id, opened, reading: false })
     }
 
     /// The id by which Redis knows the connection, for `CLIENT UNBLOCK`.
     pub fn id(&self) -> i64 {
         self.id
+    }
+
+    /// When it began to be opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Reads at most `count` entries of each key after the ID that stands at the same

@@ -1,24 +1,35 @@
 //! Opens one connection to Redis, with the settings that every connection has.
 //! Keeps none.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError,
+    AsyncConnectionConfig, Client, ConnectionInfo, PushInfo, PushKind, RedisError,
     aio::{MultiplexedConnection, SendError},
 };
+use tokio::time::sleep;
 
-use super::{error::Error, url::RedisUrl};
+use super::{
+    error::Error,
+    sentinel::Sentinels,
+    tls::TlsFiles,
+    url::{Endpoint, Place, RedisUrl},
+};
 
 /// Silence on a TCP connection after which the kernel probes the peer, and the time
 /// between probes.
 pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Time between two questions to the Sentinels whether the master is still the same.
+const MASTER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to reach Redis.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
     /// Where it is.
     pub url: RedisUrl,
+    /// What TLS needs, where the URL has TLS.
+    pub tls: TlsFiles,
     /// Longest time to open a connection, and to wait for a free one of the pool. 5000.
     pub connect_timeout_ms: u64,
     /// Longest time to wait for the answer to a command that does not block. 5000.
@@ -35,6 +46,7 @@ impl ConnectOptions {
     pub fn new(url: RedisUrl) -> Self {
         Self {
             url,
+            tls: TlsFiles::default(),
             connect_timeout_ms: 5_000,
             response_timeout_ms: 5_000,
             pool_size: 16,
@@ -46,26 +58,37 @@ impl ConnectOptions {
 /// Opens connections to one server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    client: Client,
+    options: Arc<ConnectOptions>,
+    target: Target,
     at: String,
-    connect_timeout_ms: u64,
-    response_timeout_ms: u64,
+}
+
+/// Whom to connect to.
+#[derive(Debug, Clone)]
+enum Target {
+    Server(Endpoint),
+    Master(Arc<Sentinels>),
 }
 
 impl Connector {
-    /// A connector to the server of `options`; nothing is opened yet.
+    /// A connector to the server of `options`, of a cluster to its first node; nothing is
+    /// opened yet.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], when the address is none that a client can use.
+    /// [`Error::Tls`], when the files for TLS cannot be used.
     pub fn new(options: &ConnectOptions) -> Result<Self, Error> {
-        let at = options.url.address();
-        let client = options.url.connection_info().and_then(Client::open);
-        Ok(Self {
-            client: client.map_err(|error| Error::of(&at, options.connect_timeout_ms, &error))?,
-            at,
-            connect_timeout_ms: options.connect_timeout_ms,
-            response_timeout_ms: options.response_timeout_ms,
-        })
+        options.tls.check(&options.url)?;
+        let target = match options.url.place.clone() {
+            Place::One(endpoint) => Target::Server(endpoint),
+            Place::Sentinel { servers, master } => Target::Master(Arc::new(Sentinels::new(servers, master))),
+            Place::Cluster(nodes) => return Ok(Self::to(options, nodes[0].clone())),
+        };
+        Ok(Self { at: options.url.address(), options: Arc::new(options.clone()), target })
+    }
+
+    /// A connector to one node of a cluster.
+    pub(super) fn to(options: &ConnectOptions, node: Endpoint) -> Self {
+        Self { at: node.to_string(), options: Arc::new(options.clone()), target: Target::Server(node) }
     }
 
     /// Where the server is, without user or password.
@@ -73,12 +96,25 @@ impl Connector {
         &self.at
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    /// Resolves when the Sentinels name another master than `known`, and puts that there.
+    pub(super) async fn master_moved(&self, known: &mut Option<Endpoint>) {
+        let Target::Master(sentinels) = &self.target else { return std::future::pending().await };
+        loop {
+            sleep(MASTER_INTERVAL).await;
+            match sentinels.ask(&self.options).await {
+                Ok(master) if known.as_ref() == Some(&master) => {}
+                Ok(master) => {
+                    if known.replace(master).is_some() {
+                        return;
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "no Sentinel says who the master is"),
+            }
+        }
     }
 
     pub(super) fn connect_timeout_ms(&self) -> u64 {
-        self.connect_timeout_ms
+        self.options.connect_timeout_ms
     }
 
     /// Opens a connection that Redis lists as `logrelay-<role>`.
@@ -104,13 +140,13 @@ impl Connector {
 
     /// The error of a command on one of these connections.
     pub(super) fn error(&self, error: &RedisError) -> Error {
-        Error::of(&self.at, self.response_timeout_ms, error)
+        Error::of(&self.at, self.options.response_timeout_ms, error)
     }
 
     fn config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Duration::from_millis(self.connect_timeout_ms)))
-            .set_response_timeout(Some(Duration::from_millis(self.response_timeout_ms)))
+            .set_connection_timeout(Some(Duration::from_millis(self.options.connect_timeout_ms)))
+            .set_response_timeout(Some(Duration::from_millis(self.options.response_timeout_ms)))
     }
 
     async fn open_with(
@@ -118,11 +154,29 @@ impl Connector {
         role: &str,
         config: AsyncConnectionConfig,
     ) -> Result<MultiplexedConnection, Error> {
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|error| Error::of(&self.at, self.connect_timeout_ms, &error))?;
+        let sentinels = match &self.target {
+            Target::Server(endpoint) => return self.connect(endpoint, role, config).await,
+            Target::Master(sentinels) => sentinels,
+        };
+        let master = sentinels.ask(&self.options).await?;
+        let opened = match self.connect(&master, role, config).await {
+            Ok(connection) => self.if_master(connection).await,
+            Err(error) => Err(error),
+        };
+        opened.inspect_err(|_| sentinels.doubt())
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        role: &str,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, Error> {
+        let no_connection = |error| Error::of(&self.at, self.options.connect_timeout_ms, &error);
+        let info = self.options.url.connection_info(endpoint).map_err(no_connection)?;
+        let client = client(&self.options, info)?;
+        let mut connection =
+            client.get_multiplexed_async_connection_with_config(&config).await.map_err(no_connection)?;
         let name = format!("logrelay-{role}");
         let named: Result<(), RedisError> =
             redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
@@ -132,4 +186,25 @@ impl Connector {
             _ => Ok(connection),
         }
     }
+
+    /// The connection, where it leads to a master: Sentinels may be behind.
+    async fn if_master(&self, mut connection: MultiplexedConnection) -> Result<MultiplexedConnection, Error> {
+        let info: Result<String, _> =
+            redis::cmd("INFO").arg("replication").query_async(&mut connection).await;
+        let info = info.map_err(|error| self.error(&error))?;
+        match info.lines().find_map(|line| line.strip_prefix("role:")) {
+            Some("master") => Ok(connection),
+            role => Err(Error::NotMaster { at: self.at.clone(), role: role.unwrap_or_default().to_owned() }),
+        }
+    }
+}
+
+/// A client of one server.
+pub(super) fn client(options: &ConnectOptions, info: ConnectionInfo) -> Result<Client, Error> {
+    let client = if options.url.is_tls() {
+        Client::build_with_tls(info, options.tls.read()?)
+    } else {
+        Client::open(info)
+    };
+    client.map_err(|error| Error::of(&options.url.address(), options.connect_timeout_ms, &error))
 }

@@ -33,6 +33,20 @@ pub enum Error {
         /// The rest of it.
         message: String,
     },
+    /// TLS failed: somebody does not trust, or does not speak it.
+    #[error("redis at {at}: {why}")]
+    Untrusted {
+        /// Who it was tried with.
+        at: String,
+        /// What is wrong, and what helps.
+        why: String,
+    },
+    /// The settings or files for TLS cannot be used.
+    #[error("TLS to redis: {why}")]
+    Tls {
+        /// Which one, and what is wrong with it.
+        why: String,
+    },
     /// The server is a replica: it may be behind, and it must not be written to.
     #[error("redis at {at} is a {role}, not a master")]
     NotMaster {
@@ -40,6 +54,14 @@ pub enum Error {
         at: String,
         /// Its role, as it says.
         role: String,
+    },
+    /// The Sentinels watch no master of this name.
+    #[error("sentinel at {at} watches no master {name:?}: write redis+sentinel://host:port/<its name>")]
+    UnknownMaster {
+        /// Who was asked.
+        at: String,
+        /// The name in the URL.
+        name: String,
     },
     /// Something stored is not what logrelay writes.
     #[error("redis at {at}: {why}")]
@@ -61,12 +83,16 @@ impl Error {
         if matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse) {
             return Self::Corrupt { at, why: error.to_string() };
         }
-        match error.code() {
-            Some(code) => {
-                let message = error.detail().unwrap_or_default().to_owned();
-                Self::Refused { at, code: code.to_owned(), message }
-            }
-            None => Self::Unreachable { at, why: error.to_string() },
+        if error.kind() == ErrorKind::InvalidClientConfig {
+            return Self::Tls { why: error.to_string() };
+        }
+        if let Some(code) = error.code() {
+            return refused(at, code, error.detail().unwrap_or_default());
+        }
+        let why = error.to_string();
+        match advice_on_tls(&why) {
+            Some(advice) => Self::Untrusted { at, why: format!("{why}: {advice}") },
+            None => Self::Unreachable { at, why },
         }
     }
 
@@ -78,7 +104,9 @@ impl Error {
                 matches!(code.as_str(), "WRONGPASS" | "NOAUTH" | "NOPERM" | "WRONGTYPE")
                     || message.contains("AUTH <password> called without any password configured")
             }
-            Self::Corrupt { .. } => true,
+            Self::Corrupt { .. } | Self::Untrusted { .. } | Self::Tls { .. } | Self::UnknownMaster { .. } => {
+                true
+            }
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotMaster { .. } => false,
         }
     }
@@ -93,7 +121,7 @@ impl Error {
                 matches!(code.as_str(), "WRONGTYPE" | "LOGRELAY")
                     || (code == "ERR" && message.contains("@user_script"))
             }
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotMaster { .. } => false,
+            _ => false,
         }
     }
 
@@ -103,4 +131,29 @@ impl Error {
         let codes = ["OOM", "READONLY", "NOREPLICAS", "MISCONF"];
         matches!(self, Self::Refused { code, .. } if codes.contains(&code.as_str()))
     }
+}
+
+fn refused(at: String, code: &str, message: &str) -> Error {
+    // What a server of version 7.0 says of a script; it does not say which command.
+    let (code, message) = if message.contains("executing the script can't run this command") {
+        let message = "this user has no permissions to run a command of the script; ACL LOG of the server \
+                       names it, and deploy/redis has the rights that are needed";
+        ("NOPERM", message)
+    } else {
+        (code, message)
+    };
+    Error::Refused { at, code: code.to_owned(), message: message.to_owned() }
+}
+
+/// What helps where TLS failed. The client library keeps the error of the TLS library as text.
+fn advice_on_tls(why: &str) -> Option<&'static str> {
+    let hints = [
+        (
+            "invalid peer certificate",
+            "set redis_ca_file to the CA that signed it, and use a host name that it has",
+        ),
+        ("received fatal alert", "it refuses us; set redis_cert_file and redis_key_file to what it trusts"),
+        ("received corrupt message", "it does not speak TLS there; redis:// is without"),
+    ];
+    hints.iter().find(|(sign, _)| why.contains(sign)).map(|(_, advice)| *advice)
 }

@@ -79,6 +79,12 @@ impl State {
         self.doubted_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
         self.lost.notify_one();
     }
+
+    /// Has the connections replaced that were opened more than `ago_ms` ago.
+    fn retire(&self, ago_ms: u64) {
+        self.retired_ms.fetch_max(self.now_ms().saturating_sub(ago_ms), Ordering::Relaxed);
+        self.lost.notify_one();
+    }
 }
 
 impl Pool {
@@ -108,7 +114,8 @@ impl Pool {
             .max_lifetime(None)
             .build_unchecked(manager);
         let mut keeper = JoinSet::new();
-        keeper.spawn(keep(connections.clone(), Arc::clone(&state), FIRST_CONNECTIONS.min(size)));
+        let first = FIRST_CONNECTIONS.min(size);
+        keeper.spawn(keep(connections.clone(), connector.clone(), Arc::clone(&state), first));
         Self { connections, connector, state, _keeper: Arc::new(keeper) }
     }
 
@@ -147,6 +154,19 @@ impl Pool {
     /// it off may have cut off all. Each would cost its next caller as much time.
     pub(super) fn doubt_all(&self) {
         self.state.doubt_all();
+    }
+
+    /// Has all connections replaced, but for the youngest: the server is not the one
+    /// that is wanted.
+    pub(super) fn retire_all(&self) {
+        self.state.retire(LEAST_AGE_MS);
+    }
+
+    /// Whether a connection that was opened at that time is to be replaced, as those of the
+    /// pool are.
+    pub(super) fn has_retired(&self, opened: Instant) -> bool {
+        let retired = Duration::from_millis(self.state.retired_ms.load(Ordering::Relaxed));
+        opened < self.state.began + retired
     }
 
     /// Where the server is, without user or password.
@@ -190,14 +210,6 @@ impl Pooled<'_> {
         self.connection.health.sent();
         let answer = script.invoke_async(&mut self.connection.redis).await;
         self.settle(answer)
-    }
-
-    /// Has all connections replaced, but for the youngest: the server is not the one
-    /// that is wanted.
-    pub(super) fn retire_all(&self) {
-        let state = &self.connection.state;
-        state.retired_ms.fetch_max(state.now_ms().saturating_sub(LEAST_AGE_MS), Ordering::Relaxed);
-        state.lost.notify_one();
     }
 
     fn settle<T>(&self, answer: Result<T, RedisError>) -> Result<T, Error> {
@@ -255,8 +267,9 @@ impl Manager {
         let watched = Arc::clone(&health);
         let mut redis = self.connector.open_watched("pool", move || watched.mark_broken()).await?;
         let interval = keepalive::interval(self.keepalive_ms, server_timeout_s(&mut redis).await);
-        let pinger = RedisConnectionManager::new(self.connector.client().get_connection_info().clone())
-            .map_err(|error| self.connector.error(&error))?;
+        // It is given the connection to test, and opens none.
+        let pinger =
+            RedisConnectionManager::new("redis://localhost").map_err(|error| self.connector.error(&error))?;
         let mut keepalive = JoinSet::new();
         keepalive.spawn(keepalive::keep_alive(Arc::clone(&health), redis.clone(), pinger, interval));
         Ok(Connection { redis, health, state: Arc::clone(&self.state), opened_ms, _keepalive: keepalive })
@@ -297,8 +310,9 @@ async fn server_timeout_s(redis: &mut MultiplexedConnection) -> u64 {
 }
 
 /// Replaces what breaks, for as long as the pool lives.
-async fn keep(pool: bb8::Pool<Manager>, state: Arc<State>, mut wanted: u32) {
+async fn keep(pool: bb8::Pool<Manager>, connector: Connector, state: Arc<State>, mut wanted: u32) {
     let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+    let mut master = None;
     loop {
         // The pool grows with its callers; as large as it was, it becomes again.
         wanted = wanted.max(pool.state().connections);
@@ -306,7 +320,10 @@ async fn keep(pool: bb8::Pool<Manager>, state: Arc<State>, mut wanted: u32) {
         match refill(&pool, wanted).await {
             Ok(()) => {
                 backoff.reset();
-                state.lost.notified().await;
+                tokio::select! {
+                    () = state.lost.notified() => {}
+                    () = connector.master_moved(&mut master) => state.retire(0),
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to redis");

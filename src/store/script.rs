@@ -24,7 +24,7 @@ impl Store {
         match reply.first().map(String::as_str) {
             Some("ok") => Ok(Some(reply.split_off(1))),
             Some("absent" | "other-epoch") => Ok(None),
-            _ => Err(self.not_master(&connection, reply.get(1).cloned())),
+            _ => Err(self.not_master(reply.get(1).cloned())),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Where Redis is and who we are there, as one URL. Opens nothing.
 
+mod parse;
+
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use redis::{
@@ -9,34 +11,65 @@ use redis::{
 
 use super::connect::TCP_KEEPALIVE;
 
-const DEFAULT_PORT: u16 = 6379;
-
-/// `redis://[user][:password@]host[:port][/db]`, or
-/// `redis+unix:///path/of/socket[?db=…&user=…&password=…]`. Characters with a
-/// meaning in URLs are written as `%XX`. The password is never printed.
+/// One of
+///
+/// - `redis://[user][:password@]host[:port][/db]`, and `rediss://…` over TLS,
+/// - `redis+unix:///path/of/socket[?db=…&user=…&password=…]`,
+/// - `redis+sentinel://[user][:password@]host[:port][,…]/master[/db]`, where hosts are those
+///   of Sentinels, which may have a login of their own: `?sentinel_user=…&sentinel_password=…`,
+/// - `redis+cluster://[user][:password@]host[:port][,…]`, where one of the hosts that are nodes
+///   has to be there.
+///
+/// `rediss+sentinel` and `rediss+cluster` are these over TLS. Characters with a meaning in URLs are written as `%XX`. The password is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
-    place: Place,
-    user: Option<String>,
-    password: Option<String>,
+    pub(super) place: Place,
+    pub(super) tls: bool,
+    login: Login,
+    sentinel_login: Login,
     db: u32,
 }
 
+/// What stands behind a URL.
 #[derive(Clone, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
+    /// One server.
+    One(Endpoint),
+    /// The server that these Sentinels say is the master of this name.
+    Sentinel { servers: Vec<Endpoint>, master: String },
+    /// The nodes of a cluster, of which these are some.
+    Cluster(Vec<Endpoint>),
+}
+
+/// Where one server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Endpoint {
     Tcp { host: String, port: u16 },
     Unix(PathBuf),
+}
+
+/// Who we are there.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
 }
 
 /// Why a text is no Redis URL. No variant holds the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// The text does not begin with a scheme that is known.
-    #[error("redis URL: it begins with redis:// or redis+unix://, not with {0:?}")]
+    #[error(
+        "redis URL: it begins with redis://, rediss:// (TLS), redis+unix://, redis+sentinel:// or \
+         redis+cluster://, not with {0:?}"
+    )]
     Scheme(String),
-    /// The design has this scheme, this version does not.
-    #[error("redis URL: {0}:// is not supported by this version; redis:// and redis+unix:// are")]
-    NotYet(String),
+    /// It does not say which master the Sentinels are to be asked for.
+    #[error("redis URL: it names no master; write redis+sentinel://host:26379,host2:26379/mymaster")]
+    Master,
+    /// A cluster has one database.
+    #[error("redis URL: a cluster has no {0:?}, only database 0; write redis+cluster://host:port,host2:port")]
+    ClusterPath(String),
     /// No host, or brackets that do not match.
     #[error("redis URL: host {0:?} is none; write redis://host:port, and IPv6 as redis://[::1]:port")]
     Host(String),
@@ -50,7 +83,10 @@ pub enum UrlError {
     #[error("redis URL: socket path {0:?} is not absolute; write redis+unix:///path/of/socket")]
     Path(String),
     /// There is no such query parameter.
-    #[error("redis URL: parameter {0:?} is unknown; only redis+unix has some: db, user, password")]
+    #[error(
+        "redis URL: parameter {0:?} is unknown; redis+unix has db, user, password, and redis+sentinel has \
+         sentinel_user, sentinel_password"
+    )]
     Parameter(String),
     /// User, password or path cannot be read.
     #[error(
@@ -62,39 +98,65 @@ pub enum UrlError {
 impl RedisUrl {
     /// A server at a unix socket, without user or password.
     pub fn unix(socket: PathBuf) -> Self {
-        Self { place: Place::Unix(socket), user: None, password: None, db: 0 }
+        let place = Place::One(Endpoint::Unix(socket));
+        let login = Login::default();
+        Self { place, tls: false, sentinel_login: login.clone(), login, db: 0 }
     }
 
-    /// Where the server is, without user, password and database: `127.0.0.1:6379`
-    /// or `/path/of/socket`.
+    /// Where the server is, without user, password and database: `127.0.0.1:6379`,
+    /// `/path/of/socket`, `mymaster of 127.0.0.1:26379`, or the hosts of a cluster.
     pub fn address(&self) -> String {
         match &self.place {
-            Place::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Place::Tcp { host, port } => format!("{host}:{port}"),
-            Place::Unix(path) => path.display().to_string(),
+            Place::One(endpoint) => endpoint.to_string(),
+            Place::Sentinel { servers, master } => format!("{master} of {}", joined(servers)),
+            Place::Cluster(servers) => joined(servers),
         }
+    }
+
+    /// Whether what is sent is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls
     }
 
     /// The same with this password, as when it comes from a file.
     #[must_use]
-    pub fn with_password(self, password: &str) -> Self {
-        Self { password: Some(password.to_owned()), ..self }
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.login.password = Some(password.to_owned());
+        self
     }
 
-    pub(super) fn connection_info(&self) -> Result<ConnectionInfo, RedisError> {
+    /// How the client library is told to connect to a server of this URL.
+    pub(super) fn connection_info(&self, endpoint: &Endpoint) -> Result<ConnectionInfo, RedisError> {
+        self.connection_info_as(endpoint, &self.login, self.db)
+    }
+
+    /// The same, to a Sentinel.
+    pub(super) fn sentinel_info(&self, endpoint: &Endpoint) -> Result<ConnectionInfo, RedisError> {
+        self.connection_info_as(endpoint, &self.sentinel_login, 0)
+    }
+
+    fn connection_info_as(
+        &self,
+        endpoint: &Endpoint,
+        login: &Login,
+        db: u32,
+    ) -> Result<ConnectionInfo, RedisError> {
         let mut redis = RedisConnectionInfo::default()
-            .set_db(i64::from(self.db))
+            .set_db(i64::from(db))
             .set_protocol(ProtocolVersion::RESP3)
             .set_skip_set_lib_name();
-        if let Some(user) = &self.user {
+        if let Some(user) = &login.user {
             redis = redis.set_username(user);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = &login.password {
             redis = redis.set_password(password);
         }
-        let address = match &self.place {
-            Place::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
-            Place::Unix(path) => ConnectionAddr::Unix(path.clone()),
+        let address = match endpoint.clone() {
+            Endpoint::Tcp { host, port } if self.tls => {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            }
+            Endpoint::Tcp { host, port } => ConnectionAddr::Tcp(host, port),
+            Endpoint::Unix(path) => ConnectionAddr::Unix(path),
         };
         let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE);
         let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
@@ -106,142 +168,42 @@ impl FromStr for RedisUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        // What stands before an '@' may be a password.
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or_else(|| UrlError::Scheme(if text.contains('@') { "…" } else { text }.to_owned()))?;
-        match scheme {
-            "redis" => parse_tcp(rest),
-            "redis+unix" => parse_unix(rest),
-            "rediss" | "redis+sentinel" | "redis+cluster" => Err(UrlError::NotYet(scheme.to_owned())),
-            _ => Err(UrlError::Scheme(scheme.to_owned())),
-        }
+        parse::url(text)
     }
-}
-
-fn parse_tcp(rest: &str) -> Result<RedisUrl, UrlError> {
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, after) = rest.split_at(end);
-    if after.contains('@') {
-        return Err(UrlError::Encoding("password"));
-    }
-    let (user, password, server) = parse_user(authority)?;
-    let (path, query) = after.split_once('?').unwrap_or((after, ""));
-    if !query.is_empty() {
-        return Err(UrlError::Parameter(name_of(query).to_owned()));
-    }
-    let (host, port) = parse_server(server)?;
-    let db = match path.trim_matches('/') {
-        "" => 0,
-        db => parse_db(db)?,
-    };
-    Ok(RedisUrl { place: Place::Tcp { host, port }, user, password, db })
-}
-
-fn parse_unix(rest: &str) -> Result<RedisUrl, UrlError> {
-    let slash = rest.find('/').ok_or_else(|| UrlError::Path(without_user(rest).to_owned()))?;
-    let (authority, after) = rest.split_at(slash);
-    let (mut user, mut password, server) = parse_user(authority)?;
-    if !server.is_empty() {
-        return Err(UrlError::Path(format!("{server}{}", after.split('?').next().unwrap_or_default())));
-    }
-    let (path, query) = after.split_once('?').unwrap_or((after, ""));
-    let mut db = 0;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let value = pair.split_once('=').map_or("", |(_, value)| value);
-        match name_of(pair) {
-            "db" => db = parse_db(value)?,
-            "user" => user = Some(decode(value, "user")?),
-            "password" => password = Some(decode(value, "password")?),
-            name => return Err(UrlError::Parameter(name.to_owned())),
-        }
-    }
-    Ok(RedisUrl { place: Place::Unix(decode(path, "path")?.into()), user, password, db })
-}
-
-/// `user:password@server`, of which user and password may be missing.
-fn parse_user(authority: &str) -> Result<(Option<String>, Option<String>, &str), UrlError> {
-    let Some((who, server)) = authority.rsplit_once('@') else {
-        return Ok((None, None, authority));
-    };
-    let (user, password) = match who.split_once(':') {
-        Some((user, password)) => (user, Some(decode(password, "password")?)),
-        None => (who, None),
-    };
-    let user = if user.is_empty() { None } else { Some(decode(user, "user")?) };
-    Ok((user, password, server))
-}
-
-fn parse_server(server: &str) -> Result<(String, u16), UrlError> {
-    let no_host = || UrlError::Host(server.to_owned());
-    let (host, port) = if let Some(rest) = server.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or_else(no_host)?;
-        match after.strip_prefix(':') {
-            Some(port) => (host, Some(port)),
-            None if after.is_empty() => (host, None),
-            None => return Err(no_host()),
-        }
-    } else {
-        match server.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (server, None),
-        }
-    };
-    if host.is_empty() {
-        return Err(no_host());
-    }
-    let port = match port {
-        Some(text) => {
-            text.parse().ok().filter(|&port| port != 0).ok_or_else(|| UrlError::Port(text.to_owned()))?
-        }
-        None => DEFAULT_PORT,
-    };
-    Ok((host.to_owned(), port))
-}
-
-fn parse_db(text: &str) -> Result<u32, UrlError> {
-    text.parse().map_err(|_| UrlError::Database(text.to_owned()))
-}
-
-fn name_of(pair: &str) -> &str {
-    pair.split(['=', '&']).next().unwrap_or_default()
-}
-
-fn without_user(text: &str) -> &str {
-    text.rsplit('@').next().unwrap_or_default()
-}
-
-/// Turns `%XX` into the byte that it stands for.
-fn decode(text: &str, what: &'static str) -> Result<String, UrlError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(UrlError::Encoding(what));
-        };
-        bytes.extend(u8::try_from(high * 16 + low));
-    }
-    String::from_utf8(bytes).map_err(|_| UrlError::Encoding(what))
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let user = self.login.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let (db, s) = (self.db, if self.tls { "s" } else { "" });
         match &self.place {
-            Place::Tcp { .. } => write!(f, "redis://{user}{}/{}", self.address(), self.db),
-            Place::Unix(_) => write!(f, "redis+unix://{user}{}?db={}", self.address(), self.db),
+            Place::One(at @ Endpoint::Tcp { .. }) => write!(f, "redis{s}://{user}{at}/{db}"),
+            Place::One(at @ Endpoint::Unix(_)) => write!(f, "redis+unix://{user}{at}?db={db}"),
+            Place::Sentinel { servers, master } => {
+                write!(f, "redis{s}+sentinel://{user}{}/{master}/{db}", joined(servers))
+            }
+            Place::Cluster(servers) => write!(f, "redis{s}+cluster://{user}{}", joined(servers)),
         }
     }
+}
+
+fn joined(servers: &[Endpoint]) -> String {
+    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisUrl({self})")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ async fn read_fast(relay: String) {
                 assert_eq!(lines.iter().next().unwrap().offset.get(), next);
                 next += lines.len() as u64;
             }
-            Event::Opened { .. } | Event::CaughtUp(_) | Event::Heartbeat(_) => {}
+            Event::Opened { .. } | Event::Joined { .. } | Event::CaughtUp(_) | Event::Heartbeat(_) => {}
             event => panic!("{event:?}"),
         }
     }

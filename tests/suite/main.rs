@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod access;
+mod acl;
 mod advice;
 mod append;
 mod certificates;
@@ -12,6 +13,7 @@ mod epochs;
 mod failover;
 mod fairness;
 mod filter;
+mod globs;
 mod half_open;
 mod hub;
 mod identity;
@@ -29,10 +31,13 @@ mod pool;
 mod promoted_writers;
 mod promotion;
 mod proxy;
+mod publish;
+mod redis_tls;
 mod resume;
 mod retention;
 mod rotated_away;
 mod rotation;
+mod sentinel;
 mod serve;
 mod server;
 mod silence;

@@ -19,7 +19,7 @@ async fn replica_of(master: &TestRedis) -> TestRedis {
 }
 
 /// Waits until a replica has all that its master has.
-async fn until_in_sync(master: &TestRedis, replica: &TestRedis) {
+pub(crate) async fn until_in_sync(master: &TestRedis, replica: &TestRedis) {
     let (mut on_master, mut on_replica) = (master.control().await, replica.control().await);
     eventually("the replica has all", async || {
         let (ours, theirs): (String, String) =

@@ -4,7 +4,10 @@
 
 pub(crate) mod authority;
 pub(crate) mod caller;
+pub(crate) mod door;
+pub(crate) mod publishing;
 pub(crate) mod relay;
+pub(crate) mod sentinel;
 pub(crate) mod writer;
 
 use std::{
@@ -92,6 +95,17 @@ impl TestRedis {
         let socket = self.folder.path().join("redis.sock");
         let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
         Control(client.get_multiplexed_async_connection().await.unwrap())
+    }
+
+    /// Whether it says that it is a master; who changes its role closes all connections to it.
+    pub(crate) async fn is_master(&self) -> bool {
+        let socket = self.folder.path().join("redis.sock");
+        let asked = async {
+            let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
+            let mut connection = client.get_multiplexed_async_connection().await?;
+            redis::cmd("INFO").arg("replication").query_async::<String>(&mut connection).await
+        };
+        asked.await.is_ok_and(|info| info.contains("role:master"))
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -5,7 +5,7 @@ use std::{str::FromStr, time::SystemTime};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Misuse, Start};
-use crate::record::{Cursor, Topic};
+use crate::record::{Cursor, TopicGlob};
 
 /// One value of `--from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ fn time(text: &str) -> Result<SystemTime, String> {
 }
 
 /// The one start and the cursors among the values, which have to fit the topics.
-pub(super) fn resolve(values: &[From], topics: &[Topic]) -> Result<(Option<Start>, Vec<Cursor>), Misuse> {
+pub(super) fn resolve(values: &[From], topics: &[TopicGlob]) -> Result<(Option<Start>, Vec<Cursor>), Misuse> {
     let (mut start, mut cursors) = (None, Vec::<Cursor>::new());
     for value in values {
         match value {
@@ -67,7 +67,7 @@ pub(super) fn resolve(values: &[From], topics: &[Topic]) -> Result<(Option<Start
                 return Err(Misuse("--from has more than one start; only cursors can be several".to_owned()));
             }
             From::Start(value) => start = Some(*value),
-            From::Cursor(cursor) if !topics.contains(&cursor.topic) => {
+            From::Cursor(cursor) if !topics.iter().any(|pattern| pattern.matches(&cursor.topic)) => {
                 return Err(Misuse(format!(
                     "--from {cursor} is a cursor of {}, which is not asked for",
                     cursor.topic
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn cursors_have_to_fit_the_topics() {
-        let topics = ["app".parse().unwrap(), "web".parse().unwrap()];
-        let good = [from("app@00000000000000aa:7"), from("last=5")];
+        let topics = ["app".parse().unwrap(), "web.*".parse().unwrap()];
+        let good = [from("app@00000000000000aa:7"), from("last=5"), from("web.1@00000000000000aa:7")];
         let (start, cursors) = resolve(&good, &topics).unwrap();
-        assert_eq!((start, cursors.len()), (Some(Start::LastLines(5)), 1));
+        assert_eq!((start, cursors.len()), (Some(Start::LastLines(5)), 2));
         let wrong = |values: &[From]| resolve(values, &topics).unwrap_err().0;
         assert!(wrong(&[from("db@00000000000000aa:7")]).contains("db"));
         assert!(wrong(&[good[0].clone(), good[0].clone()]).contains("more than one cursor"));

@@ -19,6 +19,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub(super) struct Printer<W: Write> {
     out: BufWriter<W>,
     output: Output,
+    /// Whether text says of which topic a line is.
+    names_topics: bool,
     broken: bool,
 }
 
@@ -59,8 +61,8 @@ fn line_time(unix_nano: u64) -> Option<String> {
 }
 
 impl<W: Write> Printer<W> {
-    pub(super) fn new(out: W, output: Output) -> Self {
-        Self { out: BufWriter::with_capacity(BUFFER_BYTES, out), output, broken: false }
+    pub(super) fn new(out: W, output: Output, names_topics: bool) -> Self {
+        Self { out: BufWriter::with_capacity(BUFFER_BYTES, out), output, names_topics, broken: false }
     }
 
     /// Whether a write failed: then some lines may be missing.
@@ -83,6 +85,10 @@ impl<W: Write> Printer<W> {
     fn write(&mut self, lines: &Lines) -> io::Result<()> {
         match self.output {
             Output::Text => lines.iter().try_for_each(|line| {
+                if self.names_topics {
+                    self.out.write_all(lines.topic().as_str().as_bytes())?;
+                    self.out.write_all(b": ")?;
+                }
                 self.out.write_all(line.content)?;
                 self.out.write_all(b"\n")
             }),

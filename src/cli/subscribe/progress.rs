@@ -28,7 +28,7 @@ impl Progress {
     pub(super) fn event(&mut self, event: &Event) {
         let Some(bar) = &self.bar else { return };
         match event {
-            Event::Opened { topics, .. } => {
+            Event::Opened { topics, .. } | Event::Joined { topics, .. } => {
                 for opened in topics {
                     let Ok(topic) = opened.topic.parse::<Topic>() else { continue };
                     self.topics.entry(topic).or_default().tail = opened.next_offset;

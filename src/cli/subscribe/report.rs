@@ -27,6 +27,7 @@ pub(super) struct Report {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object<'a> {
     Opened { relay: String, topics: Vec<OpenedTopic<'a>> },
+    Joined { relay: String, topics: Vec<OpenedTopic<'a>> },
     Gap(Place<'a>),
     Rewound(Place<'a>),
     Reset(Place<'a>),
@@ -90,6 +91,9 @@ fn object(event: &Event, redis_change: Option<bool>) -> Option<Object<'_>> {
         Event::Opened { relay, topics } => {
             Object::Opened { relay: relay.to_string(), topics: topics.iter().map(opened_topic).collect() }
         }
+        Event::Joined { relay, topics } => {
+            Object::Joined { relay: relay.to_string(), topics: topics.iter().map(opened_topic).collect() }
+        }
         Event::Gap(jump) => Object::Gap(place(jump)),
         Event::Rewound(jump) => Object::Rewound(place(jump)),
         Event::Reset(jump) => Object::Reset(place(jump)),
@@ -133,8 +137,16 @@ fn log(event: &Event, redis_change: Option<bool>, connected_before: bool) {
         Event::Opened { relay, .. } if connected_before => info!(%relay, "connected again"),
         Event::Opened { relay, topics } => {
             debug!(%relay, "connected");
+            if topics.is_empty() {
+                info!("there is no such topic yet");
+            }
             for topic in topics.iter().filter(|topic| topic.cursor.is_empty()) {
                 info!(topic = topic.topic, "the topic does not exist yet");
+            }
+        }
+        Event::Joined { topics, .. } => {
+            for proto::OpenedTopic { topic, first_offset, .. } in topics {
+                info!(topic, first_offset, "a new topic joins");
             }
         }
         Event::Gap(Jump { topic, from, to, reason, .. }) => {

@@ -35,6 +35,7 @@ fn start(position: proto::start::Position) -> Option<proto::Start> {
 fn what_is_not_said_has_its_default() {
     let request = request(|_| ()).unwrap();
     assert_eq!(request.topics, [("app".parse().unwrap(), Start::Latest)]);
+    assert!(request.globs.is_empty());
     assert_eq!(request.heartbeat, Duration::from_secs(10));
     assert_eq!(request.bounds.lines, 8192);
     assert!(!request.stop_at_tail && !request.fail_on_gap);
@@ -56,24 +57,59 @@ fn a_cursor_wins_over_the_start_of_its_topic() {
 }
 
 #[test]
+fn a_cursor_names_a_topic_that_a_pattern_matches() {
+    let request = request(|request| {
+        request.topics = ["web.*", "app", "*"].map(str::to_owned).into();
+        request.cursors = vec![CURSOR.replace("app", "web.1"), CURSOR.to_owned()];
+    });
+    let request = request.unwrap();
+    let cursor = Start::Cursor(Epoch::new(0x018f_0000_000a_bcde), Offset::new(42).unwrap());
+    assert_eq!(request.topics, [("app".parse().unwrap(), cursor), ("web.1".parse().unwrap(), cursor)]);
+    assert_eq!(request.globs, ["web.*".parse().unwrap(), "*".parse().unwrap()]);
+    assert_eq!(request.start, Start::Latest);
+}
+
+#[test]
 fn topics_that_are_none_are_named() {
     refused("BAD_TOPIC", "topics", "at least one", |r| r.topics.clear());
     refused("BAD_TOPIC", "topics[1]", "empty", |r| r.topics.push(String::new()));
     refused("BAD_TOPIC", "topics[1]", "'/'", |r| r.topics.push("a/b".to_owned()));
-    refused("BAD_TOPIC", "topics[1]", "not patterns", |r| r.topics.push("web.*".to_owned()));
     refused("BAD_TOPIC", "topics[1]", "201 characters", |r| r.topics.push("a".repeat(201)));
     refused("BAD_TOPIC", "topics[1]", "twice", |r| r.topics.push("app".to_owned()));
-    refused("TOO_MANY_TOPICS", "topics", "at most 100", |r| {
-        r.topics = (0..101).map(|n| format!("t{n}")).collect();
+    refused("BAD_TOPIC", "topics[1]", "'/'", |r| r.topics.push("web/*".to_owned()));
+    refused("BAD_TOPIC", "topics[1]", "only wildcard", |r| r.topics.push("web.[12]".to_owned()));
+    refused("BAD_TOPIC", "topics[2]", "twice", |r| {
+        r.topics.extend(["web.*".to_owned(), "web.*".to_owned()]);
     });
+}
+
+#[test]
+fn more_topics_than_the_bound_are_refused_with_it() {
+    let names = |range: std::ops::Range<u32>| range.map(|n| format!("t{n}")).collect::<Vec<_>>();
+    let cursors = |count| names(0..count).iter().map(|name| CURSOR.replace("app", name)).collect();
+    let status = |topics, cursors| request(|r| (r.topics, r.cursors) = (topics, cursors)).err();
+    assert!(status(names(0..100), Vec::new()).is_none());
+    assert!(status(vec!["*".to_owned()], cursors(100)).is_none());
+    let exhausted = [
+        (names(0..101), Vec::new()),
+        (vec!["*".to_owned()], cursors(101)),
+        ([vec!["*".to_owned()], names(50..101)].concat(), cursors(52)),
+    ];
+    for (topics, cursors) in exhausted {
+        let status = status(topics, cursors).unwrap();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.metadata["max_topics"].as_str()), ("TOO_MANY_TOPICS", "100"));
+        assert!(status.message().starts_with("101 topics"), "{status}");
+    }
 }
 
 #[test]
 fn cursors_that_are_none_or_of_other_topics_are_named() {
     refused("BAD_CURSOR", "cursors[0]", "<topic>@<epoch>:<offset>", |r| r.cursors = vec!["42".to_owned()]);
     refused("BAD_CURSOR", "cursors[0]", "not in topics", |r| r.cursors = vec![CURSOR.replace("app", "web")]);
-    refused("BAD_CURSOR", "cursors", "at most one each", |r| {
-        r.cursors = vec![CURSOR.to_owned(), CURSOR.to_owned()];
+    refused("BAD_CURSOR", "cursors[0]", "not in topics", |r| {
+        (r.topics, r.cursors) = (vec!["web.*".to_owned()], vec![CURSOR.to_owned()]);
     });
     refused("BAD_CURSOR", "cursors[1]", "two cursors", |r| {
         r.topics.push("web".to_owned());

@@ -72,8 +72,7 @@ impl TestRelay {
     }
 
     pub(crate) async fn try_subscribe(&self, request: SubscribeRequest) -> Result<Lines, Status> {
-        let stream = self.client().await.subscribe(request).await?.into_inner();
-        Ok(Lines { stream, heard: Vec::new() })
+        Lines::ask(self.client().await, request).await
     }
 
     /// What `/metrics` says of a name.
@@ -149,6 +148,15 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// Subscribes over a connection that others use, too.
+    pub(crate) async fn ask(
+        mut client: LogRelayClient<Channel>,
+        request: SubscribeRequest,
+    ) -> Result<Self, Status> {
+        let stream = client.subscribe(request).await?.into_inner();
+        Ok(Self { stream, heard: Vec::new() })
+    }
+
     /// The next message, heartbeats too; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, Status> {
         let message = timeout(PATIENCE, self.stream.message()).await.expect("nothing came")?;

@@ -1,0 +1,125 @@
+//! The topics that the patterns of a subscription match: those that are there, and later
+//! those that are new. What a caller may not read is as if it were not there.
+
+use std::collections::HashSet;
+
+use tonic::Status;
+
+use super::{request::Request, status::too_many_topics};
+use crate::{
+    access::{Action, Principal},
+    hub::{self, News},
+    record::{Topic, TopicGlob},
+};
+
+/// The patterns of one subscription, and what is there for them.
+#[derive(Debug)]
+pub(super) struct Matches {
+    news: News,
+    choice: Choice,
+}
+
+/// Which topics are taken.
+#[derive(Debug)]
+struct Choice {
+    globs: Vec<TopicGlob>,
+    caller: Principal,
+    /// Those of the subscription, also those that are named.
+    taken: HashSet<Topic>,
+    max_topics: usize,
+}
+
+impl Matches {
+    /// None where a request has no patterns.
+    pub(super) fn new(request: &Request, caller: &Principal, hub: &hub::Handle) -> Option<Self> {
+        let choice = Choice {
+            globs: request.globs.clone(),
+            caller: caller.clone(),
+            taken: request.topics.iter().map(|(topic, _)| topic.clone()).collect(),
+            max_topics: request.max_topics,
+        };
+        (!request.globs.is_empty()).then(|| Self { news: hub.news(), choice })
+    }
+
+    /// The topics that are there now and that nobody named. Waits as long as Redis is away.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` where the subscription has too many topics with them.
+    pub(super) async fn existing(&mut self) -> Result<Vec<Topic>, Status> {
+        let topics = self.news.all().await;
+        self.choice.take(topics)
+    }
+
+    /// Topics that are new; waits for some. May be cancelled without losing any.
+    ///
+    /// # Errors
+    /// As [`existing`](Self::existing).
+    pub(super) async fn born(&mut self) -> Result<Vec<Topic>, Status> {
+        loop {
+            let topics = self.news.next().await;
+            let born = self.choice.take(topics)?;
+            if !born.is_empty() {
+                return Ok(born);
+            }
+        }
+    }
+}
+
+impl Choice {
+    /// Those of the topics that are new to the subscription and belong to it.
+    fn take(&mut self, mut topics: Vec<Topic>) -> Result<Vec<Topic>, Status> {
+        topics.retain(|topic| {
+            self.globs.iter().any(|glob| glob.matches(topic))
+                && self.caller.may(Action::Read, topic)
+                && self.taken.insert(topic.clone())
+        });
+        match self.taken.len() {
+            found if found > self.max_topics => Err(too_many_topics(found, self.max_topics)),
+            _ => Ok(topics),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Grants;
+
+    fn topics(names: &[&str]) -> Vec<Topic> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn choice(globs: &[&str], readable: &str) -> Choice {
+        let grants = Grants { read: vec![readable.parse().unwrap()], ..Grants::default() };
+        Choice {
+            globs: globs.iter().map(|glob| glob.parse().unwrap()).collect(),
+            caller: Principal::anonymous(grants),
+            taken: topics(&["named"]).into_iter().collect(),
+            max_topics: 3,
+        }
+    }
+
+    #[test]
+    fn a_topic_that_is_named_or_matched_twice_is_taken_once() {
+        let mut choice = choice(&["n*", "*d", "web.*"], "*");
+        assert_eq!(choice.take(topics(&["named", "need", "other"])).unwrap(), topics(&["need"]));
+        assert_eq!(choice.take(topics(&["need", "web.1"])).unwrap(), topics(&["web.1"]));
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_neither_taken_nor_counted() {
+        let mut choice = choice(&["*"], "open.*");
+        let many: Vec<_> = (0..9).map(|number| format!("secret.{number}").parse().unwrap()).collect();
+        assert_eq!(choice.take(many).unwrap(), []);
+        assert_eq!(choice.take(topics(&["open.1", "secret.x"])).unwrap(), topics(&["open.1"]));
+    }
+
+    #[test]
+    fn one_topic_more_than_the_bound_is_refused_with_it() {
+        let mut choice = choice(&["*"], "*");
+        assert_eq!(choice.take(topics(&["a", "b"])).unwrap().len(), 2);
+        let status = choice.take(topics(&["c"])).unwrap_err();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+        assert!(status.message().contains("4 topics") && status.message().contains("max_topics is 3"));
+    }
+}

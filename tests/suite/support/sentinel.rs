@@ -1,0 +1,123 @@
+//! A master, a replica and three Sentinels that watch them.
+
+use std::{fs, process::Stdio};
+
+use redis::aio::MultiplexedConnection;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::{TestRedis, eventually, free_port};
+
+pub(crate) const MASTER_NAME: &str = "mymaster";
+
+/// A replica that asks for all lines gets them at once.
+const AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
+
+/// After so long without an answer a Sentinel takes a server for gone.
+pub(crate) const DOWN_AFTER_MS: u64 = 1000;
+
+/// Two servers of which one is the master, as three Sentinels decide.
+pub(crate) struct Watched {
+    pub(crate) master: TestRedis,
+    pub(crate) replica: TestRedis,
+    sentinels: Vec<Sentinel>,
+}
+
+/// One Sentinel; it ends with this.
+struct Sentinel {
+    port: u16,
+    _folder: TempDir,
+    _process: Child,
+}
+
+impl Watched {
+    /// Starts them, and waits until all know of each other.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[], "").await
+    }
+
+    /// With more arguments for the servers, and more lines in the configuration of the Sentinels.
+    pub(crate) async fn with(args: &[&str], config: &str) -> Self {
+        let master = TestRedis::with_port(&[&AT_ONCE, args].concat()).await;
+        let port = master.port().to_string();
+        let follow = ["--replicaof", "127.0.0.1", &port];
+        let replica = TestRedis::with_port(&[&AT_ONCE, args, &follow].concat()).await;
+        let mut control = replica.control().await;
+        eventually("the link is up", async || {
+            control.run::<String>("INFO replication").await.contains("master_link_status:up")
+        })
+        .await;
+        let sentinels = (0..3).map(|_| Sentinel::start(master.port(), config)).collect();
+        let watched = Self { master, replica, sentinels };
+        watched.until_ready().await;
+        watched
+    }
+
+    /// The Sentinels, as `host:port,…`.
+    pub(crate) fn servers(&self) -> String {
+        let servers: Vec<_> =
+            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        servers.join(",")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+sentinel://{}/{MASTER_NAME}", self.servers())
+    }
+
+    async fn until_ready(&self) {
+        eventually("the Sentinels know of all", async || {
+            for sentinel in &self.sentinels {
+                let Ok(state) = sentinel.state().await else { return false };
+                if !["num-slaves=1", "num-other-sentinels=2", "flags=master"]
+                    .iter()
+                    .all(|word| state.contains(word))
+                {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+
+    /// Has the Sentinels make the other one the master, with both alive.
+    pub(crate) async fn fail_over(&self) {
+        eventually("a Sentinel agrees", async || {
+            let Ok(mut connection) = self.sentinels[0].connect().await else { return false };
+            let mut command = redis::cmd("SENTINEL");
+            command.arg("FAILOVER").arg(MASTER_NAME);
+            command.query_async::<()>(&mut connection).await.is_ok()
+        })
+        .await;
+    }
+}
+
+impl Sentinel {
+    fn start(master: u16, config: &str) -> Self {
+        let (folder, port) = (TempDir::new().unwrap(), free_port());
+        let file = folder.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {dir}\nsentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n\
+             sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\n\
+             sentinel failover-timeout {MASTER_NAME} 3000\n{config}\n",
+            dir = folder.path().display(),
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new("redis-server");
+        command.arg(&file).arg("--sentinel").stdout(Stdio::null()).kill_on_drop(true);
+        Self { port, _folder: folder, _process: command.spawn().unwrap() }
+    }
+
+    async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
+        client.get_multiplexed_async_connection().await
+    }
+
+    /// What it knows of the master, as `name=value` words.
+    async fn state(&self) -> redis::RedisResult<String> {
+        let mut command = redis::cmd("SENTINEL");
+        let fields: Vec<(String, String)> =
+            command.arg("MASTER").arg(MASTER_NAME).query_async(&mut self.connect().await?).await?;
+        Ok(fields.iter().map(|(name, value)| format!("{name}={value} ")).collect())
+    }
+}

@@ -40,7 +40,8 @@ async fn a_relay_that_others_could_read_starts_only_when_it_is_told_so_plainly()
 #[tokio::test]
 async fn what_is_wrong_with_certificates_and_rules_is_said_before_anything_starts() {
     let folder = TempDir::new().unwrap();
-    let (own, other) = (Authority::new().relay(), Authority::new().relay());
+    let (authority, foreign) = (Authority::new(), Authority::new());
+    let (own, other) = (authority.relay(), foreign.relay());
     let file = |name: &str, text: &str| {
         fs::write(folder.path().join(name), text).unwrap();
         folder.path().join(name).display().to_string()

@@ -33,7 +33,7 @@ async fn arguments_that_make_no_sense_are_refused_with_2() {
         ("subscribe app --from db@00000000000000aa:1", &["db", "not asked for"]),
         ("subscribe app --from app@00000000000000aa:-1", &["offset", "-1"]),
         ("subscribe app --heartbeat-interval-ms 0", &["1000..=300000"]),
-        ("subscribe app --relay https://relay:1", &["https", "not supported"]),
+        ("subscribe app --relay ftp://relay:1", &["ftp", "not supported"]),
         ("subscribe app --relay relay:99999", &["port"]),
         ("tail /tmp/x.log", &["--topic"]),
         ("tail", &["nothing to follow"]),

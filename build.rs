@@ -61,6 +61,6 @@ fn unary(name: &str, route: &str) -> manual::Method {
         .route_name(route)
         .input_type(format!("crate::proto::{route}Request"))
         .output_type(format!("crate::proto::{route}Response"))
-        .codec_path("tonic_prost::ProstCodec")
+        .codec_path("crate::serve::RequestCodec")
         .build()
 }

@@ -9,6 +9,7 @@
 mod address;
 mod call;
 mod credentials;
+mod dial;
 mod error;
 mod event;
 mod lines;
@@ -19,6 +20,7 @@ mod publisher;
 mod state;
 mod subscription;
 mod topics;
+mod turn;
 
 #[cfg(test)]
 mod fake;

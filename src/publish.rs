@@ -146,6 +146,13 @@ impl Publisher {
         }
     }
 
+    /// What Redis has of these sources now, in their order; none where it does not answer, or
+    /// cannot for this topic. Waits as long as Redis is known to be away.
+    pub async fn stored(&self, topic: &Topic, keys: &[SourceKey]) -> Option<Vec<Option<Record>>> {
+        let turn = self.gate.enter_unless_shut(Some(topic)).await?;
+        turn.end_read(self.store.records_of(topic, keys).await)
+    }
+
     /// All topics that a writer has announced. Waits as long as Redis is away.
     pub async fn topics(&self) -> Vec<Topic> {
         loop {

@@ -4,13 +4,19 @@
 //! its subscriptions read from. When it is told to stop, health says so first, then
 //! every subscription gets its `closing`, and only then the port closes.
 
+mod bounds;
+mod census;
+mod codec;
+mod connection;
 mod cut;
 mod drain;
 mod entrance;
 mod event;
 mod filter;
 mod frame;
+mod frames;
 mod guard;
+mod guest;
 mod health;
 mod lane;
 mod listen;
@@ -22,6 +28,7 @@ mod relay;
 mod reload;
 mod request;
 mod retention;
+mod sizes;
 mod status;
 mod subscribe;
 mod tls;
@@ -31,20 +38,24 @@ mod topics;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, publish::Publishing,
-    relay::Relay, reload::Reload, retention::Retention, tls::Tls,
-};
 pub use self::{
+    codec::{RequestCodec, RequestDecoder},
     entrance::{AccessOptions, check},
     frame::{Frame, FrameCodec},
     publish::{PublishCodec, PublishOptions},
     reload::Reloader,
     retention::RetentionOptions,
     tls::{ClientCertificates, TlsError, TlsOptions},
+};
+use self::{
+    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, publish::Publishing,
+    relay::Relay, reload::Reload, retention::Retention, tls::Tls,
 };
 use crate::{
     files::FileError,
@@ -70,10 +81,16 @@ mod generated {
 pub struct Options {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Greatest number of connections; more wait to be accepted.
+    /// Greatest number of connections; more are refused.
     pub max_connections: usize,
+    /// Greatest number of connections from one address (IPv6: a /64 network); 0: no bound.
+    pub max_connections_per_peer: usize,
     /// Greatest number of subscriptions; more are refused.
     pub max_subscriptions: usize,
+    /// Greatest number of subscriptions over one connection.
+    pub max_subscriptions_per_connection: usize,
+    /// Greatest number of subscriptions of one caller, by name; 0: no bound.
+    pub max_subscriptions_per_identity: usize,
     /// Greatest number of topics of one subscription.
     pub max_topics: usize,
     /// Greatest number of lines of one batch, where the caller says nothing.
@@ -84,6 +101,21 @@ pub struct Options {
     pub batch_bytes: u32,
     /// Greatest size that a caller may ask for.
     pub max_batch_bytes: u32,
+    /// Greatest size of one message of a caller in bytes.
+    pub max_request_bytes: usize,
+    /// Greatest size of the headers of a call in bytes.
+    pub max_header_bytes: u32,
+    /// How long a caller may take for what a connection begins with, and for the head of an
+    /// HTTP/1.1 request.
+    pub header_timeout_ms: u64,
+    /// Greatest number of HTTP/2 frames a second that carry nothing (pings, settings, resets)
+    /// over one connection, and ten times that at once.
+    pub max_control_frames_per_second: u32,
+    /// Greatest age of a connection, a tenth more or less: its streams are told to go on
+    /// elsewhere; 0: no bound.
+    pub max_connection_age_ms: u64,
+    /// How long the calls of such a connection may take to end.
+    pub connection_grace_ms: u64,
     /// How long a connection may be silent before it is asked whether it lives; after
     /// as long again it counts as dead.
     pub keepalive_ms: u64,
@@ -91,7 +123,10 @@ pub struct Options {
     pub redis_wait_ms: u64,
     /// How often health asks Redis, and how long it waits for the answer.
     pub probe_ms: u64,
-    /// How long stopping may take.
+    /// How long a relay that is told to stop goes on serving, while health says that it does
+    /// not: until load balancers have seen it.
+    pub drain_notice_ms: u64,
+    /// How long stopping may take, with that; at most half of it is for the notice.
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
@@ -110,21 +145,46 @@ impl Options {
         Self {
             listen,
             max_connections: 10_000,
+            max_connections_per_peer: 0,
             max_subscriptions: 10_000,
+            max_subscriptions_per_connection: 1000,
+            max_subscriptions_per_identity: 0,
             max_topics: 100,
             batch_lines: 8192,
             max_batch_lines: 8192,
             batch_bytes: bytes,
             max_batch_bytes: bytes,
+            max_request_bytes: 4 * 1024 * 1024,
+            max_header_bytes: 16 * 1024,
+            header_timeout_ms: 10_000,
+            max_control_frames_per_second: 1000,
+            max_connection_age_ms: 3_600_000,
+            connection_grace_ms: 10_000,
             keepalive_ms: 20_000,
             redis_wait_ms: 5000,
             probe_ms: 1000,
+            drain_notice_ms: 0,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
             publish: PublishOptions::default(),
             tls: TlsOptions::default(),
             access: AccessOptions::default(),
         }
+    }
+}
+
+impl Options {
+    /// How long health says that the relay stops before it does.
+    fn notice(&self) -> Duration {
+        let most = self.drain_ms / 2;
+        if self.drain_notice_ms > most {
+            tracing::warn!(
+                drain_notice_ms = self.drain_notice_ms,
+                most,
+                "the notice is cut to what is left for it"
+            );
+        }
+        Duration::from_millis(self.drain_notice_ms.min(most))
     }
 }
 
@@ -198,6 +258,7 @@ pub struct Service {
     publishing: Publishing,
     tls: Option<Tls>,
     reload: Reload,
+    metrics: Metrics,
 }
 
 impl Service {
@@ -214,7 +275,7 @@ impl Service {
         let metrics = Metrics::register(&mut registry);
         let Entrance { tls, guard, reload } = Entrance::load(&options, metrics.clone(), &mut registry)?;
         let at = options.listen;
-        let listener = TcpListener::bind(at).await.map_err(|source| Error::Listen { at, source })?;
+        let listener = listen::bind(at).map_err(|source| Error::Listen { at, source })?;
         let local_addr = listener.local_addr().map_err(|source| Error::Listen { at, source })?;
         let drain = Drain::new();
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
@@ -224,19 +285,19 @@ impl Service {
             store.clone(),
             crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
             hub.handle().redis_ok(),
-            drain.clone(),
             metrics.clone(),
         );
         let relay = Relay::new(
             options.clone(),
             store.clone(),
             hub.handle(),
-            metrics,
+            metrics.clone(),
             drain.clone(),
             publishing.clone(),
         );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, guard, Arc::new(registry))?;
+        let router = sizes::within(router, &options, &metrics);
         Ok(Self {
             options,
             listener,
@@ -249,6 +310,7 @@ impl Service {
             publishing,
             tls,
             reload,
+            metrics,
         })
     }
 
@@ -273,14 +335,13 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self {
-            options, listener, router, health, hub, drain, retention, publishing, tls, reload, ..
-        } = self;
+        let Self { options, listener, router, tls, health, hub, drain, metrics, .. } = self;
+        let Self { retention, publishing, reload, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
         let mut hub = std::pin::pin!(hub.run(hub_stop.clone()));
-        let mut door = Door::new(listener, router, tls, &options);
+        let mut door = Door::new(listener, router, tls, &options, drain.clone(), metrics);
         tokio::select! {
             () = shutdown.cancelled() => {}
             ended = &mut hub => return Ok(ended?),
@@ -295,6 +356,10 @@ impl Service {
         // were told to go.
         let stop = async {
             health.stop().await;
+            tokio::select! {
+                () = sleep(options.notice()) => {}
+                never = door.serve() => match never {},
+            }
             drain.begin();
             tokio::select! {
                 () = drain.ended() => {}

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Streaming,
     service::interceptor::InterceptedService,
-    transport::{Channel, Endpoint},
+    transport::{Channel, Endpoint, Uri},
 };
 
-use super::{RelayAddress, credentials::Bearer, error::Failure};
+use super::{
+    credentials::Bearer,
+    dial::{dial, look_up},
+    error::Failure,
+    turn::Ask,
+};
 use crate::proto::{
     PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, log_relay_client::LogRelayClient,
 };
@@ -37,12 +43,11 @@ pub(super) struct Times {
 pub(super) type Client = LogRelayClient<InterceptedService<Channel, Bearer>>;
 
 /// Connects to a relay.
-pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<Client, Failure> {
-    let credentials = relay.credentials();
+pub(super) async fn connect(ask: &Ask, times: Times) -> Result<Client, Failure> {
+    let (relay, credentials) = (&ask.relay, ask.relay.credentials());
     let bearer = credentials.bearer(relay)?;
     let mut endpoint = Endpoint::from(relay.uri().clone())
         .connect_timeout(times.connect)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(times.keep_alive)
         .keep_alive_timeout(times.keep_alive)
         .keep_alive_while_idle(true)
@@ -52,16 +57,22 @@ pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<Client
     if let Some(tls) = credentials.tls(relay)? {
         endpoint = endpoint.tls_config(tls)?;
     }
-    Ok(LogRelayClient::with_interceptor(endpoint.connect().await?, bearer))
+    let ask = ask.clone();
+    let connector = tower::service_fn(move |_: Uri| {
+        let ask = ask.clone();
+        async move { dial(ask, look_up).await.map(TokioIo::new) }
+    });
+    let channel = endpoint.connect_with_connector(connector).await?;
+    Ok(LogRelayClient::with_interceptor(channel, bearer))
 }
 
 /// Connects to a relay and makes the call.
 pub(super) async fn subscribe(
-    relay: RelayAddress,
+    ask: Ask,
     times: Times,
     request: SubscribeRequest,
 ) -> Result<Streaming<SubscribeResponse>, Failure> {
-    let mut client = connect(&relay, times).await?;
+    let mut client = connect(&ask, times).await?;
     match tokio::time::timeout(times.answer, client.subscribe(request)).await {
         Ok(response) => Ok(response?.into_inner()),
         Err(_) => Err(Failure::Silent(times.answer.as_millis())),
@@ -71,11 +82,11 @@ pub(super) async fn subscribe(
 /// Connects to a relay and makes the call, whose first request this is; the others go into
 /// the sender.
 pub(super) async fn publish(
-    relay: RelayAddress,
+    ask: Ask,
     times: Times,
     first: PublishRequest,
 ) -> Result<(mpsc::Sender<PublishRequest>, Streaming<PublishResponse>), Failure> {
-    let mut client = connect(&relay, times).await?;
+    let mut client = connect(&ask, times).await?;
     let (requests, stream) = mpsc::channel(1);
     // There is room for it.
     requests.try_send(first).map_err(|_| Failure::Ended)?;

@@ -22,6 +22,7 @@ use super::{
     Error, RelayAddress,
     error::Failure,
     link::{self, Times},
+    turn::Turn,
 };
 use crate::{
     proto::{self, PublishRequest, PublishResponse},
@@ -39,8 +40,7 @@ pub struct Publisher {
     news: VecDeque<PublishEvent>,
     backoff: Backoff,
     failures: u32,
-    /// Which relay is asked next.
-    turn: usize,
+    turn: Turn,
     link: Link,
     /// The source that the lines go to; none before the first connection.
     source: Option<String>,
@@ -83,12 +83,12 @@ impl Publisher {
         options.check()?;
         let ms = Duration::from_millis;
         Ok(Self {
+            turn: Turn::new(&options.relays),
             backoff: Backoff::new(ms(options.retry_first_ms), ms(options.retry_max_ms)),
             options,
             outbox: Outbox::default(),
             news: VecDeque::new(),
             failures: 0,
-            turn: 0,
             link: Link::Down { until: Instant::now() },
             source: None,
             redis_ok: true,
@@ -216,8 +216,8 @@ impl Publisher {
     }
 
     fn ask_next_relay(&mut self) -> Link {
-        let relay = self.options.relays[self.turn % self.options.relays.len()].clone();
-        self.turn = self.turn.wrapping_add(1);
+        let Some(ask) = self.turn.next() else { return Link::Ended };
+        let relay = ask.relay.clone();
         let silence = self.options.silence();
         let connect = Duration::from_millis(self.options.connect_timeout_ms);
         let times = Times { connect, keep_alive: silence / 3, answer: silence };
@@ -230,7 +230,7 @@ impl Publisher {
             labels: labels.clone(),
             ..PublishRequest::default()
         };
-        let call = Box::pin(link::publish(relay.clone(), times, first));
+        let call = Box::pin(link::publish(ask, times, first));
         Link::Opening { relay, call }
     }
 
@@ -341,7 +341,7 @@ impl Publisher {
         }
         let delay = self.backoff.next_delay();
         // What a relay asks for is kept where there is no other one to ask.
-        let asked = failure.retry_after().filter(|_| self.options.relays.len() == 1);
+        let asked = failure.retry_after().filter(|_| !self.turn.has_choice());
         let most = Duration::from_millis(self.options.retry_max_ms);
         let retry_in = delay.max(asked.unwrap_or_default().min(most));
         self.link = Link::Down { until: Instant::now() + retry_in };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{drain, frame::Frame, status};
+use super::{drain::Leave, frame::Frame, status};
 use crate::{
     access::Lapse,
     hub::{Opening, ReadError, Start},
@@ -14,6 +14,8 @@ use crate::{
 
 /// How long a caller should stay away from a relay that is too old for a topic.
 const UPGRADE_WAIT: Duration = Duration::from_secs(30);
+/// How long a caller should stay away that has to get another token first.
+const LAPSE_WAIT: Duration = Duration::from_millis(500);
 
 /// Lines that cannot be had, or that come again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,14 +96,15 @@ pub(super) fn closing(reason: String, retry_after: Duration) -> Frame {
     Frame::event(Event::Closing(proto::Closing { reason, retry_after }))
 }
 
-/// The last message when the relay stops.
-pub(super) fn shutting_down() -> Frame {
-    closing("the relay shuts down".to_owned(), drain::retry_after())
+/// The last message when the relay stops, or the connection does.
+pub(super) fn leaving(leave: &Leave) -> Frame {
+    let (reason, retry_after) = leave.why();
+    closing(reason.to_owned(), retry_after)
 }
 
 /// The last message when the caller may not go on as it is.
 pub(super) fn lapsed(lapse: Lapse) -> Frame {
-    closing(lapse.to_string(), drain::retry_after())
+    closing(lapse.to_string(), LAPSE_WAIT.mul_f64(1.0 + fastrand::f64()))
 }
 
 pub(super) fn caught_up(cursor: &Cursor) -> Frame {

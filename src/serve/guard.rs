@@ -1,22 +1,24 @@
 //! The layer before every route: who calls. It puts a [`Principal`] into the extensions of a
 //! request, or answers it. What a caller may do there is asked for by `permit`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
     extract::{Request, State},
     http::{
         HeaderValue, StatusCode,
-        header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
+        header::{AUTHORIZATION, WWW_AUTHENTICATE},
     },
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use std::time::Duration;
 use tonic::{Code, transport::server::TcpConnectInfo};
 
 use super::{metrics::Metrics, status};
@@ -49,7 +51,7 @@ impl Guard {
     }
 
     fn refuse(&self, request: &Request, refusal: &Refusal) -> Response {
-        self.metrics.refused(refusal.reason());
+        self.metrics.unauthenticated(refusal.reason());
         let untold = self.log.untold.fetch_add(1, Ordering::Relaxed);
         if self.log.pace.as_ref().is_some_and(|pace| pace.check().is_ok()) {
             self.log.untold.store(0, Ordering::Relaxed);
@@ -82,22 +84,10 @@ pub(super) async fn identify(State(guard): State<Guard>, mut request: Request, n
     next.run(request).await
 }
 
-/// Whether a request is a call of gRPC.
-pub(super) fn is_grpc(request: &Request) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-}
-
 /// The refusal in the way of whoever asks.
 fn answer(request: &Request, refusal: &Refusal) -> Response {
-    let (reason, message) = (refusal.reason(), refusal.to_string());
-    if is_grpc(request) {
-        return status::with_reason(Code::Unauthenticated, reason, message, &[]).into_http();
-    }
-    let challenge = match refusal {
-        Refusal::NoCredentials | Refusal::UnknownCertificate => "Bearer realm=\"logrelay\"",
-        _ => "Bearer realm=\"logrelay\", error=\"invalid_token\"",
-    };
-    let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))];
-    (StatusCode::UNAUTHORIZED, challenge, format!("{reason}: {message}\n")).into_response()
+    let status = status::with_reason(Code::Unauthenticated, refusal.reason(), refusal.to_string(), &[]);
+    let mut answer = status::answer(request, &status, StatusCode::UNAUTHORIZED);
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    answer
 }

@@ -5,12 +5,17 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Of one of the words that the contract or this program fixes, and so never many.
+use super::bounds::Bound;
+
+/// Words that this program fixes, and so never many.
 type Label = (&'static str, &'static str);
 
 /// The counters of one relay. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Metrics {
+    pub(super) connections: Gauge,
+    refused: Family<[Label; 1], Counter>,
+    cut: Family<[Label; 1], Counter>,
     pub(super) subscriptions: Gauge,
     pub(super) subscribed: Counter,
     pub(super) batches: Counter,
@@ -20,7 +25,7 @@ pub(super) struct Metrics {
     pub(super) retention_rounds: Counter,
     pub(super) trimmed_lines: Counter,
     pub(super) expired_records: Counter,
-    refused: Family<[Label; 1], Counter>,
+    unauthenticated: Family<[Label; 1], Counter>,
     reloads: Family<[Label; 2], Counter>,
     pub(super) handshakes_failed: Counter,
 }
@@ -29,6 +34,9 @@ impl Metrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let part = registry.sub_registry_with_prefix("logrelay_serve");
+        part.register("connections", "Connections that are open", metrics.connections.clone());
+        part.register("refused", "Calls and connections over a bound", metrics.refused.clone());
+        part.register("cut", "Connections that were cut off", metrics.cut.clone());
         part.register("subscriptions", "Subscriptions that are open", metrics.subscriptions.clone());
         part.register("subscribed", "Subscriptions that were opened", metrics.subscribed.clone());
         part.register("batches", "Batches that were sent", metrics.batches.clone());
@@ -48,7 +56,7 @@ impl Metrics {
             metrics.expired_records.clone(),
         );
         let part = registry.sub_registry_with_prefix("logrelay_access");
-        part.register("refused", "Requests of nobody who is known", metrics.refused.clone());
+        part.register("refused", "Requests that did not say who makes them", metrics.unauthenticated.clone());
         part.register("reloads", "Certificates and rules that were read again", metrics.reloads.clone());
         part.register(
             "handshakes_failed",
@@ -58,9 +66,19 @@ impl Metrics {
         metrics
     }
 
-    /// A request was refused.
-    pub(super) fn refused(&self, reason: &'static str) {
-        self.refused.get_or_create(&[("reason", reason)]).inc();
+    /// A caller was over a bound.
+    pub(super) fn refused(&self, bound: Bound) {
+        self.refused.get_or_create(&[("bound", bound.name())]).inc();
+    }
+
+    /// A connection was cut off, by this setting.
+    pub(super) fn cut(&self, setting: &'static str) {
+        self.cut.get_or_create(&[("setting", setting)]).inc();
+    }
+
+    /// A request did not say who makes it.
+    pub(super) fn unauthenticated(&self, reason: &'static str) {
+        self.unauthenticated.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Certificates or rules were read again.

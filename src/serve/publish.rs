@@ -19,12 +19,7 @@ use tonic::{Code, Status, Streaming};
 
 pub use self::codec::PublishCodec;
 use self::{request::Opening, session::Session};
-use super::{
-    drain::{self, Drain},
-    metrics::Metrics,
-    permit::permit,
-    status,
-};
+use super::{drain::Leave, metrics::Metrics, permit::permit, status};
 use crate::{
     access::{Action, Principal},
     proto,
@@ -80,7 +75,6 @@ pub(super) struct Publishing {
     publisher: Publisher,
     redis_ok: watch::Receiver<bool>,
     room: Arc<Semaphore>,
-    drain: Drain,
     metrics: Metrics,
 }
 
@@ -91,7 +85,6 @@ impl Publishing {
         store: Store,
         counters: publish::Metrics,
         redis_ok: watch::Receiver<bool>,
-        drain: Drain,
         metrics: Metrics,
     ) -> Self {
         let of_publisher = publish::Options {
@@ -105,7 +98,6 @@ impl Publishing {
             publisher: Publisher::new(store, of_publisher, counters),
             redis_ok,
             room: Arc::new(Semaphore::new(options.max_publishers.min(Semaphore::MAX_PERMITS))),
-            drain,
             metrics,
             options: Arc::new(options),
         }
@@ -130,10 +122,16 @@ impl Publishing {
     }
 
     /// Serves one call to its end.
-    pub(super) async fn run(self, caller: Principal, requests: Streaming<Bytes>, responses: Responses) {
+    pub(super) async fn run(
+        self,
+        caller: Principal,
+        requests: Streaming<Bytes>,
+        responses: Responses,
+        leave: Leave,
+    ) {
         self.metrics.publishers.inc();
         let served = tokio::select! {
-            opened = self.open(&caller, requests, &responses) => Some(opened),
+            opened = self.open(&caller, requests, &responses, &leave) => Some(opened),
             () = responses.closed() => None,
         };
         let ended = match served {
@@ -154,10 +152,11 @@ impl Publishing {
         caller: &Principal,
         mut requests: Streaming<Bytes>,
         responses: &Responses,
+        leave: &Leave,
     ) -> Result<Session, Status> {
         let message = tokio::select! {
             message = timeout(FIRST_REQUEST, requests.message()) => message,
-            () = self.drain.told() => return Err(drain::shutting_down()),
+            () = leave.told() => return Err(leave.status()),
         };
         let Ok(Some(message)) = message.unwrap_or(Ok(None)).map_err(|error| session::unreadable(&error))
         else {
@@ -168,10 +167,10 @@ impl Publishing {
         permit(caller, Action::Publish, &opening.topic)?;
         let seat = tokio::select! {
             seat = self.admit(&opening) => seat?,
-            () = self.drain.told() => return Err(drain::shutting_down()),
+            () = leave.told() => return Err(leave.status()),
         };
         tracing::debug!(caller = caller.name(), source = %seat.standing().key(), "publishes");
-        Ok(Session::new(self, opening, seat, request, requests, responses.clone()))
+        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), leave.clone()))
     }
 
     async fn admit(&self, opening: &Opening) -> Result<Seat, Status> {

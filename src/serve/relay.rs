@@ -11,17 +11,20 @@ use axum::{
 };
 use bytes::Bytes;
 use prometheus_client::{encoding::text, registry::Registry};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming, service::Routes};
+use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 use super::{
     Error, Options,
-    drain::{self, Drain},
+    bounds::Bound,
+    census::{Census, Seat},
+    drain::Drain,
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
     guard::{self, Guard},
+    guest::Guest,
     metrics::Metrics,
     permit::{caller, permit},
     publish::Publishing,
@@ -30,7 +33,11 @@ use super::{
     topic::{self, Question},
     topics,
 };
-use crate::{access::Action, hub, proto, store::Store};
+use crate::{
+    access::{Action, Principal},
+    hub, proto,
+    store::Store,
+};
 
 /// How many messages of a stream may wait to be sent.
 const FRAMES_AHEAD: usize = 1;
@@ -46,9 +53,13 @@ pub(super) struct Relay {
     metrics: Metrics,
     drain: Drain,
     room: Arc<Semaphore>,
+    identities: Census<String>,
     filters: Filters,
     publishing: Publishing,
 }
+
+/// What a subscription holds while it is there.
+type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit, Seat<String>);
 
 impl Relay {
     pub(super) fn new(
@@ -60,14 +71,39 @@ impl Relay {
         publishing: Publishing,
     ) -> Self {
         let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
-        Self { options, store, hub, metrics, drain, room, filters: Filters::default(), publishing }
+        let identities = Census::new(options.max_subscriptions_per_identity);
+        let filters = Filters::default();
+        Self { options, store, hub, metrics, drain, room, identities, filters, publishing }
     }
 
     fn is_open(&self) -> Result<(), Status> {
         if self.drain.has_begun() {
-            return Err(drain::shutting_down());
+            return Err(self.drain.shutting_down());
         }
         Ok(())
+    }
+
+    /// The connection that a request came over.
+    fn guest<T>(&self, request: &Request<T>) -> Guest {
+        Guest::of(request.extensions())
+            .unwrap_or_else(|| Guest::new(self.options.max_subscriptions_per_connection, &self.drain))
+    }
+
+    /// Room for a subscription.
+    fn place(&self, caller: &Principal, guest: &Guest) -> Result<Place, Status> {
+        let (options, metrics) = (&self.options, &self.metrics);
+        let Some(seat) = guest.seat() else {
+            let most = options.max_subscriptions_per_connection;
+            return Err(Bound::SubscriptionsPerConnection.reached(most, metrics));
+        };
+        let Some(one) = self.identities.seat(caller.name().to_owned()) else {
+            let most = options.max_subscriptions_per_identity;
+            return Err(Bound::SubscriptionsPerIdentity.reached(most, metrics));
+        };
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+            return Err(Bound::Subscriptions.reached(options.max_subscriptions, metrics));
+        };
+        Ok((room, seat, one))
     }
 }
 
@@ -81,21 +117,11 @@ impl LogRelay for Relay {
         request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let caller = caller(&request);
+        let guest = self.guest(&request);
         self.is_open()?;
         let request = request::parse(request.get_ref(), &self.options, &self.filters)?;
         request.topics.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
-        let Ok(seat) = Arc::clone(&self.room).try_acquire_owned() else {
-            let bound = self.options.max_subscriptions;
-            let message =
-                format!("this relay has {bound} subscriptions, which is its bound max_subscriptions");
-            let metadata = [("max_subscriptions", bound.to_string())];
-            return Err(status::with_reason(
-                Code::ResourceExhausted,
-                "TOO_MANY_SUBSCRIPTIONS",
-                message,
-                &metadata,
-            ));
-        };
+        let place = self.place(&caller, &guest)?;
         tracing::debug!(
             caller = caller.name(),
             topics = request.topics.len(),
@@ -103,11 +129,11 @@ impl LogRelay for Relay {
             "subscribed"
         );
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
-        let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
-        let subscription = Subscription::new(request, &caller, &self.hub, frames, drain, metrics);
+        let (leave, metrics) = (guest.leave().clone(), self.metrics.clone());
+        let subscription = Subscription::new(request, &caller, &self.hub, frames, leave, metrics);
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
-            drop(seat);
+            drop(place);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -120,7 +146,8 @@ impl LogRelay for Relay {
         self.is_open()?;
         let seat = self.publishing.take_room()?;
         let (responses, stream) = mpsc::channel(FRAMES_AHEAD);
-        let call = self.publishing.clone().run(caller, request.into_inner(), responses);
+        let leave = self.guest(&request).leave().clone();
+        let call = self.publishing.clone().run(caller, request.into_inner(), responses, leave);
         self.drain.subscriptions().spawn(async move {
             call.await;
             drop(seat);
@@ -167,8 +194,9 @@ pub(super) fn routes(
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let max_request_bytes = relay.options.max_request_bytes;
     let services = health
-        .add_service(LogRelayServer::new(relay))
+        .add_service(LogRelayServer::new(relay).max_decoding_message_size(max_request_bytes))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
     let metrics = get(move || async move { metrics(&registry) });
@@ -186,9 +214,7 @@ fn metrics(registry: &Registry) -> HttpResponse {
 
 /// What is not there: said in the way of whoever asks.
 async fn unknown(request: axum::extract::Request) -> HttpResponse {
-    if guard::is_grpc(&request) {
-        let message = format!("{} is no method of this relay", request.uri().path());
-        return Status::unimplemented(message).into_http();
-    }
-    (StatusCode::NOT_FOUND, "there is gRPC (logrelay.v1.LogRelay) and /metrics here\n").into_response()
+    let path = request.uri().path();
+    let message = format!("{path} is not here: there is gRPC (logrelay.v1.LogRelay) and /metrics");
+    status::answer(&request, &Status::unimplemented(message), StatusCode::NOT_FOUND)
 }

@@ -2,6 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use axum::{
+    extract::Request as HttpRequest,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response as HttpResponse},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -19,22 +24,29 @@ pub(super) struct Violation {
     pub(super) why: String,
 }
 
-/// How many violations are told of; headers have a bound.
-const MAX_VIOLATIONS: usize = 10;
+/// Greatest length of what is wrong with one field, in characters, and about of all of it, in
+/// bytes. Headers have a bound: some clients take 8 KiB.
+const MAX_WHY: usize = 300;
+const MAX_DETAIL_BYTES: usize = 1500;
 
-/// `INVALID_ARGUMENT`: the fields that are wrong, at least one.
+/// `INVALID_ARGUMENT`: the fields that are wrong, at least one; as many as there is room for.
 pub(super) fn invalid(violations: &[Violation]) -> Status {
     let mut message = String::from("the request is wrong");
     let mut details = ErrorDetails::new();
-    if let Some(first) = violations.first() {
-        message = format!("{}: {}", first.field, first.why);
-        details.set_error_info(first.reason, DOMAIN, HashMap::new());
+    let mut bytes = 0;
+    for (at, Violation { field, reason, why }) in violations.iter().enumerate() {
+        let why: String = why.chars().take(MAX_WHY).collect();
+        bytes += field.len() + why.len();
+        if at == 0 {
+            message = format!("{field}: {why}");
+            details.set_error_info(*reason, DOMAIN, HashMap::new());
+        } else if bytes > MAX_DETAIL_BYTES {
+            break;
+        }
+        details.add_bad_request_violation(field.as_str(), why);
     }
     if violations.len() > 1 {
         message = format!("{message} (and {} more)", violations.len() - 1);
-    }
-    for Violation { field, why, .. } in violations.iter().take(MAX_VIOLATIONS) {
-        details.add_bad_request_violation(field.as_str(), why.as_str());
     }
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
@@ -71,4 +83,13 @@ pub(super) fn too_many_topics(found: usize, max_topics: usize) -> Status {
         format!("{found} topics are more than a subscription may have: the bound max_topics is {max_topics}");
     let metadata = [("max_topics", max_topics.to_string())];
     with_reason(Code::ResourceExhausted, "TOO_MANY_TOPICS", message, &metadata)
+}
+
+/// A status in the way of whoever asks: of gRPC, or as an answer of HTTP with this code.
+pub(super) fn answer(request: &HttpRequest, status: &Status, code: StatusCode) -> HttpResponse {
+    let kind = request.headers().get(CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return status.clone().into_http();
+    }
+    (code, format!("{}\n", status.message())).into_response()
 }

@@ -19,7 +19,7 @@ use tonic::Status;
 
 use super::{
     cut::Bounds,
-    drain::Drain,
+    drain::Leave,
     event,
     frame::Frame,
     lane::{Lane, LaneBuilder, Said},
@@ -57,9 +57,9 @@ pub(super) struct Subscription {
     frames: mpsc::Sender<Result<Frame, Status>>,
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
-    drain: Drain,
     /// Ends when the caller may not read any more.
     lapse: Expiry,
+    leave: Leave,
     metrics: Metrics,
 }
 
@@ -77,7 +77,7 @@ impl Subscription {
         caller: &Principal,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
-        drain: Drain,
+        leave: Leave,
         metrics: Metrics,
     ) -> Self {
         let mut heartbeat = interval_at(tokio::time::Instant::now() + request.heartbeat, request.heartbeat);
@@ -97,8 +97,8 @@ impl Subscription {
             frames,
             heartbeat,
             redis_ok: hub.redis_ok(),
-            drain,
             lapse: caller.expired(),
+            leave,
             metrics,
         }
     }
@@ -127,7 +127,7 @@ impl Subscription {
             let (said, ends) = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
-                () = self.drain.told() => (event::shutting_down(), true),
+                () = self.leave.told() => (event::leaving(&self.leave), true),
                 lapse = &mut self.lapse => (event::lapsed(lapse), true),
                 _ = self.heartbeat.tick() => (self.heartbeat_frame(waiting.clone()), false),
             };
@@ -156,8 +156,8 @@ impl Subscription {
         }
         tokio::select! {
             biased;
-            () = self.drain.told() => {
-                room.send(Ok(event::shutting_down()));
+            () = self.leave.told() => {
+                room.send(Ok(event::leaving(&self.leave)));
                 Err(Ended)
             }
             lapse = &mut self.lapse => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{
     candidates::{Candidate, Candidates},
     copies::{Original, begins_like, is_pack_of, original_of},
-    discover::{Found, bases},
+    discover::Found,
     lineage::{Followed, Known, displayed, id_of},
     trail::PRINT_BYTES,
 };
@@ -50,7 +50,7 @@ pub(super) fn copy_of(
     candidate: &Candidate,
     paths: &[PathBuf],
 ) -> Option<Original> {
-    let mut bases = bases(&candidate.found.path);
+    let mut bases = known.bases(&candidate.found.path);
     bases.extend(paths.iter().filter(|path| **path != candidate.found.path).cloned());
     bases.sort_unstable();
     bases.dedup();

@@ -17,7 +17,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{
     super::{
-        drain::{self, Drain},
+        drain::Leave,
         status::{self, Violation},
     },
     Publishing, Responses,
@@ -41,7 +41,7 @@ pub(super) struct Session {
     requests: Streaming<Bytes>,
     responses: Responses,
     redis_ok: watch::Receiver<bool>,
-    drain: Drain,
+    leave: Leave,
     beat: Interval,
     intake: Intake,
     group: Group,
@@ -98,8 +98,9 @@ impl Session {
         first: Request,
         requests: Streaming<Bytes>,
         responses: Responses,
+        leave: Leave,
     ) -> Self {
-        let Publishing { options, bounds, publisher, redis_ok, drain, .. } = publishing;
+        let Publishing { options, bounds, publisher, redis_ok, .. } = publishing;
         let source = proto::Source {
             key: seat.standing().key().to_string(),
             host: opening.producer.to_string(),
@@ -120,7 +121,7 @@ impl Session {
             requests,
             responses,
             redis_ok: redis_ok.clone(),
-            drain: drain.clone(),
+            leave,
             beat,
             intake: Intake::Idle,
             expected,
@@ -167,7 +168,7 @@ impl Session {
         let response = self.response();
         tokio::select! {
             outcome = ready(&mut self.sending) => Happened::Appended(outcome),
-            () = self.drain.told(), if self.end.is_none() => Happened::Drained,
+            () = self.leave.told(), if self.end.is_none() => Happened::Drained,
             room = self.responses.reserve(), if self.has_news => match room {
                 Ok(room) => {
                     room.send(Ok(response));
@@ -306,7 +307,7 @@ impl Session {
         match end {
             End::Left => self.publisher.leave(&self.seat).await,
             End::Finished => self.publisher.finish(&self.seat).await,
-            End::Drained => return Err(drain::shutting_down()),
+            End::Drained => return Err(self.leave.status()),
         }
         Ok(())
     }

@@ -16,13 +16,16 @@ use super::{
     bench::{Closed, leave_place},
     member::{Leave, Member},
 };
-use crate::tail::{
-    control::Control,
-    discover::Found,
-    launch::Live,
-    lineage::{FileId, id_of},
-    packed::Shelf,
-    reader::{Reader, off_the_runtime},
+use crate::{
+    record::Record,
+    tail::{
+        control::{Control, Read},
+        discover::Found,
+        launch::Live,
+        lineage::{FileId, id_of},
+        packed::Shelf,
+        reader::{Reader, off_the_runtime},
+    },
 };
 
 /// How long a file is read before it gives way to others that wait.
@@ -134,6 +137,9 @@ impl Fleet {
     fn reopen(&mut self, closed: Closed, reader: Reader) {
         let Closed { path, found, standing, input, .. } = closed;
         let control = Control::new(super::fate_of(&found, &path));
+        // Until it is read: what it has to be, for those who look for copies of it meanwhile.
+        let Record { position, details, .. } = standing.confirmed();
+        control.has_read(Read { position, print: details.identity.tail });
         let Found { path: place, modified, .. } = found;
         let live = Live { path, place, modified, reader, control: control.into(), standing };
         let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);

@@ -23,15 +23,6 @@ impl Sequence {
         Ok(self.plan.style != Style::Link || self.is_known(log, 1).await?)
     }
 
-    /// Whether a compressed file is found: of those in the glob in another folder only what
-    /// was seen before it was compressed.
-    pub(super) async fn may_be_compressed(&mut self, log: usize, age: usize) -> Result<bool, String> {
-        self.arrivals.look().await?;
-        let is_elsewhere = self.plan.inside && self.plan.style == Style::Folder;
-        let rotated = self.logs[log].rotated.get(age).map(|rotated| rotated.incarnation);
-        Ok(!is_elsewhere || rotated.is_some_and(|incarnation| self.bytes_arrived(log, incarnation) > 0))
-    }
-
     pub(super) fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {
         let rotated = self.logs[log].rotated.iter().map(|rotated| rotated.incarnation);
         let mut others =

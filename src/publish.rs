@@ -233,6 +233,11 @@ impl Publisher {
         }
     }
 
+    /// Whether Redis takes lines of this topic now, as far as is known: it is there, and not full.
+    pub fn takes_lines(&self, topic: &Topic) -> bool {
+        self.gate.is_open(topic)
+    }
+
     /// Waits until a source [is challenged](Standing::is_challenged). For one who waits.
     pub async fn challenged(&self) {
         self.roster.challenged().await;

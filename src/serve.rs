@@ -87,8 +87,8 @@ pub struct Options {
     pub max_connections_per_peer: usize,
     /// Greatest number of subscriptions; more are refused.
     pub max_subscriptions: usize,
-    /// Greatest number of subscriptions over one connection.
-    pub max_subscriptions_per_connection: usize,
+    /// Greatest number of streams, subscriptions and publishers, over one connection.
+    pub max_streams_per_connection: usize,
     /// Greatest number of subscriptions of one caller, by name; 0: no bound.
     pub max_subscriptions_per_identity: usize,
     /// Greatest number of topics of one subscription.
@@ -147,7 +147,7 @@ impl Options {
             max_connections: 10_000,
             max_connections_per_peer: 0,
             max_subscriptions: 10_000,
-            max_subscriptions_per_connection: 1000,
+            max_streams_per_connection: 1000,
             max_subscriptions_per_identity: 0,
             max_topics: 100,
             batch_lines: 8192,
@@ -284,7 +284,6 @@ impl Service {
             options.redis_wait_ms,
             store.clone(),
             crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
-            hub.handle().redis_ok(),
             metrics.clone(),
         );
         let relay = Relay::new(

@@ -102,8 +102,14 @@ mod tests {
         assert_eq!(Digest::of(b"abc").to_string(), hash);
         assert_eq!(Digest::parse(hash), Some(Digest::of(b"abc")));
         assert_eq!(Digest::parse(&hash.to_uppercase()), Some(Digest::of(b"abc")));
-        for wrong in ["", "ba78", &hash[1..], &format!("{hash}0"), &hash.replace('b', "g"), &"é".repeat(32)]
-        {
+        for wrong in [
+            "",
+            "ba78",
+            hash.trim_start_matches('b'),
+            &format!("{hash}0"),
+            &hash.replace('b', "g"),
+            &"é".repeat(32),
+        ] {
             assert_eq!(Digest::parse(wrong), None, "{wrong}");
         }
     }

@@ -166,8 +166,8 @@ impl Sending {
                 let (from_line, to_line) = (lines.start, lines.end);
                 error!(from_line, to_line, is_new_source, "redis lost lines that it had confirmed");
             }
-            PublishEvent::Redis { is_ok: true } => info!("redis answers again"),
-            PublishEvent::Redis { is_ok: false } => warn!("redis is away: waiting"),
+            PublishEvent::Redis { is_ok: true } => info!("redis takes lines again"),
+            PublishEvent::Redis { is_ok: false } => warn!("redis takes no lines: waiting"),
             PublishEvent::Disconnected { relay, why, retry_in } => {
                 let retry_in_ms = retry_in.as_millis();
                 warn!(%relay, why, retry_in_ms, "no relay takes lines: waiting");

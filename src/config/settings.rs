@@ -232,9 +232,9 @@ settings! {
         /// Most subscriptions; more are refused
         #[arg(help_heading = "Relay")]
         max_subscriptions: usize = "SUBSCRIPTIONS" in 1..=1_000_000 => serve.max_subscriptions,
-        /// Most subscriptions over one connection
+        /// Most streams, subscriptions and publishers, over one connection
         #[arg(help_heading = "Relay")]
-        max_subscriptions_per_connection: usize = "SUBSCRIPTIONS" in 1..=100_000 => serve.max_subscriptions_per_connection,
+        max_streams_per_connection: usize = "STREAMS" in 1..=100_000 => serve.max_streams_per_connection,
         /// Most subscriptions of one caller, by its name. 0: no bound
         #[arg(help_heading = "Relay")]
         max_subscriptions_per_identity: usize = "SUBSCRIPTIONS" in 0..=1_000_000 => serve.max_subscriptions_per_identity,

@@ -117,6 +117,12 @@ impl Gate {
         }
     }
 
+    /// Whether commands to a topic need not wait.
+    pub(super) fn is_open(&self, topic: &Topic) -> bool {
+        let outages = self.lock();
+        !outages.now.contains_key(&None) && !outages.now.contains_key(&Some(topic.clone()))
+    }
+
     fn ask(&self, topic: Option<&Topic>) -> Result<Turn<'_>, Shut> {
         let (topic, entered_at) = (topic.cloned(), Instant::now());
         let mut outages = self.lock();

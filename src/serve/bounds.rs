@@ -10,8 +10,9 @@ pub(super) enum Bound {
     Connections,
     ConnectionsPerPeer,
     Subscriptions,
-    SubscriptionsPerConnection,
+    StreamsPerConnection,
     SubscriptionsPerIdentity,
+    Publishers,
     RequestBytes,
     HeaderBytes,
 }
@@ -23,8 +24,9 @@ impl Bound {
             Self::Connections => "max_connections",
             Self::ConnectionsPerPeer => "max_connections_per_peer",
             Self::Subscriptions => "max_subscriptions",
-            Self::SubscriptionsPerConnection => "max_subscriptions_per_connection",
+            Self::StreamsPerConnection => "max_streams_per_connection",
             Self::SubscriptionsPerIdentity => "max_subscriptions_per_identity",
+            Self::Publishers => "max_publishers",
             Self::RequestBytes => "max_request_bytes",
             Self::HeaderBytes => "max_header_bytes",
         }
@@ -33,9 +35,9 @@ impl Bound {
     fn reason(self) -> &'static str {
         match self {
             Self::Connections | Self::ConnectionsPerPeer => "TOO_MANY_CONNECTIONS",
-            Self::Subscriptions | Self::SubscriptionsPerConnection | Self::SubscriptionsPerIdentity => {
-                "TOO_MANY_SUBSCRIPTIONS"
-            }
+            Self::StreamsPerConnection => "TOO_MANY_STREAMS",
+            Self::Subscriptions | Self::SubscriptionsPerIdentity => "TOO_MANY_SUBSCRIPTIONS",
+            Self::Publishers => "TOO_MANY_PUBLISHERS",
             Self::RequestBytes => "REQUEST_TOO_LARGE",
             Self::HeaderBytes => "HEADERS_TOO_LARGE",
         }
@@ -46,8 +48,9 @@ impl Bound {
             Self::Connections => format!("this relay has {most} connections"),
             Self::ConnectionsPerPeer => format!("this address has {most} connections"),
             Self::Subscriptions => format!("this relay has {most} subscriptions"),
-            Self::SubscriptionsPerConnection => format!("this connection has {most} subscriptions"),
+            Self::StreamsPerConnection => format!("this connection has {most} streams"),
             Self::SubscriptionsPerIdentity => format!("this caller has {most} subscriptions"),
+            Self::Publishers => format!("this relay has {most} publishers"),
             Self::RequestBytes => format!("the request is larger than {most} bytes"),
             Self::HeaderBytes => format!("the headers are larger than {most} bytes"),
         }
@@ -58,7 +61,7 @@ impl Bound {
         metrics.refused(self);
         let name = self.name();
         let message = format!("{}, which is its bound {name}", self.what(most));
-        let metadata = [("bound", name.to_owned()), ("value", most.to_string())];
+        let metadata = [(name, most.to_string())];
         status::with_reason(Code::ResourceExhausted, self.reason(), message, &metadata)
     }
 }

@@ -23,8 +23,8 @@ use super::{
     metrics::Metrics,
 };
 
-/// Calls at once over one connection, beside the subscriptions that it may have: what is one
-/// subscription too many has to be told so, and must not wait for a stream in silence.
+/// Calls at once over one connection, beside the streams that it may have: one too many has to
+/// be told so, and must not wait in silence for HTTP/2 to allow it.
 const OTHER_STREAMS: u32 = 100;
 /// How much more of headers is read than is allowed, to say by name what is too much.
 const HEADERS_READ: u32 = 2;
@@ -46,7 +46,7 @@ impl Manner {
     pub(super) fn new(options: &Options, metrics: Metrics) -> Self {
         let ms = |ms: u64| Duration::from_millis(ms.max(1));
         let (keepalive, header_wait) = (ms(options.keepalive_ms), ms(options.header_timeout_ms));
-        let most = u32::try_from(options.max_subscriptions_per_connection).unwrap_or(u32::MAX);
+        let most = u32::try_from(options.max_streams_per_connection).unwrap_or(u32::MAX);
         let header_bytes = options.max_header_bytes;
         let mut builder = Builder::new(TokioExecutor::new());
         builder

@@ -139,7 +139,7 @@ mod tests {
         let drain = Drain::new();
         let (old, young) = (drain.of_connection(), drain.of_connection());
         old.begin(3);
-        assert!(old.has_begun() && !young.has_begun() && !drain.has_begun());
+        assert!(old.told.is_cancelled() && !young.told.is_cancelled() && !drain.has_begun());
         assert!(old.why().0.contains("age"));
         drain.begin();
         young.told().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{drain::Leave, frame::Frame, status};
+use super::{drain::Leave, frame::Frame, permit, status};
 use crate::{
     access::Lapse,
     hub::{Opening, ReadError, Start},
@@ -14,8 +14,6 @@ use crate::{
 
 /// How long a caller should stay away from a relay that is too old for a topic.
 const UPGRADE_WAIT: Duration = Duration::from_secs(30);
-/// How long a caller should stay away that has to get another token first.
-const LAPSE_WAIT: Duration = Duration::from_millis(500);
 
 /// Lines that cannot be had, or that come again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +102,7 @@ pub(super) fn leaving(leave: &Leave) -> Frame {
 
 /// The last message when the caller may not go on as it is.
 pub(super) fn lapsed(lapse: Lapse) -> Frame {
-    closing(lapse.to_string(), LAPSE_WAIT.mul_f64(1.0 + fastrand::f64()))
+    closing(lapse.to_string(), permit::lapse_wait())
 }
 
 pub(super) fn caught_up(cursor: &Cursor) -> Frame {

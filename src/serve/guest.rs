@@ -16,7 +16,7 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// A connection that may have so many subscriptions.
+    /// A connection that may have so many streams.
     pub(super) fn new(most: usize, drain: &Drain) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         Self { most, seats: Arc::new(Semaphore::new(most)), leave: drain.of_connection() }
@@ -27,7 +27,7 @@ impl Guest {
         extensions.get().cloned()
     }
 
-    /// Room for one more subscription; none where it has all it may have.
+    /// Room for one more stream; none where it has all it may have.
     pub(super) fn seat(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.seats).try_acquire_owned().ok()
     }

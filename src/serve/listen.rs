@@ -67,7 +67,7 @@ pub(super) struct Door {
     peers: Census<IpAddr>,
     max_per_peer: usize,
     refusals: Arc<Semaphore>,
-    max_subscriptions: usize,
+    max_streams: usize,
     drain: Drain,
     metrics: Metrics,
     connections: JoinSet<()>,
@@ -97,7 +97,7 @@ impl Door {
             peers: Census::new(options.max_connections_per_peer),
             max_per_peer: options.max_connections_per_peer,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
-            max_subscriptions: options.max_subscriptions_per_connection,
+            max_streams: options.max_streams_per_connection,
             drain,
             metrics,
             connections: JoinSet::new(),
@@ -167,7 +167,7 @@ impl Door {
         router: axum::Router,
         closing: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let guest = Guest::new(self.max_subscriptions, &self.drain);
+        let guest = Guest::new(self.max_streams, &self.drain);
         let (manner, tls) = (self.manner.clone(), self.tls.clone());
         let mut about = Extensions::new();
         about.insert(stream.connect_info());

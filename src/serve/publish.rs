@@ -12,14 +12,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tonic::{Code, Status, Streaming};
 
 pub use self::codec::PublishCodec;
 use self::{request::Opening, session::Session};
-use super::{drain::Leave, metrics::Metrics, permit::permit, status};
+use super::{bounds::Bound, drain::Leave, metrics::Metrics, permit::permit, status};
 use crate::{
     access::{Action, Principal},
     proto,
@@ -73,7 +73,6 @@ pub(super) struct Publishing {
     redis_wait: Duration,
     bounds: LineBounds,
     publisher: Publisher,
-    redis_ok: watch::Receiver<bool>,
     room: Arc<Semaphore>,
     metrics: Metrics,
 }
@@ -84,7 +83,6 @@ impl Publishing {
         redis_wait_ms: u64,
         store: Store,
         counters: publish::Metrics,
-        redis_ok: watch::Receiver<bool>,
         metrics: Metrics,
     ) -> Self {
         let of_publisher = publish::Options {
@@ -96,7 +94,6 @@ impl Publishing {
             redis_wait: Duration::from_millis(redis_wait_ms),
             bounds: request::bounds(options.max_line_bytes),
             publisher: Publisher::new(store, of_publisher, counters),
-            redis_ok,
             room: Arc::new(Semaphore::new(options.max_publishers.min(Semaphore::MAX_PERMITS))),
             metrics,
             options: Arc::new(options),
@@ -113,12 +110,8 @@ impl Publishing {
     /// # Errors
     /// `RESOURCE_EXHAUSTED`.
     pub(super) fn take_room(&self) -> Result<OwnedSemaphorePermit, Status> {
-        Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-            let bound = self.options.max_publishers;
-            let message = format!("this relay has {bound} publishers, which is its bound max_publishers");
-            let metadata = [("max_publishers", bound.to_string())];
-            status::with_reason(Code::ResourceExhausted, "TOO_MANY_PUBLISHERS", message, &metadata)
-        })
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        room.map_err(|_| Bound::Publishers.reached(self.options.max_publishers, &self.metrics))
     }
 
     /// Serves one call to its end.
@@ -170,7 +163,8 @@ impl Publishing {
             () = leave.told() => return Err(leave.status()),
         };
         tracing::debug!(caller = caller.name(), source = %seat.standing().key(), "publishes");
-        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), leave.clone()))
+        let ends = (leave.clone(), caller.expired());
+        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), ends))
     }
 
     async fn admit(&self, opening: &Opening) -> Result<Seat, Status> {

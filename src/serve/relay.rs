@@ -83,19 +83,16 @@ impl Relay {
         Ok(())
     }
 
-    /// The connection that a request came over.
-    fn guest<T>(&self, request: &Request<T>) -> Guest {
-        Guest::of(request.extensions())
-            .unwrap_or_else(|| Guest::new(self.options.max_subscriptions_per_connection, &self.drain))
+    /// Room for a stream over this connection.
+    fn seat(&self, guest: &Guest) -> Result<OwnedSemaphorePermit, Status> {
+        let most = self.options.max_streams_per_connection;
+        guest.seat().ok_or_else(|| Bound::StreamsPerConnection.reached(most, &self.metrics))
     }
 
     /// Room for a subscription.
     fn place(&self, caller: &Principal, guest: &Guest) -> Result<Place, Status> {
         let (options, metrics) = (&self.options, &self.metrics);
-        let Some(seat) = guest.seat() else {
-            let most = options.max_subscriptions_per_connection;
-            return Err(Bound::SubscriptionsPerConnection.reached(most, metrics));
-        };
+        let seat = self.seat(guest)?;
         let Some(one) = self.identities.seat(caller.name().to_owned()) else {
             let most = options.max_subscriptions_per_identity;
             return Err(Bound::SubscriptionsPerIdentity.reached(most, metrics));
@@ -104,6 +101,12 @@ impl Relay {
             return Err(Bound::Subscriptions.reached(options.max_subscriptions, metrics));
         };
         Ok((room, seat, one))
+    }
+
+    /// The connection over which a request came.
+    fn guest<T>(&self, request: &Request<T>) -> Guest {
+        Guest::of(request.extensions())
+            .unwrap_or_else(|| Guest::new(self.options.max_streams_per_connection, &self.drain))
     }
 }
 
@@ -142,11 +145,11 @@ impl LogRelay for Relay {
         &self,
         request: Request<Streaming<Bytes>>,
     ) -> Result<Response<Self::PublishStream>, Status> {
-        let caller = caller(&request);
+        let (caller, guest) = (caller(&request), self.guest(&request));
         self.is_open()?;
-        let seat = self.publishing.take_room()?;
+        let seat = (self.seat(&guest)?, self.publishing.take_room()?);
         let (responses, stream) = mpsc::channel(FRAMES_AHEAD);
-        let leave = self.guest(&request).leave().clone();
+        let leave = guest.leave().clone();
         let call = self.publishing.clone().run(caller, request.into_inner(), responses, leave);
         self.drain.subscriptions().spawn(async move {
             call.await;

@@ -61,9 +61,11 @@ impl Lane {
         self.changed.notify_waiters();
     }
 
-    /// Whether all who are in it are drained.
-    pub(super) fn is_drained(&self) -> bool {
-        self.lock().iter().all(Place::is_drained)
+    /// Whether one that is not in it may begin now: all that are older are drained. Of what is
+    /// not at the path any more, the file there is none.
+    pub(super) fn is_free_for(&self, fate: Fate) -> bool {
+        let is_newer = |place: &Place| fate != Fate::InPlace && place.control.fate() == Fate::InPlace;
+        self.lock().iter().all(|place| place.is_drained() || is_newer(place))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -102,12 +102,8 @@ async fn the_recipe_of_the_readme_makes_a_relay_that_its_token_can_read() {
         subscribe.current_dir(folder.path()).stdout(std::process::Stdio::piped()).output().await.unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "line 0\nline 1\nline 2\n");
 
-    let example: String = lines
-        .iter()
-        .skip_while(|line| !line.starts_with("[[tokens]]"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    fs::write(folder.path().join("access.toml"), example).unwrap();
+    let example: Vec<_> = lines.iter().copied().skip_while(|line| !line.starts_with("[[tokens]]")).collect();
+    fs::write(folder.path().join("access.toml"), example.join("\n")).unwrap();
     shell("openssl genpkey -algorithm ed25519 | openssl pkey -pubout -out id.pub", folder.path());
     shell(
         "logrelay check-config --access-file access.toml | grep 'rules: 1 tokens, 1 certificates, 1 JWT keys'",

@@ -35,6 +35,8 @@ mod promoted_writers;
 mod promotion;
 mod proxy;
 mod publish;
+mod publisher;
+mod publishing;
 mod records;
 mod redis_tls;
 mod resume;

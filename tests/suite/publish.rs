@@ -10,9 +10,9 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::{
+    publishing::{Producer, first, has_each_once, line, lines, stored},
     support::{
         TestRedis, eventually,
-        publishing::{Producer, first, has_each_once, line, lines, stored},
         relay::{TestRelay, from_earliest, reason},
     },
     tailing::{Tailing, append},
@@ -149,8 +149,8 @@ async fn a_second_instance_is_refused_by_name_until_the_first_has_ended() {
     assert_eq!(reason(&one.status().await), (Code::Aborted, "PRODUCER_MOVED".to_owned()));
     let Err(status) = Producer::open(&relays[0], first("job", 1)).await else { panic!("it was admitted") };
     assert_eq!(reason(&status).1, "PRODUCER_TAKEN");
-    let states: Vec<_> = sources(&relays[0]).await.iter().map(SourceInfo::state).collect();
-    assert_eq!(states, [SourceState::Active, SourceState::Gone]);
+    let found: Vec<_> = sources(&relays[0]).await.iter().map(SourceInfo::state).collect();
+    assert_eq!(found, [SourceState::Active, SourceState::Gone]);
     has_each_once(&redis.store(), 3).await;
 }
 

@@ -56,7 +56,7 @@ async fn a_file_that_comes_back_is_known_until_its_record_has_expired() {
     tailing.until_gone(1).await;
     let store = redis.store();
     eventually("its record expires", async || {
-        store.expire_records(tailing.topic(), 0).await.unwrap();
+        store.expire_records(tailing.topic(), 0, None).await.unwrap();
         tailing.sources().await.is_empty()
     })
     .await;

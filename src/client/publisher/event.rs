@@ -29,9 +29,9 @@ pub enum PublishEvent {
         /// or nothing was heard for longer than lines are kept. Then they may only be trimmed.
         is_new_source: bool,
     },
-    /// The relay hears from Redis again, or does not any more: lines wait.
+    /// Redis takes lines again, or does not any more: it is away, or full, and lines wait.
     Redis {
-        /// Whether it hears from it.
+        /// Whether it takes them.
         is_ok: bool,
     },
     /// The connection failed, or the relay sent the publisher away.

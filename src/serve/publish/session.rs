@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::OwnedSemaphorePermit,
     time::{Interval, MissedTickBehavior, interval},
 };
 use tonic::{Code, Status, Streaming};
@@ -18,12 +18,14 @@ use tonic::{Code, Status, Streaming};
 use super::{
     super::{
         drain::Leave,
+        permit,
         status::{self, Violation},
     },
     Publishing, Responses,
     request::{self, Opening, Request},
 };
 use crate::{
+    access::{Expiry, Lapse},
     proto,
     publish::{Group, Outcome, Publisher, Seat},
     record::{Details, LineBounds, Record, Token},
@@ -40,8 +42,8 @@ pub(super) struct Session {
     bounds: LineBounds,
     requests: Streaming<Bytes>,
     responses: Responses,
-    redis_ok: watch::Receiver<bool>,
     leave: Leave,
+    expiry: Expiry,
     beat: Interval,
     intake: Intake,
     group: Group,
@@ -75,6 +77,7 @@ enum Happened {
     /// An audit found that Redis has another record.
     Challenged,
     Drained,
+    Lapsed(Lapse),
     /// The caller is gone.
     Gone,
 }
@@ -88,6 +91,8 @@ enum End {
     Finished,
     /// The relay stops.
     Drained,
+    /// The caller may not publish any more as it is.
+    Lapsed(Lapse),
 }
 
 impl Session {
@@ -98,9 +103,9 @@ impl Session {
         first: Request,
         requests: Streaming<Bytes>,
         responses: Responses,
-        leave: Leave,
+        (leave, expiry): (Leave, Expiry),
     ) -> Self {
-        let Publishing { options, bounds, publisher, redis_ok, .. } = publishing;
+        let Publishing { options, bounds, publisher, .. } = publishing;
         let source = proto::Source {
             key: seat.standing().key().to_string(),
             host: opening.producer.to_string(),
@@ -120,8 +125,8 @@ impl Session {
             bounds: *bounds,
             requests,
             responses,
-            redis_ok: redis_ok.clone(),
             leave,
+            expiry,
             beat,
             intake: Intake::Idle,
             expected,
@@ -169,6 +174,7 @@ impl Session {
         tokio::select! {
             outcome = ready(&mut self.sending) => Happened::Appended(outcome),
             () = self.leave.told(), if self.end.is_none() => Happened::Drained,
+            lapse = &mut self.expiry, if self.end.is_none() => Happened::Lapsed(lapse),
             room = self.responses.reserve(), if self.has_news => match room {
                 Ok(room) => {
                     room.send(Ok(response));
@@ -205,15 +211,19 @@ impl Session {
                     self.keeping = Some(keep(self.publisher.clone(), self.seat.clone()));
                 }
             }
-            Happened::Drained => {
-                self.end = Some(End::Drained);
-                if let Intake::Waiting(..) = self.intake {
-                    self.intake = Intake::Idle;
-                }
-            }
+            Happened::Drained => self.stop_reading(End::Drained),
+            Happened::Lapsed(lapse) => self.stop_reading(End::Lapsed(lapse)),
             Happened::Gone => {}
         }
         Ok(())
+    }
+
+    /// Ends when what was taken in is stored.
+    fn stop_reading(&mut self, end: End) {
+        self.end = Some(end);
+        if let Intake::Waiting(..) = self.intake {
+            self.intake = Intake::Idle;
+        }
     }
 
     fn receive(&mut self, request: Request) {
@@ -308,14 +318,16 @@ impl Session {
             End::Left => self.publisher.leave(&self.seat).await,
             End::Finished => self.publisher.finish(&self.seat).await,
             End::Drained => return Err(self.leave.status()),
+            End::Lapsed(lapse) => return Err(permit::lapsed(lapse)),
         }
         Ok(())
     }
 
     fn response(&self) -> proto::PublishResponse {
+        let standing = self.seat.standing();
         proto::PublishResponse {
-            next_sequence: self.seat.standing().position(),
-            redis_ok: *self.redis_ok.borrow(),
+            next_sequence: standing.position(),
+            redis_ok: self.publisher.takes_lines(standing.topic()),
             source: String::new(),
         }
     }

@@ -102,7 +102,10 @@ impl Fleet {
     /// Opens closed files whose turn has come, at most so many.
     async fn open_closed(&mut self, most: usize) {
         let lanes = &self.lanes;
-        let is_time = |closed: &Closed| lanes.get(&closed.path).is_none_or(|lane| lane.is_drained());
+        let is_time = |closed: &Closed| {
+            let fate = super::fate_of(&closed.found, &closed.path);
+            lanes.get(&closed.path).is_none_or(|lane| lane.is_free_for(fate))
+        };
         let next = self.bench.next(most, is_time);
         if next.is_empty() {
             return;

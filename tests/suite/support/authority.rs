@@ -42,7 +42,7 @@ impl Authority {
 
     /// For 127.0.0.1 and localhost.
     pub(crate) fn relay(&self) -> Pair {
-        self.sign("relay", CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap())
+        self.sign("relay", &CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap())
     }
 
     /// For a client of this common name and URI.
@@ -51,10 +51,10 @@ impl Authority {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
-        self.sign(name, params)
+        self.sign(name, &params)
     }
 
-    fn sign(&self, name: &str, params: CertificateParams) -> Pair {
+    fn sign(&self, name: &str, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let path = |end: &str| self.folder.path().join(format!("{name}.{end}"));

@@ -153,17 +153,16 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    pub(crate) fn new(stream: Streaming<SubscribeResponse>) -> Self {
+        Self { stream, heard: Vec::new() }
+    }
+
     /// Subscribes over a connection that others use, too.
     pub(crate) async fn ask(
         mut client: LogRelayClient<Channel>,
         request: SubscribeRequest,
     ) -> Result<Self, Status> {
-        let stream = client.subscribe(request).await?.into_inner();
-        Ok(Self::new(stream))
-    }
-
-    pub(crate) fn new(stream: Streaming<SubscribeResponse>) -> Self {
-        Self { stream, heard: Vec::new() }
+        Ok(Self::new(client.subscribe(request).await?.into_inner()))
     }
 
     /// The next message, heartbeats too; none at the end.

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::relay::TestRelay;
+use crate::{support::relay::TestRelay, tailing::numbered};
 
 /// Longest that a response may take to come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ pub(crate) fn first(producer: &str, instance: u64) -> PublishRequest {
 
 /// A line that tells its number.
 pub(crate) fn line(number: u64) -> Line {
-    Line { content: format!("line {number}").into(), ..Default::default() }
+    Line { content: numbered(number).into(), ..Default::default() }
 }
 
 /// Lines that tell their numbers.

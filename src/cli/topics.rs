@@ -14,6 +14,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{
+    relays::Relays,
     sources::{Row, printed, utc},
     subscribe::Output,
     table::{Align, table},
@@ -37,24 +38,17 @@ pub(super) struct Arguments {
     /// A table, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
+    /// How long a relay may take to connect, and to answer, in milliseconds
+    #[arg(long, global = true, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_ms: u64,
     #[command(subcommand)]
     action: Option<Action>,
 }
 
-/// Whom to ask.
-#[derive(Debug, clap::Args)]
-struct Relays {
-    /// Address of a relay; several: the first that answers
-    #[arg(
-        long = "relay",
-        global = true,
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:7171"
-    )]
+/// Whom to ask, and how long to wait for each.
+#[derive(Debug)]
+struct Asked {
     relays: Vec<RelayAddress>,
-    /// How long a relay may take to connect, and to answer, in milliseconds
-    #[arg(long, global = true, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
 }
 
@@ -74,18 +68,19 @@ enum Action {
 }
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
-    let Arguments { relays, output, action } = arguments;
+    let Arguments { relays, output, timeout_ms, action } = arguments;
+    let asked = Asked { relays: relays.relays()?, timeout_ms };
     telemetry::start_logs(
         &general.log_level.clone().unwrap_or_default(),
         output.log_format(&general),
         &terminal,
     );
     let text = match action {
-        None => list(&relays, output).await?,
-        Some(Action::Show { topic }) => show(&relays, output, &topic).await?,
-        Some(Action::Delete(arguments)) => delete::run(arguments, &relays).await?,
-        Some(Action::Trim(arguments)) => trim::run(arguments, &relays).await?,
-        Some(Action::Retention(arguments)) => retention::run(arguments, &relays).await?,
+        None => list(&asked, output).await?,
+        Some(Action::Show { topic }) => show(&asked, output, &topic).await?,
+        Some(Action::Delete(arguments)) => delete::run(arguments, &asked).await?,
+        Some(Action::Trim(arguments)) => trim::run(arguments, &asked).await?,
+        Some(Action::Retention(arguments)) => retention::run(arguments, &asked).await?,
     };
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -93,8 +88,8 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     Ok(())
 }
 
-async fn list(relays: &Relays, output: Output) -> anyhow::Result<String> {
-    let answer = client::list_topics(&relays.relays, relays.timeout_ms);
+async fn list(asked: &Asked, output: Output) -> anyhow::Result<String> {
+    let answer = client::list_topics(&asked.relays, asked.timeout_ms);
     let ListTopicsResponse { topics, warnings } = answer.await?;
     for warning in warnings {
         warn!("{warning}");
@@ -105,8 +100,8 @@ async fn list(relays: &Relays, output: Output) -> anyhow::Result<String> {
     })
 }
 
-async fn show(relays: &Relays, output: Output, topic: &Topic) -> anyhow::Result<String> {
-    let found = client::get_topic(&relays.relays, topic, MAX_SOURCES, relays.timeout_ms).await?;
+async fn show(asked: &Asked, output: Output, topic: &Topic) -> anyhow::Result<String> {
+    let found = client::get_topic(&asked.relays, topic, MAX_SOURCES, asked.timeout_ms).await?;
     if found.has_more_sources {
         warn!(shown = found.sources.len(), "the topic has more sources than a relay tells at once");
     }

@@ -5,7 +5,7 @@ use bytes::{BufMut as _, Bytes};
 use prost::Message as _;
 use tonic::{
     Status,
-    codec::{Codec, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
 };
 
 use super::{codec::RequestDecoder, cut::Piece};
@@ -119,9 +119,18 @@ impl Codec for FrameCodec {
     }
 }
 
+/// What is kept for each stream between two messages; one that needs more gets it.
+const BUFFER_BYTES: usize = 512;
+/// How much is put together before it is handed on.
+const YIELD_BYTES: usize = 32 * 1024;
+
 impl Encoder for FrameEncoder {
     type Item = Frame;
     type Error = Status;
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+    }
 
     fn encode(&mut self, frame: Frame, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         frame.encode(BATCH_KEY, buffer)

@@ -31,6 +31,7 @@ mod packed_siblings;
 mod packing;
 mod paging;
 mod pool;
+mod producers;
 mod promoted_writers;
 mod promotion;
 mod proxy;

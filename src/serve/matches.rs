@@ -7,6 +7,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tonic::Status;
 
 use super::{
+    durable::Durable,
     lane::{Lane, LaneBuilder},
     request::Request,
     status::too_many_topics,
@@ -32,7 +33,7 @@ pub(super) struct Matches {
     joining: FuturesUnordered<Joining>,
 }
 
-type Joining = Pin<Box<dyn Future<Output = (Lane, OpenedTopic)> + Send>>;
+type Joining = Pin<Box<dyn Future<Output = Result<(Lane, OpenedTopic), Status>> + Send>>;
 
 /// Which topics are taken.
 #[derive(Debug)]
@@ -46,7 +47,12 @@ struct Choice {
 
 impl Matches {
     /// None where a request has no patterns.
-    pub(super) fn new(request: &Request, caller: &Principal, hub: &hub::Handle) -> Option<Self> {
+    pub(super) fn new(
+        request: &Request,
+        caller: &Principal,
+        durable: Option<&Durable>,
+        hub: &hub::Handle,
+    ) -> Option<Self> {
         let choice = Choice {
             globs: request.globs.clone(),
             caller: caller.clone(),
@@ -56,7 +62,7 @@ impl Matches {
         (!request.globs.is_empty()).then(|| Self {
             news: hub.news(),
             choice,
-            builder: LaneBuilder::new(request, hub),
+            builder: LaneBuilder::new(request, durable, hub),
             joining: FuturesUnordered::new(),
         })
     }
@@ -77,12 +83,12 @@ impl Matches {
     /// A topic that was born, at its first line; waits for one. May be cancelled without losing any.
     ///
     /// # Errors
-    /// As [`existing`](Self::existing).
+    /// As [`existing`](Self::existing) and [`LaneBuilder::open`].
     pub(super) async fn joined(&mut self) -> Result<(Lane, OpenedTopic), Status> {
         loop {
             let topics = tokio::select! {
                 biased;
-                Some(joined) = self.joining.next() => return Ok(joined),
+                Some(joined) = self.joining.next() => return joined,
                 topics = self.news.next() => topics,
             };
             for topic in self.choice.take(topics)? {

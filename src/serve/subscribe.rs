@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use tokio::{
     sync::{mpsc, watch},
     time::{Interval, MissedTickBehavior, interval_at, sleep},
@@ -17,8 +17,10 @@ use tokio::{
 use tonic::Status;
 
 use super::{
+    cursors,
     cut::Bounds,
     drain::Leave,
+    durable::Durable,
     event,
     frame::Frame,
     lane::{Lane, LaneBuilder, Said},
@@ -30,7 +32,7 @@ use crate::{
     access::Principal,
     hub::{self, Start},
     proto::{self, subscribe_response::Event},
-    record::Topic,
+    record::{CommitToken, Topic},
 };
 
 /// How long a caller may leave a message lying before its readers give back pages.
@@ -56,6 +58,7 @@ pub(super) struct Subscription {
     redis_ok: watch::Receiver<bool>,
     leave: Leave,
     metrics: Metrics,
+    durable: Option<Durable>,
 }
 
 /// Room for one message.
@@ -68,6 +71,7 @@ impl Subscription {
     pub(super) fn new(
         request: Request,
         caller: &Principal,
+        durable: Option<Durable>,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
         leave: Leave,
@@ -78,8 +82,8 @@ impl Subscription {
         metrics.subscriptions.inc();
         metrics.subscribed.inc();
         Self {
-            matches: Matches::new(&request, caller, hub).map(Box::new),
-            builder: LaneBuilder::new(&request, hub),
+            matches: Matches::new(&request, caller, durable.as_ref(), hub).map(Box::new),
+            builder: LaneBuilder::new(&request, durable.as_ref(), hub),
             named: request.topics,
             start: request.start,
             lanes: Vec::new(),
@@ -91,6 +95,7 @@ impl Subscription {
             redis_ok: hub.redis_ok(),
             leave,
             metrics,
+            durable,
         }
     }
 
@@ -106,12 +111,25 @@ impl Subscription {
         let waiting: Vec<_> = self.named.iter().map(event::waits).collect();
         let mut topics = std::mem::take(&mut self.named);
         let (mut matches, start, builder) = (self.matches.take(), self.start, self.builder.clone());
+        let durable = self.durable.clone();
         let mut opening = Box::pin(async move {
             if let Some(matches) = &mut matches {
-                topics.extend(matches.existing().await?.into_iter().map(|topic| (topic, start)));
+                let known = match &durable {
+                    Some(durable) => durable.patterns_before().await,
+                    None => Vec::new(),
+                };
+                let start_of = |topic: &Topic| {
+                    if known.iter().any(|glob| glob.matches(topic)) { Start::Birth } else { start }
+                };
+                let existing = matches.existing().await?;
+                topics.extend(existing.into_iter().map(|topic| (topic.clone(), start_of(&topic))));
             }
             let lanes = topics.into_iter().map(|(topic, start)| builder.clone().open(topic, start));
-            Ok((matches, join_all(lanes).await))
+            let opened = try_join_all(lanes).await?;
+            if let Some(durable) = durable {
+                durable.keep_patterns().await;
+            }
+            Ok((matches, opened))
         });
         // Redis may be away: the caller hears so until it is back.
         let opened = loop {
@@ -136,7 +154,7 @@ impl Subscription {
         self.matches = matches.filter(|_| !self.stop_at_tail);
         let (lanes, topics) = opened.into_iter().unzip();
         self.lanes = lanes;
-        self.send(Ok(event::opened(topics))).await
+        self.send(Ok(event::opened(topics, self.token()))).await
     }
 
     async fn send_next(&mut self) -> Result<(), Ended> {
@@ -151,20 +169,22 @@ impl Subscription {
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),
+            (topic, status) = taken(self.durable.as_ref()) => {
+                room.send(Ok(event::taken_over(&topic)));
+                self.send(Err(status)).await?;
+                Err(Ended)
+            }
             _ = self.heartbeat.tick() => {
                 room.send(Ok(self.heartbeat_frame(self.lanes.iter().map(Lane::heartbeat).collect())));
                 Ok(())
             }
             joined = joined(self.matches.as_deref_mut()) => match joined {
                 Ok((lane, opened)) => {
-                    room.send(Ok(event::opened(vec![opened])));
+                    room.send(Ok(event::opened(vec![opened], self.token())));
                     self.lanes.push(lane);
                     Ok(())
                 }
-                Err(status) => {
-                    room.send(Err(status));
-                    Err(Ended)
-                }
+                Err(status) => self.say(Said::Last(Err(status)), room),
             },
             said = poll_fn(|context| poll_lanes(&mut self.lanes, &mut self.turn, self.bounds, context)) => {
                 self.say(said, room)
@@ -189,6 +209,10 @@ impl Subscription {
                 Err(Ended)
             }
         }
+    }
+
+    fn token(&self) -> Option<CommitToken> {
+        self.durable.as_ref().map(Durable::token)
     }
 
     /// Waits for room for one message. Meanwhile nothing is read ahead.
@@ -220,6 +244,14 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.metrics.subscriptions.dec();
     }
+}
+
+/// The topic that another stream has taken from a durable one; for ever waiting for the others.
+async fn taken(durable: Option<&Durable>) -> (Topic, Status) {
+    let Some(durable) = durable else { return std::future::pending().await };
+    let topic = durable.taken().await;
+    let status = cursors::taken(durable.name(), &topic);
+    (topic, status)
 }
 
 /// A topic that joins; for ever waiting where none can.

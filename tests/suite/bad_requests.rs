@@ -5,6 +5,7 @@
 mod administer;
 mod cursors;
 mod fetch;
+mod publish;
 mod row;
 mod subscribe;
 mod unary;
@@ -52,6 +53,7 @@ async fn every_field_of_every_request_is_served_or_refused_by_its_name() {
         cursors::rows(&cursor),
         fetch::rows(&cursor),
         administer::rows(&cursor),
+        publish::rows(),
     ];
     for row in rows.iter().flatten() {
         row.check(&channel).await;

@@ -65,7 +65,7 @@ impl Row {
         more: &[u8],
         field: &'static str,
     ) -> Self {
-        let mut row = Self::wrong(rpc, format!("{more:02x?}"), request, "BAD_MESSAGE", field);
+        let mut row = Self::wrong(rpc, format!("{more:02x?}"), request, "BAD_REQUEST", field);
         row.bytes.extend_from_slice(more);
         row
     }

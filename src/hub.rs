@@ -12,6 +12,7 @@
 mod catalog;
 mod feed;
 mod fetch;
+mod history;
 mod metrics;
 mod outage;
 mod page;
@@ -49,7 +50,9 @@ use self::{
 };
 pub use self::{
     catalog::News,
+    history::{Direction, History, HistoryError},
     reader::Reader,
+    resume::Resume,
     start::{Opening, Start},
     step::{Error as ReadError, Step},
 };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod acl;
+mod administer;
 mod advice;
 mod append;
 mod bad_requests;
@@ -9,9 +10,11 @@ mod bounds;
 mod copytruncate;
 mod deploy;
 mod discovery;
+mod durable;
 mod epochs;
 mod failover;
 mod fairness;
+mod fetch;
 mod filter;
 mod globs;
 mod half_open;

@@ -386,6 +386,6 @@ pub(super) fn unreadable(error: &Status) -> Status {
     if error.code() != Code::OutOfRange {
         return error.clone();
     }
-    let (field, why) = ("request".to_owned(), error.message().to_owned());
+    let (field, why) = ("request".to_owned(), format!("{} (max_request_bytes)", error.message()));
     status::invalid(&[Violation { field, reason: "REQUEST_TOO_LARGE", why }])
 }

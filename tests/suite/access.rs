@@ -1,6 +1,6 @@
 //! Who may call what: every method with every kind of token, and what a refusal reveals.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use futures_util::future::BoxFuture;
 use logrelay::{
@@ -14,6 +14,7 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest,
 };
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     TestRedis,
@@ -153,8 +154,10 @@ async fn a_topic_that_may_not_be_read_is_not_revealed_by_the_kind_of_error() {
     for &(method, _, call) in METHODS {
         let ask = async |topic: &str| {
             let status = call(client(&relay, Some(&token)).await, topic.to_owned()).await.unwrap_err();
-            let details = String::from_utf8_lossy(status.details()).into_owned();
-            (status.code(), format!("{} {details}", status.message()).replace(topic, "TOPIC!"))
+            let info = status.get_details_error_info().unwrap();
+            let metadata = info.metadata.into_iter().collect::<BTreeMap<_, _>>();
+            let said = format!("{:?} {} {} {metadata:?}", status.code(), status.message(), info.reason);
+            (said.replace(topic, "TOPIC!"), status.details().len())
         };
         assert_eq!(ask("hidden").await, ask("absent").await, "{method}");
     }

@@ -7,11 +7,14 @@
 //! file, and keeps each until it is confirmed. Neither prints anything or writes a file.
 
 mod address;
+mod administer;
 mod call;
+mod commits;
 mod credentials;
 mod dial;
 mod error;
 mod event;
+mod fetch;
 mod lines;
 mod link;
 mod marks;
@@ -29,9 +32,11 @@ mod tests;
 
 pub use self::{
     address::{AddressError, RelayAddress},
+    administer::{delete_topic, set_retention, trim_topic},
     credentials::{Credentials, CredentialsError, Token},
     error::Error,
     event::{Event, Jump},
+    fetch::fetch,
     lines::{Line, Lines},
     marks::Marks,
     options::{Options, OptionsError, Start},

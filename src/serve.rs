@@ -4,14 +4,18 @@
 //! its subscriptions read from. When it is told to stop, health says so first, then
 //! every subscription gets its `closing`, and only then the port closes.
 
+mod administer;
 mod bounds;
 mod census;
 mod codec;
 mod connection;
+mod cursors;
 mod cut;
 mod drain;
+mod durable;
 mod entrance;
 mod event;
+mod fetch;
 mod filter;
 mod frame;
 mod frames;
@@ -22,6 +26,7 @@ mod lane;
 mod listen;
 mod matches;
 mod metrics;
+mod page;
 mod permit;
 mod publish;
 mod relay;
@@ -48,19 +53,20 @@ pub use self::{
     codec::{RequestCodec, RequestDecoder},
     entrance::{AccessOptions, check},
     frame::{Frame, FrameCodec},
+    page::{Page, PageCodec},
     publish::{PublishCodec, PublishOptions},
     reload::Reloader,
     retention::RetentionOptions,
     tls::{ClientCertificates, TlsError, TlsOptions},
 };
 use self::{
-    drain::Drain, entrance::Entrance, health::Health, listen::Door, metrics::Metrics, publish::Publishing,
-    relay::Relay, reload::Reload, retention::Retention, tls::Tls,
+    drain::Drain, durable::Claims, entrance::Entrance, health::Health, listen::Door, metrics::Metrics,
+    publish::Publishing, relay::Relay, reload::Reload, retention::Retention, tls::Tls,
 };
 use crate::{
     files::FileError,
     hub::{self, Hub},
-    store::{MAX_PAYLOAD_BYTES, Store},
+    store::{DurableBounds, MAX_PAYLOAD_BYTES, Store},
 };
 
 /// The server side of the contract, with the codec of ours.
@@ -130,6 +136,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// How many durable subscriptions there may be, and for how long.
+    pub durable: DurableBounds,
     /// What programs may publish.
     pub publish: PublishOptions,
     /// The certificate of the port, and those of clients.
@@ -166,6 +174,7 @@ impl Options {
             drain_notice_ms: 0,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            durable: DurableBounds::default(),
             publish: PublishOptions::default(),
             tls: TlsOptions::default(),
             access: AccessOptions::default(),
@@ -259,6 +268,7 @@ pub struct Service {
     tls: Option<Tls>,
     reload: Reload,
     metrics: Metrics,
+    claims: Claims,
 }
 
 impl Service {
@@ -286,6 +296,7 @@ impl Service {
             crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
             metrics.clone(),
         );
+        let claims = Claims::new(store.clone(), options.durable);
         let relay = Relay::new(
             options.clone(),
             store.clone(),
@@ -293,6 +304,7 @@ impl Service {
             metrics.clone(),
             drain.clone(),
             publishing.clone(),
+            claims.clone(),
         );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, guard, Arc::new(registry))?;
@@ -310,6 +322,7 @@ impl Service {
             tls,
             reload,
             metrics,
+            claims,
         })
     }
 
@@ -335,7 +348,7 @@ impl Service {
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self { options, listener, router, tls, health, hub, drain, metrics, .. } = self;
-        let Self { retention, publishing, reload, .. } = self;
+        let Self { retention, publishing, reload, claims, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
@@ -347,6 +360,7 @@ impl Service {
             never = door.serve() => match never {},
             never = health.watch() => match never {},
             never = retention.run() => match never {},
+            never = claims.run() => match never {},
             never = reload.run() => match never {},
             () = publishing.audit() => {}
         }

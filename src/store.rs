@@ -6,11 +6,13 @@
 //! a `pool`; blocking reads have connections of their own (`blocking`). Whom to
 //! ask is decided by node, so that several nodes can stand behind one URL.
 
+mod administer;
 mod advice;
 mod append;
 mod blocking;
 mod claims;
 mod connect;
+mod cursors;
 mod entry;
 mod error;
 mod inputs;
@@ -33,10 +35,12 @@ use tokio::sync::watch;
 
 use self::keys::Keys;
 pub use self::{
+    administer::{Deleted, OwnRetention},
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
     claims::{ClaimChange, Claimed, Holder},
     connect::{ConnectOptions, Connector},
+    cursors::{Commit, Committed, CursorClaim, DurableBounds, Held},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
     inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},

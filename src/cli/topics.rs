@@ -1,4 +1,9 @@
-//! `logrelay topics`: what there is, a line each; `topics show` names a topic's sources.
+//! `logrelay topics`: what there is, a line each; `topics show` names a topic's sources, the others
+//! change a topic.
+
+mod delete;
+mod retention;
+mod trim;
 
 use std::{
     io::{self, Write as _},
@@ -9,7 +14,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{
-    relays::Relays,
+    relays::RelayFlags,
     sources::{Row, printed, utc},
     subscribe::Output,
     table::{Align, table},
@@ -29,7 +34,7 @@ const MAX_SOURCES: u32 = 10_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    relays: Relays,
+    relays: RelayFlags,
     /// A table, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
@@ -40,6 +45,13 @@ pub(super) struct Arguments {
     action: Option<Action>,
 }
 
+/// Whom to ask.
+#[derive(Debug)]
+struct Relays {
+    relays: Vec<RelayAddress>,
+    timeout_ms: u64,
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Says where each source of a topic stands
@@ -47,19 +59,28 @@ enum Action {
         /// The topic
         topic: Topic,
     },
+    /// Deletes topics: lines, sources, durable subscriptions; offsets never start over
+    Delete(delete::Arguments),
+    /// Removes the older lines of a topic
+    Trim(trim::Arguments),
+    /// Says, or sets, how much of a topic is kept
+    Retention(retention::Arguments),
 }
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let Arguments { relays, output, timeout_ms, action } = arguments;
-    let relays = relays.relays()?;
+    let relays = Relays { relays: relays.relays()?, timeout_ms };
     telemetry::start_logs(
         &general.log_level.clone().unwrap_or_default(),
         output.log_format(&general),
         &terminal,
     );
     let text = match action {
-        None => list(&relays, timeout_ms, output).await?,
-        Some(Action::Show { topic }) => show(&relays, timeout_ms, output, &topic).await?,
+        None => list(&relays, output).await?,
+        Some(Action::Show { topic }) => show(&relays, output, &topic).await?,
+        Some(Action::Delete(arguments)) => delete::run(arguments, &relays).await?,
+        Some(Action::Trim(arguments)) => trim::run(arguments, &relays).await?,
+        Some(Action::Retention(arguments)) => retention::run(arguments, &relays).await?,
     };
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -67,8 +88,9 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     Ok(())
 }
 
-async fn list(relays: &[RelayAddress], timeout_ms: u64, output: Output) -> anyhow::Result<String> {
-    let ListTopicsResponse { topics, warnings } = client::list_topics(relays, timeout_ms).await?;
+async fn list(relays: &Relays, output: Output) -> anyhow::Result<String> {
+    let answer = client::list_topics(&relays.relays, relays.timeout_ms);
+    let ListTopicsResponse { topics, warnings } = answer.await?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -78,13 +100,8 @@ async fn list(relays: &[RelayAddress], timeout_ms: u64, output: Output) -> anyho
     })
 }
 
-async fn show(
-    relays: &[RelayAddress],
-    timeout_ms: u64,
-    output: Output,
-    topic: &Topic,
-) -> anyhow::Result<String> {
-    let found = client::get_topic(relays, topic, MAX_SOURCES, timeout_ms).await?;
+async fn show(relays: &Relays, output: Output, topic: &Topic) -> anyhow::Result<String> {
+    let found = client::get_topic(&relays.relays, topic, MAX_SOURCES, relays.timeout_ms).await?;
     if found.has_more_sources {
         warn!(shown = found.sources.len(), "the topic has more sources than a relay tells at once");
     }

@@ -57,6 +57,9 @@ pub(super) enum Failure {
     Ended,
     #[error("sent what makes no sense: {0}")]
     Nonsense(#[from] BatchFault),
+    /// To come back would take the subscription from whoever has it now.
+    #[error("closed: {0}")]
+    TakenOver(String),
     #[error("is at line {found}, where lines {} to {} were sent", lines.start, lines.end)]
     Sequence { lines: Range<u64>, found: u64 },
     #[error("was not asked: {0}")]
@@ -80,6 +83,14 @@ impl Failure {
     pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
         let status = match self {
             Self::Status(status) => status,
+            Self::TakenOver(message) => {
+                return Some(Error::Refused {
+                    relay: relay.clone(),
+                    code: Code::FailedPrecondition,
+                    reason: "SUBSCRIPTION_TAKEN".to_owned(),
+                    message: message.clone(),
+                });
+            }
             Self::Credentials(CredentialsError::Plaintext(relay)) => {
                 return Some(OptionsError::PlaintextToken(relay.clone()).into());
             }
@@ -98,8 +109,10 @@ impl Failure {
             | Code::Unauthenticated
             | Code::PermissionDenied
             | Code::Unimplemented => true,
-            // A relay with room for other callers would have none for so many topics.
-            Code::ResourceExhausted => reason == "TOO_MANY_TOPICS",
+            // A relay with room for other callers would have none for so many of these.
+            Code::ResourceExhausted => {
+                matches!(reason.as_str(), "TOO_MANY_TOPICS" | "TOO_MANY_DURABLE_SUBSCRIPTIONS")
+            }
             _ => false,
         };
         hopeless.then(|| Error::Refused {

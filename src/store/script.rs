@@ -19,12 +19,17 @@ impl Store {
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<Option<Vec<String>>, Error> {
+        let mut reply = self.run_script(script).await?;
+        Ok((reply.first().is_some_and(|word| word == "ok")).then(|| reply.split_off(1)))
+    }
+
+    /// What a script answered on a master: a word that says what it did, and what belongs to that.
+    pub(super) async fn run_script(&self, script: &ScriptInvocation<'_>) -> Result<Vec<String>, Error> {
         let mut connection = self.pool.get().await?;
-        let mut reply: Vec<String> = connection.invoke(script).await?;
+        let reply: Vec<String> = connection.invoke(script).await?;
         match reply.first().map(String::as_str) {
-            Some("ok") => Ok(Some(reply.split_off(1))),
-            Some("absent" | "other-epoch") => Ok(None),
-            _ => Err(self.not_master(reply.get(1).cloned())),
+            None | Some("not-master") => Err(self.not_master(reply.get(1).cloned())),
+            Some(_) => Ok(reply),
         }
     }
 }

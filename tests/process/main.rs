@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod access;
+mod administer;
 mod bad_input;
 mod dev;
 mod docs;
+mod durable;
 mod foreign;
 mod fronted;
 mod full_disk;

@@ -3,6 +3,7 @@
 
 mod access;
 mod acl;
+mod administer;
 mod advice;
 mod append;
 mod bad_requests;
@@ -11,9 +12,11 @@ mod certificates;
 mod copytruncate;
 mod deploy;
 mod discovery;
+mod durable;
 mod epochs;
 mod failover;
 mod fairness;
+mod fetch;
 mod filter;
 mod globs;
 mod half_open;
@@ -31,6 +34,7 @@ mod packed_siblings;
 mod packing;
 mod paging;
 mod pool;
+mod producers;
 mod promoted_writers;
 mod promotion;
 mod proxy;

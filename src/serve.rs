@@ -319,10 +319,10 @@ impl Service {
             drain,
             retention,
             publishing,
-            claims,
             tls,
             reload,
             metrics,
+            claims,
         })
     }
 
@@ -348,7 +348,7 @@ impl Service {
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self { options, listener, router, tls, health, hub, drain, metrics, .. } = self;
-        let Self { retention, publishing, claims, reload, .. } = self;
+        let Self { retention, publishing, reload, claims, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{progress, relays::Relays, shutdown};
+use super::{progress, relays::RelayFlags, shutdown};
 use crate::{
     client::{PublishEvent, PublishOptions, Publisher},
     config::{DEFAULT_SHUTDOWN_TIMEOUT_MS, General, Label},
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "TOPIC")]
     topic: Topic,
     #[command(flatten)]
-    relays: Relays,
+    relays: RelayFlags,
     /// Name of the producer, which one program at a time has; readers see it as the host [default: the host
     /// name and a random number]
     #[arg(long, value_name = "NAME")]

@@ -14,7 +14,7 @@ const TOKEN_VARIABLE: &str = "LOGRELAY_TOKEN";
 /// Flags of a command that asks relays.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Relays")]
-pub(super) struct Relays {
+pub(super) struct RelayFlags {
     /// Address of a relay, `http://HOST:PORT` or `https://HOST:PORT`; several: any of them, the next one
     /// where one fails
     #[arg(
@@ -44,7 +44,7 @@ pub(super) struct Relays {
     client_key: Option<PathBuf>,
 }
 
-impl Relays {
+impl RelayFlags {
     /// The relays, each with what is shown to it.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use self::{
     report::Report,
     saver::{Keeper, Saver},
 };
-use super::{Misuse, cursor_file::CursorFile, relays::Relays, shutdown};
+use super::{Misuse, cursor_file::CursorFile, relays::RelayFlags, shutdown};
 use crate::{
     client::{Event, Marks, Options, Start, State, Subscription},
     config::{DEFAULT_SHUTDOWN_TIMEOUT_MS, General},
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<TopicGlob>,
     #[command(flatten)]
-    relays: Relays,
+    relays: RelayFlags,
     /// Where to begin: earliest, latest, last=N, a duration before now such as 10m, an RFC 3339 time, or
     /// a cursor (one for each topic that has one)
     #[arg(long, value_name = "WHERE", value_delimiter = ',', default_value = "latest")]

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{
-    relays::Relays,
+    relays::RelayFlags,
     sources::{Row, printed, utc},
     subscribe::Output,
     table::{Align, table},
@@ -34,7 +34,7 @@ const MAX_SOURCES: u32 = 10_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    relays: Relays,
+    relays: RelayFlags,
     /// A table, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
@@ -45,9 +45,9 @@ pub(super) struct Arguments {
     action: Option<Action>,
 }
 
-/// Whom to ask, and how long to wait for each.
+/// Whom to ask.
 #[derive(Debug)]
-struct Asked {
+struct Relays {
     relays: Vec<RelayAddress>,
     timeout_ms: u64,
 }
@@ -69,18 +69,18 @@ enum Action {
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
     let Arguments { relays, output, timeout_ms, action } = arguments;
-    let asked = Asked { relays: relays.relays()?, timeout_ms };
+    let relays = Relays { relays: relays.relays()?, timeout_ms };
     telemetry::start_logs(
         &general.log_level.clone().unwrap_or_default(),
         output.log_format(&general),
         &terminal,
     );
     let text = match action {
-        None => list(&asked, output).await?,
-        Some(Action::Show { topic }) => show(&asked, output, &topic).await?,
-        Some(Action::Delete(arguments)) => delete::run(arguments, &asked).await?,
-        Some(Action::Trim(arguments)) => trim::run(arguments, &asked).await?,
-        Some(Action::Retention(arguments)) => retention::run(arguments, &asked).await?,
+        None => list(&relays, output).await?,
+        Some(Action::Show { topic }) => show(&relays, output, &topic).await?,
+        Some(Action::Delete(arguments)) => delete::run(arguments, &relays).await?,
+        Some(Action::Trim(arguments)) => trim::run(arguments, &relays).await?,
+        Some(Action::Retention(arguments)) => retention::run(arguments, &relays).await?,
     };
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -88,8 +88,8 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     Ok(())
 }
 
-async fn list(asked: &Asked, output: Output) -> anyhow::Result<String> {
-    let answer = client::list_topics(&asked.relays, asked.timeout_ms);
+async fn list(relays: &Relays, output: Output) -> anyhow::Result<String> {
+    let answer = client::list_topics(&relays.relays, relays.timeout_ms);
     let ListTopicsResponse { topics, warnings } = answer.await?;
     for warning in warnings {
         warn!("{warning}");
@@ -100,8 +100,8 @@ async fn list(asked: &Asked, output: Output) -> anyhow::Result<String> {
     })
 }
 
-async fn show(asked: &Asked, output: Output, topic: &Topic) -> anyhow::Result<String> {
-    let found = client::get_topic(&asked.relays, topic, MAX_SOURCES, asked.timeout_ms).await?;
+async fn show(relays: &Relays, output: Output, topic: &Topic) -> anyhow::Result<String> {
+    let found = client::get_topic(&relays.relays, topic, MAX_SOURCES, relays.timeout_ms).await?;
     if found.has_more_sources {
         warn!(shown = found.sources.len(), "the topic has more sources than a relay tells at once");
     }

@@ -53,7 +53,7 @@ pub(super) enum Link {
     Up {
         relay: RelayAddress,
         call: Call,
-        client: Client,
+        client: Box<Client>,
         stream: Box<Streaming<SubscribeResponse>>,
         is_open: bool,
     },
@@ -103,7 +103,8 @@ impl Subscription {
                     Ok((client, stream)) => {
                         let (relay, call, stream) = (relay.clone(), call.clone(), Box::new(stream));
                         self.waits_since = None;
-                        self.link = Link::Up { relay, call, client, stream, is_open: false };
+                        self.link =
+                            Link::Up { relay, call, client: Box::new(client), stream, is_open: false };
                     }
                     Err(failure) => {
                         let relay = relay.clone();

@@ -1,11 +1,11 @@
 //! Who may call what: every method with every kind of token, and what a refusal reveals.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use futures_util::future::BoxFuture;
 use logrelay::{
     access::{Action, NewToken},
-    proto::{self, subscribe_response::Event},
+    proto::{self, OnActiveSources, subscribe_response::Event, trim_topic_request::Before},
 };
 use tempfile::TempDir;
 use tokio_stream::StreamExt as _;
@@ -14,6 +14,7 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest,
 };
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     TestRedis,
@@ -69,33 +70,65 @@ async fn client(relay: &TestRelay, token: Option<&str>) -> Client {
 
 type Call = fn(Client, String) -> BoxFuture<'static, Result<(), Status>>;
 
-/// Every method that is for one topic: its name, what it needs, and a call of it.
-const METHODS: &[(&str, Action, Call)] = &[
-    ("Subscribe", Action::Read, |mut client, name| {
-        Box::pin(async move {
-            let mut stream = client.subscribe(from_earliest(&name)).await?.into_inner();
-            stream.message().await.map(drop)
-        })
-    }),
-    ("GetTopic", Action::Read, |mut client, topic| {
-        Box::pin(async move {
-            let request = proto::GetTopicRequest { topic, max_sources: 0 };
-            client.get_topic(request).await.map(drop)
-        })
-    }),
-    ("Publish", Action::Publish, |mut client, topic| {
-        Box::pin(async move {
-            let first = proto::PublishRequest {
-                topic,
-                producer: "access-test".to_owned(),
-                instance: fastrand::u64(1..),
-                ..Default::default()
-            };
-            let mut stream = client.publish(tokio_stream::once(first)).await?.into_inner();
-            stream.message().await.map(drop)
-        })
-    }),
-];
+/// Rows: what a method needs, and the answer to a call of it.
+macro_rules! methods {
+    ($($name:literal $needed:ident |$client:ident, $topic:ident| $answer:expr;)*) => {
+        &[$(($name, Action::$needed, |mut $client, $topic| {
+            Box::pin(async move { $answer.await.map(drop) })
+        })),*]
+    };
+}
+
+/// Every method that is for one topic. The one that leaves least of it comes last.
+const METHODS: &[(&str, Action, Call)] = methods! {
+    "Subscribe" Read |client, topic| client.subscribe(from_earliest(&topic)).await?.into_inner().message();
+    "GetTopic" Read |client, topic| client.get_topic(proto::GetTopicRequest { topic, max_sources: 0 });
+    "Fetch" Read |client, topic| client.fetch(proto::FetchRequest { topic, ..Default::default() });
+    "CommitCursor" Read |client, topic| client.commit_cursor(proto::CommitCursorRequest {
+        subscription: "reader".to_owned(),
+        cursors: vec![format!("{topic}@00000000000000aa:0")],
+        seek: true,
+        ..Default::default()
+    });
+    "GetCursor" Read |client, topic| client.get_cursor(proto::GetCursorRequest {
+        subscription: "reader".to_owned(),
+        topics: vec![topic],
+    });
+    "Publish" Publish |client, topic| client.publish(tokio_stream::once(proto::PublishRequest {
+        topic,
+        producer: "writer".to_owned(),
+        instance: 7,
+        finished: true,
+        ..Default::default()
+    })).await?.into_inner().message();
+    "SetRetention" Administer |client, topic| client.set_retention(proto::SetRetentionRequest {
+        topic,
+        retention: None,
+    });
+    "TrimTopic" Administer |client, topic| client.trim_topic(proto::TrimTopicRequest {
+        topic,
+        before: Some(Before::Offset(1)),
+    });
+    "DeleteTopic" Administer |client, topic| client.delete_topic(proto::DeleteTopicRequest {
+        topic,
+        on_active_sources: OnActiveSources::Forget.into(),
+    });
+};
+
+/// Methods that answer for all topics at once; each has a test of its own.
+const OTHER_METHODS: &[&str] = &["ListTopics"];
+
+#[test]
+fn the_table_has_every_method_of_the_contract() {
+    let contract = include_str!("../../proto/logrelay/v1/logrelay.proto");
+    let methods = contract.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split_once('('));
+    let mut contract: Vec<_> = methods.map(|(name, _)| name).collect();
+    let mut table: Vec<_> =
+        METHODS.iter().map(|(name, ..)| *name).chain(OTHER_METHODS.iter().copied()).collect();
+    contract.sort_unstable();
+    table.sort_unstable();
+    assert_eq!(table, contract);
+}
 
 /// The keys of a token that may do this to topics.
 fn keys(action: Action, glob: &str) -> String {
@@ -153,8 +186,10 @@ async fn a_topic_that_may_not_be_read_is_not_revealed_by_the_kind_of_error() {
     for &(method, _, call) in METHODS {
         let ask = async |topic: &str| {
             let status = call(client(&relay, Some(&token)).await, topic.to_owned()).await.unwrap_err();
-            let details = String::from_utf8_lossy(status.details()).into_owned();
-            (status.code(), format!("{} {details}", status.message()).replace(topic, "TOPIC!"))
+            let info = status.get_details_error_info().unwrap();
+            let metadata = info.metadata.into_iter().collect::<BTreeMap<_, _>>();
+            let said = format!("{:?} {} {} {metadata:?}", status.code(), status.message(), info.reason);
+            (said.replace(topic, "TOPIC!"), status.details().len())
         };
         assert_eq!(ask("hidden").await, ask("absent").await, "{method}");
     }

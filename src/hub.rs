@@ -241,7 +241,8 @@ impl Inner {
             roster
         });
         let windows = Arc::clone(&self.windows_bytes);
-        let topic = HotTopic::new(name.clone(), Arc::clone(&roster.wake), self.ahead_wait(), windows);
+        let (wake, born) = (Arc::clone(&roster.wake), Arc::clone(&self.catalog.wake));
+        let topic = HotTopic::new(name.clone(), wake, born, self.ahead_wait(), windows);
         let topic = Arc::new(topic);
         topic.readers.store(1, Ordering::Release);
         board.topics.insert(name.clone(), Arc::clone(&topic));

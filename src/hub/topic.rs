@@ -31,6 +31,8 @@ pub(super) struct HotTopic {
     changed: watch::Sender<()>,
     /// Ends the feed's blocking read: it waits at an offset that is no longer wanted.
     wake_feed: Arc<Notify>,
+    /// Told when it was not there, and was born.
+    born: Arc<Notify>,
     resolves_begun: AtomicU64,
     /// The number of the last one that ended, and how.
     resolved: tokio::sync::Mutex<(u64, Result<(), store::Error>)>,
@@ -81,6 +83,7 @@ impl HotTopic {
     pub(super) fn new(
         name: Topic,
         wake_feed: Arc<Notify>,
+        born: Arc<Notify>,
         ahead_wait: Duration,
         windows_bytes: Arc<AtomicUsize>,
     ) -> Self {
@@ -100,6 +103,7 @@ impl HotTopic {
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
             wake_feed,
+            born,
             resolves_begun: AtomicU64::new(0),
             resolved: tokio::sync::Mutex::new((0, Ok(()))),
             ahead_wait,
@@ -150,6 +154,9 @@ impl HotTopic {
         let number = self.resolves_begun.fetch_add(1, Ordering::AcqRel) + 1;
         let answer = store.resolve(&self.name).await.map(|resolved| {
             let timeline = resolved.map(|found| found.timeline);
+            if timeline.is_some() && self.state().is_absent {
+                self.born.notify_one();
+            }
             if self.change(|state| state.install(timeline, self.ahead_wait)) {
                 self.wake_feed.notify_one();
             }

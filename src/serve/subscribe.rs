@@ -5,12 +5,11 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
+use futures_util::future::try_join_all;
 use tokio::{
     sync::{mpsc, watch},
     time::{Interval, MissedTickBehavior, interval_at, sleep},
@@ -47,13 +46,11 @@ pub(super) struct Subscription {
     /// Where those begin that patterns match at first.
     start: Start,
     /// The topics that patterns match; none where there is no pattern, or nothing can join.
-    matches: Option<Matches>,
+    matches: Option<Box<Matches>>,
     builder: LaneBuilder,
     lanes: Vec<Lane>,
     /// The lane whose turn it is.
     turn: usize,
-    /// Topics that join, until it is known where they begin.
-    joining: FuturesUnordered<Joining>,
     bounds: Bounds,
     stop_at_tail: bool,
     frames: mpsc::Sender<Result<Frame, Status>>,
@@ -63,8 +60,6 @@ pub(super) struct Subscription {
     metrics: Metrics,
     durable: Option<Durable>,
 }
-
-type Joining = Pin<Box<dyn Future<Output = Result<(Lane, proto::OpenedTopic), Status>> + Send>>;
 
 /// Room for one message.
 type Room = mpsc::OwnedPermit<Result<Frame, Status>>;
@@ -87,13 +82,12 @@ impl Subscription {
         metrics.subscriptions.inc();
         metrics.subscribed.inc();
         Self {
-            matches: Matches::new(&request, caller, hub),
+            matches: Matches::new(&request, caller, durable.as_ref(), hub).map(Box::new),
             builder: LaneBuilder::new(&request, durable.as_ref(), hub),
             named: request.topics,
             start: request.start,
             lanes: Vec::new(),
             turn: 0,
-            joining: FuturesUnordered::new(),
             bounds: request.bounds,
             stop_at_tail: request.stop_at_tail,
             frames,
@@ -184,7 +178,7 @@ impl Subscription {
                 room.send(Ok(self.heartbeat_frame(self.lanes.iter().map(Lane::heartbeat).collect())));
                 Ok(())
             }
-            Some(joined) = self.joining.next() => match joined {
+            joined = joined(self.matches.as_deref_mut()) => match joined {
                 Ok((lane, opened)) => {
                     room.send(Ok(event::opened(vec![opened], self.token())));
                     self.lanes.push(lane);
@@ -192,24 +186,9 @@ impl Subscription {
                 }
                 Err(status) => self.say(Said::Last(Err(status)), room),
             },
-            born = born(&mut self.matches) => match born {
-                Ok(topics) => {
-                    self.join(topics);
-                    Ok(())
-                }
-                Err(status) => self.say(Said::Last(Err(status)), room),
-            },
             said = poll_fn(|context| poll_lanes(&mut self.lanes, &mut self.turn, self.bounds, context)) => {
                 self.say(said, room)
             }
-        }
-    }
-
-    /// Begins with topics that were born since the call began: at their first line.
-    fn join(&mut self, topics: Vec<Topic>) {
-        for topic in topics {
-            tracing::debug!(%topic, "a topic joins");
-            self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Earliest)));
         }
     }
 
@@ -275,10 +254,10 @@ async fn taken(durable: Option<&Durable>) -> (Topic, Status) {
     (topic, status)
 }
 
-/// Topics that are new to a subscription; for ever waiting where none can be.
-async fn born(matches: &mut Option<Matches>) -> Result<Vec<Topic>, Status> {
+/// A topic that joins; for ever waiting where none can.
+async fn joined(matches: Option<&mut Matches>) -> Result<(Lane, proto::OpenedTopic), Status> {
     match matches {
-        Some(matches) => matches.born().await,
+        Some(matches) => matches.joined().await,
         None => std::future::pending().await,
     }
 }

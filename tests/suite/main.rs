@@ -39,6 +39,7 @@ mod promoted_writers;
 mod promotion;
 mod proxy;
 mod publish;
+mod published_losses;
 mod publisher;
 mod publishing;
 mod records;

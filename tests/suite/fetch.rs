@@ -33,7 +33,7 @@ fn at(cursor: &str, request: FetchRequest) -> FetchRequest {
 
 fn containing(value: &str) -> Option<Filter> {
     let matcher = Matcher { op: Op::Contains.into(), value: value.to_owned(), ..Default::default() };
-    Some(Filter { matchers: vec![matcher], ..Default::default() })
+    Filter { matchers: vec![matcher], ..Default::default() }.into()
 }
 
 /// The offset of a cursor.

@@ -92,6 +92,6 @@ fn retentions() -> Vec<Row> {
         Row::served(SET, "the most", &set("app", Some(MAX_OFFSET), Some(MAX_OFFSET))),
         Row::served(SET, "no bounds", &set("app", Some(0), Some(0))),
         Row::served(SET, "nothing", &SetRetentionRequest { topic: "app".to_owned(), retention: None }),
-        Row::no_message(SET, &set("app", None, None), b"\x12\x02\x08", "retention.max_age_ms"),
+        Row::no_message(SET, &set("app", None, None), b"\x12\x02\x08", "retention"),
     ]
 }

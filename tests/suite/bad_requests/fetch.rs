@@ -25,7 +25,7 @@ fn wrong(reason: &'static str, field: &'static str, change: impl FnOnce(&mut Fet
 }
 
 fn start(position: Position) -> Option<Start> {
-    Some(Start { position: Some(position) })
+    Start { position: Some(position) }.into()
 }
 
 /// All rows; `cursor` is the one of the tail of `app`, which has ten lines.
@@ -38,15 +38,15 @@ pub(super) fn rows(cursor: &str) -> Vec<Row> {
     };
     vec![
         wrong("BAD_TOPIC", "topic", |r| r.topic = String::new()),
-        wrong("BAD_TOPIC", "topic", |r| r.topic = "a*".to_owned()),
+        wrong("BAD_TOPIC", "topic", |r| r.topic = "a*".into()),
         wrong("BAD_TOPIC", "topic", |r| r.topic = "x/".repeat(1_000_000)),
-        served("no such topic", |r| r.topic = "none".to_owned()).refused(Code::NotFound, "TOPIC_NOT_FOUND"),
+        served("no such topic", |r| r.topic = "none".into()).refused(Code::NotFound, "TOPIC_NOT_FOUND"),
         bad_cursor("app".to_owned()),
         bad_cursor("app@00000000000000aa:01".to_owned()),
         bad_cursor(format!("app@00000000000000aa:{}", u64::MAX)),
         bad_cursor(cursor.replace("app@", "web@")),
         bad_cursor("@".repeat(1_000_000)),
-        served("a cursor of a lost timeline", |r| r.cursor = "app@0000000000000001:5".to_owned()),
+        served("a cursor of a lost timeline", |r| r.cursor = "app@0000000000000001:5".into()),
         served("a cursor ahead", |r| r.cursor = cursor.replace(":10", ":11"))
             .refused(Code::InvalidArgument, "CURSOR_AHEAD"),
         wrong("BAD_START", "start", |r| {

@@ -244,7 +244,7 @@ fn numbers() -> Vec<Row> {
         slow(-1, 0),
         slow(1, -1),
         slow(i64::MAX, i32::MAX),
-        wrong("BAD_SUBSCRIPTION", "subscription", "a bad name", |r| r.subscription = "a/b".to_owned()),
+        wrong("BAD_SUBSCRIPTION", "subscription", "a bad name", |r| r.subscription = "a/b".into()),
         wrong("BAD_SUBSCRIPTION", "subscription", "a long name", |r| r.subscription = "x".repeat(1_000_000)),
         served("a durable one", |r| r.subscription = "a".repeat(200)),
         Row::no_message(SUBSCRIBE, &good(), b"\x52\x01\xff", "subscription"),

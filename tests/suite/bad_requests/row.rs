@@ -16,7 +16,7 @@ use tonic_types::StatusExt as _;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What has to become of a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Outcome {
     Served,
     Refused {
@@ -28,7 +28,7 @@ enum Outcome {
 }
 
 /// A request as bytes, and what has to become of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     rpc: &'static str,
     what: String,

@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     codec::{RequestCodec, RequestDecoder},
-    frame::{Frame, FrameCodec},
+    frame::{Frame, FrameCodec, Parts},
     page::{Page, PageCodec},
     publish::{PublishCodec, PublishOptions},
     retention::RetentionOptions,

@@ -52,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     codec::{RequestCodec, RequestDecoder},
     entrance::{AccessOptions, check},
-    frame::{Frame, FrameCodec},
+    frame::{Frame, FrameCodec, Parts},
     page::{Page, PageCodec},
     publish::{PublishCodec, PublishOptions},
     reload::Reloader,

@@ -44,8 +44,9 @@ use crate::{
     store::Store,
 };
 
-/// How many messages of a stream may wait to be sent.
-const FRAMES_AHEAD: usize = 1;
+/// How many messages of a stream may wait to be sent: one, and one more, so that who sends the
+/// first has room for the next without another turn.
+const FRAMES_AHEAD: usize = 2;
 /// What `/metrics` answers with.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

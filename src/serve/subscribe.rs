@@ -1,7 +1,7 @@
 //! One subscription: its readers, merged in turn into one stream of messages.
 //!
-//! Messages wait in a queue of one. A caller that does not take them costs that
-//! message and no more: pages are given back after a while and read again later.
+//! Messages wait in a queue of two. A caller that does not take them costs these
+//! and no more: pages are given back after a while and read again later.
 
 use std::{
     future::poll_fn,
@@ -225,6 +225,9 @@ impl Subscription {
 
     /// Waits for room for one message. Meanwhile nothing is read ahead.
     async fn room(&mut self) -> Result<Room, Ended> {
+        if let Ok(room) = self.frames.clone().try_reserve_owned() {
+            return Ok(room);
+        }
         let mut reserve = Box::pin(self.frames.clone().reserve_owned());
         let room = tokio::select! {
             biased;

@@ -163,7 +163,8 @@ impl Publishing {
             () = leave.told() => return Err(leave.status()),
         };
         tracing::debug!(caller = caller.name(), source = %seat.standing().key(), "publishes");
-        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), leave.clone()))
+        let ends = (leave.clone(), caller.expired());
+        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), ends))
     }
 
     async fn admit(&self, opening: &Opening) -> Result<Seat, Status> {

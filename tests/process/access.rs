@@ -127,7 +127,7 @@ async fn no_token_and_no_key_is_in_any_log_at_any_level() {
     fs::write(path("access.toml"), rules + jwt).unwrap();
     fs::write(path("jwt"), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIifQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ\n")
         .unwrap();
-    let level = "--log-level trace,logrelay=trace";
+    let level = "--log-level trace,logrelay=trace --log-format json";
     let ca = authority.certificate().display().to_string();
     let mut relay = Process::start(&format!(
         "serve --redis {} --listen 127.0.0.1:0 {level} --tls-certificate {} --tls-key {} --tls-client-ca {ca} \
@@ -137,8 +137,8 @@ async fn no_token_and_no_key_is_in_any_log_at_any_level() {
         pair.key.display(),
         path("access.toml"),
     ));
-    let address = relay.until_it_says("serving listen=").await;
-    let relay_url = format!("https://{}", address.split_whitespace().next().unwrap());
+    let address = relay.until_it_says("\"message\":\"serving\",\"listen\":\"").await;
+    let relay_url = format!("https://{}", address.split('"').next().unwrap());
     let mut logs = Vec::new();
     for (token, code) in [("good", 0), ("wrong", 1), ("jwt", 1)] {
         let words = format!(
@@ -153,7 +153,10 @@ async fn no_token_and_no_key_is_in_any_log_at_any_level() {
         logs.push(ended.stderr);
     }
     logs.push(relay.stderr());
-    assert!(logs.iter().all(|log| log.contains("TRACE") && log.contains("h2")), "it was not logged in full");
+    assert!(
+        logs.iter().all(|log| log.contains("\"TRACE\"") && log.contains("\"target\":\"h2::")),
+        "it was not logged in full"
+    );
     let mut secrets = vec![SECRET.to_owned()];
     secrets.extend(
         ["good", "wrong", "jwt"].map(|name| fs::read_to_string(path(name)).unwrap().trim().to_owned()),

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use super::Asked;
+use super::Relays;
 use crate::{cli::Misuse, client, proto::OnActiveSources, record::Topic};
 
 /// Which topics, and what becomes of sources that may have more lines.
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 }
 
 /// Deletes the topics one after the other; a line of what happened for each.
-pub(super) async fn run(arguments: Arguments, asked: &Asked) -> anyhow::Result<String> {
+pub(super) async fn run(arguments: Arguments, relays: &Relays) -> anyhow::Result<String> {
     let Arguments { topics, yes, keep_sources, forget_sources } = arguments;
     if !yes {
         confirm(&topics)?;
@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: Arguments, asked: &Asked) -> anyhow::Result<S
     };
     let mut told = Vec::new();
     for topic in topics {
-        let deleted = client::delete_topic(&asked.relays, &topic, on_active, asked.timeout_ms).await?;
+        let deleted = client::delete_topic(&relays.relays, &topic, on_active, relays.timeout_ms).await?;
         let kept = match deleted.kept_sources {
             0 => String::new(),
             kept => format!("; {kept} sources were kept"),

@@ -1,6 +1,6 @@
 //! `logrelay topics retention`.
 
-use super::Asked;
+use super::Relays;
 use crate::{client, proto::Retention, record::Topic};
 
 /// Which topic, and how much of it is to be kept; without that, how much is.
@@ -20,9 +20,9 @@ pub(super) struct Arguments {
 }
 
 /// Sets what is to be set; a line of how much is kept then.
-pub(super) async fn run(arguments: Arguments, asked: &Asked) -> anyhow::Result<String> {
+pub(super) async fn run(arguments: Arguments, relays: &Relays) -> anyhow::Result<String> {
     let Arguments { topic, age_ms, bytes, default } = arguments;
-    let found = client::get_topic(&asked.relays, &topic, 1, asked.timeout_ms).await?;
+    let found = client::get_topic(&relays.relays, &topic, 1, relays.timeout_ms).await?;
     let before = found.topic.and_then(|topic| topic.retention).unwrap_or_default();
     let after = if default {
         Retention::default()
@@ -30,7 +30,7 @@ pub(super) async fn run(arguments: Arguments, asked: &Asked) -> anyhow::Result<S
         Retention { max_age_ms: age_ms.or(before.max_age_ms), max_bytes: bytes.or(before.max_bytes) }
     };
     if default || age_ms.is_some() || bytes.is_some() {
-        client::set_retention(&asked.relays, &topic, after, asked.timeout_ms).await?;
+        client::set_retention(&relays.relays, &topic, after, relays.timeout_ms).await?;
     }
     Ok(format!(
         "{topic}: {}, {}\n",

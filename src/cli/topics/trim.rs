@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::Asked;
+use super::Relays;
 use crate::{
     cli::subscribe::time,
     client,
@@ -46,9 +46,9 @@ impl FromStr for Where {
 }
 
 /// Trims the topic; a line of what happened.
-pub(super) async fn run(arguments: Arguments, asked: &Asked) -> anyhow::Result<String> {
+pub(super) async fn run(arguments: Arguments, relays: &Relays) -> anyhow::Result<String> {
     let Arguments { topic, before } = arguments;
-    let trimmed = client::trim_topic(&asked.relays, &topic, before.0, asked.timeout_ms).await?;
+    let trimmed = client::trim_topic(&relays.relays, &topic, before.0, relays.timeout_ms).await?;
     Ok(format!("{topic}: {} lines were removed, the first one is {}\n", trimmed.lines, trimmed.first_offset))
 }
 

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{TestRedis, eventually, free_port};
+use super::{TestRedis, eventually, free_port, program};
 
 pub(crate) const MASTER_NAME: &str = "mymaster";
 
@@ -103,7 +103,7 @@ impl Sentinel {
             dir = folder.path().display(),
         );
         fs::write(&file, text).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program().unwrap_or_else(|| "redis-server".into()));
         command.arg(&file).arg("--sentinel").stdout(Stdio::null()).kill_on_drop(true);
         Self { port, _folder: folder, _process: command.spawn().unwrap() }
     }
@@ -118,6 +118,6 @@ impl Sentinel {
         let mut command = redis::cmd("SENTINEL");
         let fields: Vec<(String, String)> =
             command.arg("MASTER").arg(MASTER_NAME).query_async(&mut self.connect().await?).await?;
-        Ok(fields.iter().map(|(name, value)| format!("{name}={value} ")).collect())
+        Ok(fields.into_iter().map(|(name, value)| name + "=" + &value + " ").collect())
     }
 }

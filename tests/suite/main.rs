@@ -57,6 +57,7 @@ mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod token_file;
 mod topic;
 mod turns;
 mod unprivileged;

@@ -29,7 +29,7 @@ use super::{
     request::Request,
 };
 use crate::{
-    access::Principal,
+    access::{Expiry, Principal},
     hub::{self, Start},
     proto::{self, subscribe_response::Event},
     record::{CommitToken, Topic},
@@ -56,6 +56,8 @@ pub(super) struct Subscription {
     frames: mpsc::Sender<Result<Frame, Status>>,
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
+    /// Ends when the caller may not read any more.
+    lapse: Expiry,
     leave: Leave,
     metrics: Metrics,
     durable: Option<Durable>,
@@ -93,6 +95,7 @@ impl Subscription {
             frames,
             heartbeat,
             redis_ok: hub.redis_ok(),
+            lapse: caller.expired(),
             leave,
             metrics,
             durable,
@@ -133,14 +136,15 @@ impl Subscription {
         });
         // Redis may be away: the caller hears so until it is back.
         let opened = loop {
-            let beat = tokio::select! {
+            let (said, ends) = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
-                () = self.leave.told() => event::leaving(&self.leave),
-                _ = self.heartbeat.tick() => self.heartbeat_frame(waiting.clone()),
+                () = self.leave.told() => (event::leaving(&self.leave), true),
+                lapse = &mut self.lapse => (event::lapsed(lapse), true),
+                _ = self.heartbeat.tick() => (self.heartbeat_frame(waiting.clone()), false),
             };
-            self.send(Ok(beat)).await?;
-            if self.leave.has_begun() {
+            self.send(Ok(said)).await?;
+            if ends {
                 return Err(Ended);
             }
         };
@@ -166,6 +170,10 @@ impl Subscription {
             biased;
             () = self.leave.told() => {
                 room.send(Ok(event::leaving(&self.leave)));
+                Err(Ended)
+            }
+            lapse = &mut self.lapse => {
+                room.send(Ok(event::lapsed(lapse)));
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),

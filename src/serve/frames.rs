@@ -22,6 +22,10 @@ const HEAD_BYTES: usize = 9;
 /// of all its streams.
 const BURST_S: u32 = 10;
 
+/// Less than this is not written before the other streams of the connection had their turn:
+/// what is told to all of them goes out together, and not a packet each.
+const WORTH_WRITING_BYTES: usize = 8 * 1024;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const GOAWAY: u8 = 7;
@@ -171,12 +175,14 @@ pub(super) struct Watched<S> {
     stream: S,
     frames: Frames,
     seen: Arc<Seen>,
+    /// Whether others had their turn since what was written last.
+    has_waited: bool,
 }
 
 impl<S> Watched<S> {
     /// Allows so many control frames a second.
     pub(super) fn new(stream: S, per_second: u32, seen: Arc<Seen>) -> Self {
-        Self { stream, frames: Frames::new(per_second, Instant::now()), seen }
+        Self { stream, frames: Frames::new(per_second, Instant::now()), seen, has_waited: false }
     }
 }
 
@@ -206,6 +212,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.has_waited && bytes.len() < WORTH_WRITING_BYTES {
+            self.has_waited = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -216,6 +227,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.has_waited = false;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

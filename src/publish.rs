@@ -94,7 +94,7 @@ impl Publisher {
     /// A publisher to this store. [`Publisher::audit`] has to run beside it.
     pub fn new(store: Store, options: Options, metrics: Metrics) -> Self {
         Self {
-            gate: Arc::new(Gate::new(store.address(), options.retry_cap_ms, metrics.clone())),
+            gate: Arc::new(Gate::new(&store, options.retry_cap_ms, metrics.clone())),
             roster: Arc::default(),
             budget: Arc::new(Semaphore::new(options.budget_bytes as usize)),
             packer: Arc::new(Packer::new(options.compress_min_bytes)),

@@ -94,8 +94,9 @@ settings! {
 settings! {
     /// Where Redis is and how to reach it; top level of the file.
     Redis {
-        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `rediss://…` (TLS), or
-        /// `redis+unix:///PATH` [default: `redis://127.0.0.1:6379`]
+        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `redis+unix:///PATH`,
+        /// `redis+sentinel://HOST,HOST/MASTER`, or `redis+cluster://HOST,HOST`; over TLS `rediss://…`,
+        /// `rediss+sentinel://…`, `rediss+cluster://…` [default: `redis://127.0.0.1:6379`]
         #[arg(help_heading = "Redis")]
         redis: RedisText = "URL",
         /// File whose first line is the password for Redis
@@ -258,6 +259,10 @@ settings! {
         /// Most topics that one connection to Redis waits for
         #[arg(help_heading = "Relay")]
         topics_per_connection: usize = "TOPICS" in 1..=1_000 => hub.topics_per_connection,
+        /// Most topics of one node of a cluster that are waited for by a connection each; those beyond
+        /// are asked for some times a second, over one more
+        #[arg(help_heading = "Relay")]
+        blocked_reads_per_node: usize = "TOPICS" in 0..=10_000 => hub.blocked_reads_per_node,
         /// How long a topic without readers is still followed, in milliseconds
         #[arg(help_heading = "Relay")]
         idle_topic_ms: u64 = "MS" in 0..=24 * HOUR_MS => hub.idle_topic_ms,

@@ -30,7 +30,7 @@ pub(super) struct HotTopic {
     state: Mutex<TopicState>,
     changed: watch::Sender<()>,
     /// Ends the feed's blocking read: it waits at an offset that is no longer wanted.
-    wake_feed: Arc<Notify>,
+    wake_feed: Mutex<Arc<Notify>>,
     resolves_begun: AtomicU64,
     /// The number of the last one that ended, and how.
     resolved: tokio::sync::Mutex<(u64, Result<(), store::Error>)>,
@@ -78,12 +78,7 @@ pub(super) enum Taken {
 }
 
 impl HotTopic {
-    pub(super) fn new(
-        name: Topic,
-        wake_feed: Arc<Notify>,
-        ahead_wait: Duration,
-        windows_bytes: Arc<AtomicUsize>,
-    ) -> Self {
+    pub(super) fn new(name: Topic, ahead_wait: Duration, windows_bytes: Arc<AtomicUsize>) -> Self {
         let state = TopicState {
             is_known: false,
             is_absent: false,
@@ -99,7 +94,7 @@ impl HotTopic {
             readers: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
-            wake_feed,
+            wake_feed: Mutex::default(),
             resolves_begun: AtomicU64::new(0),
             resolved: tokio::sync::Mutex::new((0, Ok(()))),
             ahead_wait,
@@ -122,6 +117,11 @@ impl HotTopic {
         self.windows_bytes.fetch_add(after, Ordering::Relaxed);
         self.windows_bytes.fetch_sub(before, Ordering::Relaxed);
         result
+    }
+
+    /// Another feed follows it, which this wakes.
+    pub(super) fn follow_by(&self, wake: &Arc<Notify>) {
+        *self.wake_feed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(wake);
     }
 
     /// Where the window ends now.
@@ -151,7 +151,7 @@ impl HotTopic {
         let answer = store.resolve(&self.name).await.map(|resolved| {
             let timeline = resolved.map(|found| found.timeline);
             if self.change(|state| state.install(timeline, self.ahead_wait)) {
-                self.wake_feed.notify_one();
+                self.wake_feed.lock().unwrap_or_else(PoisonError::into_inner).notify_one();
             }
             self.changed.send_replace(());
         });

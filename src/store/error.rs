@@ -103,6 +103,7 @@ impl Error {
             Self::Refused { code, message, .. } => {
                 matches!(code.as_str(), "WRONGPASS" | "NOAUTH" | "NOPERM" | "WRONGTYPE")
                     || message.contains("AUTH <password> called without any password configured")
+                    || message.contains("cluster support disabled")
             }
             Self::Corrupt { .. } | Self::Untrusted { .. } | Self::Tls { .. } | Self::UnknownMaster { .. } => {
                 true
@@ -123,6 +124,12 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// Whether what was asked for is, or will be in a moment, on another node of the cluster.
+    pub fn is_elsewhere(&self) -> bool {
+        let codes = ["MOVED", "ASK", "TRYAGAIN"];
+        matches!(self, Self::Refused { code, .. } if codes.contains(&code.as_str()))
     }
 
     /// Whether the server refuses writes and may still serve reads: it is full, has too

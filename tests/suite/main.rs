@@ -4,6 +4,7 @@
 mod acl;
 mod advice;
 mod append;
+mod cluster;
 mod copytruncate;
 mod deploy;
 mod discovery;

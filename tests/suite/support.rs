@@ -2,6 +2,7 @@
 //! replaced by an older copy of itself.
 #![allow(dead_code, reason = "every suite takes what it needs")]
 
+pub(crate) mod cluster;
 pub(crate) mod relay;
 pub(crate) mod sentinel;
 pub(crate) mod writer;

@@ -69,6 +69,13 @@ impl Tailing {
         self
     }
 
+    /// The same tailer with other connections, also of what is asserted.
+    pub(crate) fn everything_over(mut self, connect: ConnectOptions) -> Self {
+        let options = store::Options::new(connect.url.clone());
+        self.store = Store::new(store::Options { connect: connect.clone(), ..options }).unwrap();
+        self.over(connect)
+    }
+
     /// A second tailer that does the same as `other`.
     pub(crate) fn beside(redis: &TestRedis, other: &Self) -> Self {
         let mut tailing = Self {

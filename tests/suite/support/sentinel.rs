@@ -118,6 +118,6 @@ impl Sentinel {
         let mut command = redis::cmd("SENTINEL");
         let fields: Vec<(String, String)> =
             command.arg("MASTER").arg(MASTER_NAME).query_async(&mut self.connect().await?).await?;
-        Ok(fields.iter().map(|(name, value)| format!("{name}={value} ")).collect())
+        Ok(fields.into_iter().map(|(name, value)| name + "=" + &value + " ").collect())
     }
 }

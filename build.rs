@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(descriptors)?;
 
     // The server is described by hand because a batch leaves the relay as
-    // stored bytes behind a short prefix, never as a decoded message.
+    // stored bytes behind a short prefix, never as a decoded message, and
+    // published lines come in as they are stored.
     let service = manual::Service::builder()
         .name("LogRelay")
         .package("logrelay.v1")
@@ -30,6 +31,17 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .input_type("crate::proto::SubscribeRequest")
                 .output_type("crate::serve::Frame")
                 .codec_path("crate::serve::FrameCodec")
+                .server_streaming()
+                .build(),
+        )
+        .method(
+            manual::Method::builder()
+                .name("publish")
+                .route_name("Publish")
+                .input_type("bytes::Bytes")
+                .output_type("crate::proto::PublishResponse")
+                .codec_path("crate::serve::PublishCodec")
+                .client_streaming()
                 .server_streaming()
                 .build(),
         )
@@ -49,6 +61,6 @@ fn unary(name: &str, route: &str) -> manual::Method {
         .route_name(route)
         .input_type(format!("crate::proto::{route}Request"))
         .output_type(format!("crate::proto::{route}Response"))
-        .codec_path("tonic_prost::ProstCodec")
+        .codec_path("crate::serve::RequestCodec")
         .build()
 }

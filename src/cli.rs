@@ -11,6 +11,7 @@ mod hangup;
 mod inputs;
 mod open_files;
 mod progress;
+mod publish;
 mod redis;
 mod serve;
 mod shutdown;
@@ -46,6 +47,7 @@ enum Command {
     Tail(tail::Arguments),
     Serve(serve::Arguments),
     Subscribe(subscribe::Arguments),
+    Publish(publish::Arguments),
     Topics(topics::Arguments),
     Inputs(inputs::Arguments),
     CheckConfig(check_config::Arguments),
@@ -94,6 +96,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
             Command::Serve(arguments) => Box::pin(serve::run(arguments, general, terminal)).await,
             Command::Tail(arguments) => Box::pin(tail::run(arguments, general, terminal)).await,
             Command::Subscribe(arguments) => Box::pin(subscribe::run(arguments, general, terminal)).await,
+            Command::Publish(arguments) => Box::pin(publish::run(arguments, general, terminal)).await,
             Command::Topics(arguments) => topics::run(arguments, general, terminal).await,
             Command::Inputs(arguments) => Box::pin(inputs::run(arguments, general, matches, terminal)).await,
             Command::CheckConfig(arguments) => check_config::run(arguments, general, matches),
@@ -124,7 +127,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let refused_as_wrong = |error: &client::Error| match error {
         client::Error::Options(_) => true,
         client::Error::Refused { code, .. } => *code == tonic::Code::InvalidArgument,
-        client::Error::GaveUp { .. } => false,
+        client::Error::GaveUp { .. } | client::Error::OutOfStep { .. } => false,
     };
     let misused = error.chain().any(|cause| {
         cause.is::<Misuse>()

@@ -3,19 +3,23 @@
 //! A [`Subscription`] goes on over lost connections: it asks the next relay for
 //! what comes after its last cursor, and drops lines that Redis had forgotten and
 //! that are sent again. What it needs for that is its [`State`], which a caller
-//! may save and give back in [`Options`]. It prints nothing and writes no file.
+//! may save and give back in [`Options`]. A [`Publisher`] sends lines of a program that has no
+//! file, and keeps each until it is confirmed. Neither prints anything or writes a file.
 
 mod address;
 mod call;
+mod dial;
 mod error;
 mod event;
 mod lines;
 mod link;
 mod marks;
 mod options;
+mod publisher;
 mod state;
 mod subscription;
 mod topics;
+mod turn;
 
 #[cfg(test)]
 mod fake;
@@ -29,6 +33,7 @@ pub use self::{
     lines::{Line, Lines},
     marks::Marks,
     options::{Options, OptionsError, Start},
+    publisher::{PublishEvent, PublishOptions, Publisher},
     state::State,
     subscription::Subscription,
     topics::{get_topic, list_topics},

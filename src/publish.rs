@@ -4,13 +4,15 @@
 //! appended as soon as the append before it is confirmed (group commit). The
 //! [`Publisher`] carries an append through outages and lost replies, and compares
 //! what sources believe with what Redis keeps, so that a quiet source notices a
-//! failover too. It knows nothing of files.
+//! failover too. A program that has no file gets a [`Seat`] under its producer's name. It
+//! knows nothing of files.
 
 mod audit;
 mod gate;
 mod group;
 mod metrics;
 mod packer;
+mod producer;
 mod roster;
 
 use std::{
@@ -28,6 +30,7 @@ use self::{
 pub use self::{
     group::Group,
     metrics::Metrics,
+    producer::{Admission, Applicant, Seat},
     roster::{Challenge, Standing},
 };
 use crate::{
@@ -143,6 +146,13 @@ impl Publisher {
         }
     }
 
+    /// What Redis has of these sources now, in their order; none where it does not answer, or
+    /// cannot for this topic. Waits as long as Redis is known to be away.
+    pub async fn stored(&self, topic: &Topic, keys: &[SourceKey]) -> Option<Vec<Option<Record>>> {
+        let turn = self.gate.enter_unless_shut(Some(topic)).await?;
+        turn.end_read(self.store.records_of(topic, keys).await)
+    }
+
     /// All topics that a writer has announced. Waits as long as Redis is away.
     pub async fn topics(&self) -> Vec<Topic> {
         loop {
@@ -201,6 +211,9 @@ impl Publisher {
             let turn = self.gate.enter(topic).await;
             let worked = |appended: &Appended| match appended {
                 Appended::Stored { .. } => Worked::Writes,
+                Appended::Conflict { stored: Some(stored), .. } if stored.token == append.record.token => {
+                    Worked::Writes
+                }
                 Appended::Conflict { .. } => Worked::Reads,
             };
             let (epoch, outcome) = match turn.end(self.store.append(topic, append).await, worked) {
@@ -221,6 +234,11 @@ impl Publisher {
             self.roster.saw_epoch(topic, epoch);
             return outcome;
         }
+    }
+
+    /// Whether Redis takes lines of this topic now, as far as is known: it is there, and not full.
+    pub fn takes_lines(&self, topic: &Topic) -> bool {
+        self.gate.is_open(topic)
     }
 
     /// Waits until a source [is challenged](Standing::is_challenged). For one who waits.

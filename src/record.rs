@@ -4,6 +4,7 @@
 //! outside are parsed into these types at the door and never checked again.
 
 mod batch;
+mod claim;
 mod cursor;
 mod epoch;
 mod identity;
@@ -16,7 +17,11 @@ mod topic;
 mod topic_glob;
 
 pub use self::{
-    batch::{BatchBuilder, BatchError, Labels, LineView, NewLine, SealedBatch, StoredBatch},
+    batch::{
+        BatchBuilder, BatchError, EncodedLines, EncodingError, Labels, LineBounds, LineView, NewLine,
+        SealedBatch, StoredBatch,
+    },
+    claim::{Claim, ClaimError, Instance},
     cursor::{Cursor, CursorError},
     epoch::{Epoch, EpochError},
     identity::{Identity, PrintHash},

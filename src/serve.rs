@@ -4,20 +4,28 @@
 //! its subscriptions read from. When it is told to stop, health says so first, then
 //! every subscription gets its `closing`, and only then the port closes.
 
+mod bounds;
+mod census;
+mod codec;
+mod connection;
 mod cut;
 mod drain;
 mod event;
 mod filter;
 mod frame;
+mod frames;
+mod guest;
 mod health;
 mod lane;
 mod listen;
 mod matches;
 mod metrics;
 mod permit;
+mod publish;
 mod relay;
 mod request;
 mod retention;
+mod sizes;
 mod status;
 mod subscribe;
 mod topic;
@@ -26,15 +34,21 @@ mod topics;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, relay::Relay, retention::Retention,
-};
 pub use self::{
+    codec::{RequestCodec, RequestDecoder},
     frame::{Frame, FrameCodec},
+    publish::{PublishCodec, PublishOptions},
     retention::RetentionOptions,
+};
+use self::{
+    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
+    retention::Retention,
 };
 use crate::{
     hub::{self, Hub},
@@ -59,10 +73,16 @@ mod generated {
 pub struct Options {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Greatest number of connections; more wait to be accepted.
+    /// Greatest number of connections; more are refused.
     pub max_connections: usize,
+    /// Greatest number of connections from one address (IPv6: a /64 network); 0: no bound.
+    pub max_connections_per_peer: usize,
     /// Greatest number of subscriptions; more are refused.
     pub max_subscriptions: usize,
+    /// Greatest number of streams, subscriptions and publishers, over one connection.
+    pub max_streams_per_connection: usize,
+    /// Greatest number of subscriptions of one caller, by name; 0: no bound.
+    pub max_subscriptions_per_identity: usize,
     /// Greatest number of topics of one subscription.
     pub max_topics: usize,
     /// Greatest number of lines of one batch, where the caller says nothing.
@@ -73,6 +93,21 @@ pub struct Options {
     pub batch_bytes: u32,
     /// Greatest size that a caller may ask for.
     pub max_batch_bytes: u32,
+    /// Greatest size of one message of a caller in bytes.
+    pub max_request_bytes: usize,
+    /// Greatest size of the headers of a call in bytes.
+    pub max_header_bytes: u32,
+    /// How long a caller may take for what a connection begins with, and for the head of an
+    /// HTTP/1.1 request.
+    pub header_timeout_ms: u64,
+    /// Greatest number of HTTP/2 frames a second that carry nothing (pings, settings, resets)
+    /// over one connection, and ten times that at once.
+    pub max_control_frames_per_second: u32,
+    /// Greatest age of a connection, a tenth more or less: its streams are told to go on
+    /// elsewhere; 0: no bound.
+    pub max_connection_age_ms: u64,
+    /// How long the calls of such a connection may take to end.
+    pub connection_grace_ms: u64,
     /// How long a connection may be silent before it is asked whether it lives; after
     /// as long again it counts as dead.
     pub keepalive_ms: u64,
@@ -80,10 +115,15 @@ pub struct Options {
     pub redis_wait_ms: u64,
     /// How often health asks Redis, and how long it waits for the answer.
     pub probe_ms: u64,
-    /// How long stopping may take.
+    /// How long a relay that is told to stop goes on serving, while health says that it does
+    /// not: until load balancers have seen it.
+    pub drain_notice_ms: u64,
+    /// How long stopping may take, with that; at most half of it is for the notice.
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// What programs may publish.
+    pub publish: PublishOptions,
 }
 
 impl Options {
@@ -93,18 +133,44 @@ impl Options {
         Self {
             listen,
             max_connections: 10_000,
+            max_connections_per_peer: 0,
             max_subscriptions: 10_000,
+            max_streams_per_connection: 1000,
+            max_subscriptions_per_identity: 0,
             max_topics: 100,
             batch_lines: 8192,
             max_batch_lines: 8192,
             batch_bytes: bytes,
             max_batch_bytes: bytes,
+            max_request_bytes: 4 * 1024 * 1024,
+            max_header_bytes: 16 * 1024,
+            header_timeout_ms: 10_000,
+            max_control_frames_per_second: 1000,
+            max_connection_age_ms: 3_600_000,
+            connection_grace_ms: 10_000,
             keepalive_ms: 20_000,
             redis_wait_ms: 5000,
             probe_ms: 1000,
+            drain_notice_ms: 0,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            publish: PublishOptions::default(),
         }
+    }
+}
+
+impl Options {
+    /// How long health says that the relay stops before it does.
+    fn notice(&self) -> Duration {
+        let most = self.drain_ms / 2;
+        if self.drain_notice_ms > most {
+            tracing::warn!(
+                drain_notice_ms = self.drain_notice_ms,
+                most,
+                "the notice is cut to what is left for it"
+            );
+        }
+        Duration::from_millis(self.drain_notice_ms.min(most))
     }
 }
 
@@ -147,6 +213,8 @@ pub struct Service {
     hub: Hub,
     drain: Drain,
     retention: Retention,
+    publishing: Publishing,
+    metrics: Metrics,
 }
 
 impl Service {
@@ -161,15 +229,30 @@ impl Service {
         mut registry: Registry,
     ) -> Result<Self, Error> {
         let at = options.listen;
-        let listener = TcpListener::bind(at).await.map_err(|source| Error::Listen { at, source })?;
+        let listener = listen::bind(at).map_err(|source| Error::Listen { at, source })?;
         let local_addr = listener.local_addr().map_err(|source| Error::Listen { at, source })?;
         let drain = Drain::new();
         let metrics = Metrics::register(&mut registry);
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
-        let relay = Relay::new(options.clone(), store.clone(), hub.handle(), metrics, drain.clone());
+        let publishing = Publishing::new(
+            options.publish.clone(),
+            options.redis_wait_ms,
+            store.clone(),
+            crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
+            metrics.clone(),
+        );
+        let relay = Relay::new(
+            options.clone(),
+            store.clone(),
+            hub.handle(),
+            metrics.clone(),
+            drain.clone(),
+            publishing.clone(),
+        );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, Arc::new(registry))?;
-        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention })
+        let router = sizes::within(router, &options, &metrics);
+        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, publishing, metrics })
     }
 
     /// Where it listens.
@@ -182,24 +265,29 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, retention, .. } = self;
+        let Self { options, listener, router, health, hub, drain, retention, publishing, metrics, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
         let mut hub = std::pin::pin!(hub.run(hub_stop.clone()));
-        let mut door = Door::new(listener, router, &options);
+        let mut door = Door::new(listener, router, &options, drain.clone(), metrics);
         tokio::select! {
             () = shutdown.cancelled() => {}
             ended = &mut hub => return Ok(ended?),
             never = door.serve() => match never {},
             never = health.watch() => match never {},
             never = retention.run() => match never {},
+            () = publishing.audit() => {}
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all
         // were told to go.
         let stop = async {
             health.stop().await;
+            tokio::select! {
+                () = sleep(options.notice()) => {}
+                never = door.serve() => match never {},
+            }
             drain.begin();
             tokio::select! {
                 () = drain.ended() => {}

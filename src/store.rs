@@ -10,8 +10,10 @@
 mod advice;
 mod append;
 mod blocking;
+mod claims;
 mod cluster;
 mod connect;
+mod durability;
 mod entry;
 mod error;
 mod inputs;
@@ -38,8 +40,10 @@ use tokio::sync::watch;
 pub use self::{
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
+    claims::{ClaimChange, Claimed, Holder},
     cluster::NodeId,
     connect::{ConnectOptions, Connector},
+    durability::{Durability, DurabilityError},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
     inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},
@@ -61,12 +65,18 @@ pub struct Options {
     pub connect: ConnectOptions,
     /// What every key begins with; `logrelay` by default.
     pub prefix: String,
+    /// How safe an append has to be before it counts as stored.
+    pub durability: Durability,
 }
 
 impl Options {
     /// The defaults, for this server.
     pub fn new(url: RedisUrl) -> Self {
-        Self { connect: ConnectOptions::new(url), prefix: "logrelay".to_owned() }
+        Self {
+            connect: ConnectOptions::new(url),
+            prefix: "logrelay".to_owned(),
+            durability: Durability::default(),
+        }
     }
 }
 
@@ -76,6 +86,7 @@ pub struct Store {
     servers: Servers,
     address: Arc<str>,
     keys: Keys,
+    durability: Durability,
 }
 
 impl Store {
@@ -87,7 +98,8 @@ impl Store {
     pub fn new(options: Options) -> Result<Self, Error> {
         let servers = Servers::new(&options.connect)?;
         let address = options.connect.url.address().into();
-        Ok(Self { servers, address, keys: Keys::new(options.prefix) })
+        let durability = options.durability;
+        Ok(Self { servers, address, keys: Keys::new(options.prefix), durability })
     }
 
     /// Where Redis is, without user and password: for messages.

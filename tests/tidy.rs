@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tail", &["publish"]),
     ("hub", &["store"]),
     ("access", &["record"]),
-    ("serve", &["hub", "access"]),
+    ("serve", &["hub", "publish", "access"]),
     ("client", &["record", "retry"]),
     ("config", &["tail", "serve", "client"]),
     ("cli", &["config"]),

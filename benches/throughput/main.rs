@@ -16,7 +16,13 @@ mod proof;
 mod pulse;
 mod replay;
 mod sample;
+mod subscribers;
 mod table;
+
+/// What the tests have to speak HTTP/2 by hand.
+#[path = "../../tests/suite/support/http2.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "what the tests need")]
+mod http2;
 
 use std::{path::PathBuf, time::Instant};
 
@@ -66,6 +72,11 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("fairness") {
         for figure in fairness::of_quiet_files(&mut bed).await.context("quiet files beside a backlog")? {
+            table.add(figure);
+        }
+    }
+    if wanted("subscribers") {
+        for figure in subscribers::of_a_relay(&mut bed).await.context("subscribers")? {
             table.add(figure);
         }
     }

@@ -67,6 +67,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
         redis_ca_file: None,
         redis_cert_file: None,
         redis_key_file: None,
+        durability: None,
         ..settings.redis
     };
     let mut effective = Effective::new(&settings, &inputs)?;
@@ -104,7 +105,7 @@ async fn all(
     effective.serve.drain_ms /= 2;
     let store = Store::new(effective.redis.clone())?;
     let mut registry = Registry::default();
-    let counters = publish::Metrics::register(&mut registry);
+    let counters = publish::Metrics::register(&mut registry, "logrelay_publish");
     let relay = serve::bind(&effective, store.clone(), registry).await?;
     info!("read with: logrelay subscribe --relay http://{} TOPIC", relay.local_addr());
     let publisher = Publisher::new(store, effective.publish.clone(), counters.clone());

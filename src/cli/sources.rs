@@ -41,7 +41,7 @@ impl Row {
             size: status.size(),
             lag: status.lag(),
             state: status.activity.to_string(),
-            lines: details.next_line,
+            lines: details.lines(),
             last_time: appended.and_then(|since| utc(UNIX_EPOCH.checked_add(since)?)),
             key: status.key.to_string(),
             path: status.record.details.path,

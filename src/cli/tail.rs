@@ -92,7 +92,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     redis::check(&store, &stop.token).await?;
 
     let mut registry = Registry::default();
-    let counters = publish::Metrics::register(&mut registry);
+    let counters = publish::Metrics::register(&mut registry, "logrelay_publish");
     let looks = tail::Metrics::default();
     looks.show(&mut registry);
     let publisher = Publisher::new(store.clone(), effective.publish.clone(), counters.clone());

@@ -4,9 +4,18 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use http::Uri;
 
-/// The address of a relay: `http://HOST:PORT`, or `HOST:PORT` for short. Cheap to clone.
+/// The address of a relay: `http://HOST:PORT`, or `HOST:PORT` for short; a link-local one with
+/// its interface, `[fe80::1%eth0]:PORT`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RelayAddress(Arc<Uri>);
+pub struct RelayAddress(Arc<Parts>);
+
+#[derive(PartialEq, Eq, Hash)]
+struct Parts {
+    /// Without an interface, of which URLs know nothing.
+    uri: Uri,
+    /// What is looked up: a name or an address, with its interface, without brackets.
+    host: String,
+}
 
 /// Why a text is no address of a relay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +38,21 @@ pub enum AddressError {
     },
 }
 
+/// Of HTTP.
+const DEFAULT_PORT: u16 = 80;
+
 impl RelayAddress {
     pub(super) fn uri(&self) -> &Uri {
-        &self.0
+        &self.0.uri
+    }
+
+    /// The name or address to look up.
+    pub(super) fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.0.uri.port_u16().unwrap_or(DEFAULT_PORT)
     }
 }
 
@@ -41,6 +62,7 @@ impl FromStr for RelayAddress {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let form = |why: &dyn fmt::Display| AddressError::Form { text: shown(text), why: why.to_string() };
         let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let (full, interface) = without_interface(full);
         let uri: Uri = full.parse().map_err(|error: http::uri::InvalidUri| form(&error))?;
         match uri.scheme_str() {
             Some("http") => {}
@@ -53,9 +75,11 @@ impl FromStr for RelayAddress {
         if authority.contains('@') {
             return Err(form(&"a user or a password has no place in it"));
         }
-        if uri.host().is_none_or(str::is_empty) {
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
             return Err(form(&"it has no host"));
         }
+        let host = host.to_owned() + &interface;
         // A port that is there but no number makes `port` none.
         let after_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
         if after_host.contains(':') && uri.port_u16().is_none_or(|port| port == 0) {
@@ -64,8 +88,19 @@ impl FromStr for RelayAddress {
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err(form(&"a path has no place in it"));
         }
-        Ok(Self(Arc::new(uri)))
+        Ok(Self(Arc::new(Parts { uri, host })))
     }
+}
+
+/// A URL without the interface of its address, and that interface with its `%` (in URLs `%25`).
+fn without_interface(url: String) -> (String, String) {
+    let parts = url.split_once('%').and_then(|(before, rest)| {
+        let (interface, after) = rest.split_once(']')?;
+        before.contains('[').then_some((before, interface, after))
+    });
+    let Some((before, interface, after)) = parts else { return (url, String::new()) };
+    let interface = interface.strip_prefix("25").filter(|name| !name.is_empty()).unwrap_or(interface);
+    (format!("{before}]{after}"), format!("%{interface}"))
 }
 
 /// The text without what may be a password.
@@ -81,8 +116,12 @@ fn shown(text: &str) -> String {
 
 impl fmt::Display for RelayAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.0.authority().map_or("", |authority| authority.as_str());
-        write!(f, "http://{authority}")
+        let authority = self.0.uri.authority().map_or("", |authority| authority.as_str());
+        let interface = self.0.host.find('%').and_then(|at| self.0.host.get(at..));
+        match (interface, authority.split_once(']')) {
+            (Some(interface), Some((address, port))) => write!(f, "http://{address}{interface}]{port}"),
+            _ => write!(f, "http://{authority}"),
+        }
     }
 }
 
@@ -103,8 +142,23 @@ mod tests {
             ("http://relay/", "http://relay"),
             ("relay:7171", "http://relay:7171"),
             ("[::1]:7171", "http://[::1]:7171"),
+            ("[fe80::1%eth0]:7171", "http://[fe80::1%eth0]:7171"),
+            ("http://[fe80::1%25eth0]:7171", "http://[fe80::1%eth0]:7171"),
         ] {
             assert_eq!(text.parse::<RelayAddress>().unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_looked_up_has_no_brackets_and_keeps_its_interface() {
+        for (text, host, port) in [
+            ("relay", "relay", 80),
+            ("[::1]:7171", "::1", 7171),
+            ("[fe80::1%25eth0]:7171", "fe80::1%eth0", 7171),
+            ("[fe80::1%2]:7171", "fe80::1%2", 7171),
+        ] {
+            let address: RelayAddress = text.parse().unwrap();
+            assert_eq!((address.host(), address.port()), (host, port));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why a subscription ended, and which failures are only passing.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, ops::Range, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -25,6 +25,15 @@ pub enum Error {
         /// What the relay said.
         message: String,
     },
+    /// The producer is elsewhere than the lines of this program are: it numbers its lines itself,
+    /// and Redis has forgotten some of them; or another program has its instance.
+    #[error("the producer is at {next_sequence}, and here are lines {} to {}", lines.start, lines.end)]
+    OutOfStep {
+        /// The number that Redis expects next.
+        next_sequence: u64,
+        /// The numbers of the lines that are here, not confirmed.
+        lines: Range<u64>,
+    },
     /// Nobody served it, as often as was allowed.
     #[error("gave up after {failures} failed {}, the last one: {last}", if *failures == 1 { "try" } else { "tries" })]
     GaveUp {
@@ -48,6 +57,8 @@ pub(super) enum Failure {
     Ended,
     #[error("sent what makes no sense: {0}")]
     Nonsense(#[from] BatchFault),
+    #[error("is at line {found}, where lines {} to {} were sent", lines.start, lines.end)]
+    Sequence { lines: Range<u64>, found: u64 },
 }
 
 impl From<Status> for Failure {
@@ -57,6 +68,12 @@ impl From<Status> for Failure {
 }
 
 impl Failure {
+    /// When the relay wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let Self::Status(status) = self else { return None };
+        status.get_details_retry_info()?.retry_delay
+    }
+
     /// The error to return where trying again, there or elsewhere, would not help.
     pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
         let Self::Status(status) = self else { return None };

@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Streaming,
-    transport::{Channel, Endpoint},
+    transport::{Channel, Endpoint, Uri},
 };
 
-use super::{RelayAddress, error::Failure};
-use crate::proto::{SubscribeRequest, SubscribeResponse, log_relay_client::LogRelayClient};
+use super::{
+    dial::{dial, look_up},
+    error::Failure,
+    turn::Ask,
+};
+use crate::proto::{
+    PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, log_relay_client::LogRelayClient,
+};
 
 /// HTTP/2 windows: what a relay may send before the reader takes it. The protocol's
 /// 64 KiB would hold a fast relay back to one batch a round trip.
@@ -29,30 +38,50 @@ pub(super) struct Times {
 }
 
 /// Connects to a relay.
-pub(super) async fn connect(relay: &RelayAddress, times: Times) -> Result<LogRelayClient<Channel>, Failure> {
-    let channel = Endpoint::from(relay.uri().clone())
+pub(super) async fn connect(ask: &Ask, times: Times) -> Result<LogRelayClient<Channel>, Failure> {
+    let ask = ask.clone();
+    let channel = Endpoint::from(ask.relay.uri().clone())
         .connect_timeout(times.connect)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(times.keep_alive)
         .keep_alive_timeout(times.keep_alive)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
-        .connect()
+        .connect_with_connector(tower::service_fn(move |_: Uri| {
+            let ask = ask.clone();
+            async move { dial(ask, look_up).await.map(TokioIo::new) }
+        }))
         .await?;
     Ok(LogRelayClient::new(channel))
 }
 
 /// Connects to a relay and makes the call.
 pub(super) async fn subscribe(
-    relay: RelayAddress,
+    ask: Ask,
     times: Times,
     request: SubscribeRequest,
 ) -> Result<Streaming<SubscribeResponse>, Failure> {
-    let mut client = connect(&relay, times).await?;
+    let mut client = connect(&ask, times).await?;
     match tokio::time::timeout(times.answer, client.subscribe(request)).await {
         Ok(response) => Ok(response?.into_inner()),
+        Err(_) => Err(Failure::Silent(times.answer.as_millis())),
+    }
+}
+
+/// Connects to a relay and makes the call, whose first request this is; the others go into
+/// the sender.
+pub(super) async fn publish(
+    ask: Ask,
+    times: Times,
+    first: PublishRequest,
+) -> Result<(mpsc::Sender<PublishRequest>, Streaming<PublishResponse>), Failure> {
+    let mut client = connect(&ask, times).await?;
+    let (requests, stream) = mpsc::channel(1);
+    // There is room for it.
+    requests.try_send(first).map_err(|_| Failure::Ended)?;
+    match tokio::time::timeout(times.answer, client.publish(ReceiverStream::new(stream))).await {
+        Ok(response) => Ok((requests, response?.into_inner())),
         Err(_) => Err(Failure::Silent(times.answer.as_millis())),
     }
 }

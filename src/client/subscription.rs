@@ -11,6 +11,7 @@ use super::{
     error::Failure,
     lines::{BatchFault, cursor_of},
     link::{self, Times},
+    turn::Turn,
 };
 use crate::{
     proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
@@ -18,8 +19,10 @@ use crate::{
     retry::Backoff,
 };
 
-/// What a relay asks for beyond this is not kept.
+/// What a relay asks for beyond this is not kept; and where there are others to ask, not beyond
+/// the second: they are up, but must not be asked by everybody at once.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 
 /// Reads topics until the caller stops asking.
 #[derive(Debug)]
@@ -28,8 +31,7 @@ pub struct Subscription {
     state: State,
     backoff: Backoff,
     failures: u32,
-    /// Which relay is asked next.
-    turn: usize,
+    turn: Turn,
     link: Link,
     /// Since when the caller waits without a message.
     waits_since: Option<Instant>,
@@ -50,12 +52,18 @@ impl Subscription {
     /// # Errors
     /// [`Error::Options`].
     pub fn new(options: Options) -> Result<Self, Error> {
+        let turn = Turn::new(&options.relays);
+        Self::in_turn(options, turn)
+    }
+
+    /// A subscription that asks the relays in this order.
+    pub(super) fn in_turn(options: Options, turn: Turn) -> Result<Self, Error> {
         options.check()?;
         let ms = Duration::from_millis;
         let backoff = Backoff::new(ms(options.retry_first_ms), ms(options.retry_max_ms));
         let state = options.state.clone();
         let link = Link::Down { until: Instant::now() };
-        Ok(Self { options, state, backoff, failures: 0, turn: 0, link, waits_since: None })
+        Ok(Self { options, state, backoff, failures: 0, turn, link, waits_since: None })
     }
 
     /// What to save in order to go on after the last event that [`next`](Self::next) gave.
@@ -116,14 +124,14 @@ impl Subscription {
     }
 
     fn ask_next_relay(&mut self) -> Link {
-        let relay = self.options.relays[self.turn % self.options.relays.len()].clone();
-        self.turn = self.turn.wrapping_add(1);
+        let Some(ask) = self.turn.next() else { return Link::Ended };
+        let relay = ask.relay.clone();
         let call = Call::next(&self.options.topics, &self.state, self.options.start);
         let request = self.request(&call);
         let heartbeat = Duration::from_millis(self.options.heartbeat_interval_ms);
         let connect = Duration::from_millis(self.options.connect_timeout_ms);
         let times = Times { connect, keep_alive: heartbeat, answer: self.options.silence() };
-        let answer = Box::pin(link::subscribe(relay.clone(), times, request));
+        let answer = Box::pin(link::subscribe(ask, times, request));
         Link::Opening { relay, call, answer }
     }
 
@@ -182,7 +190,7 @@ impl Subscription {
             }
             Sent::Closing(closing) => {
                 let retry_after = closing.retry_after.and_then(|after| Duration::try_from(after).ok());
-                let retry_in = self.go_down(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
+                let retry_in = self.go_down(retry_after.unwrap_or_default());
                 Some(Event::Closing { relay: relay.clone(), reason: closing.reason, retry_in })
             }
         })
@@ -204,7 +212,7 @@ impl Subscription {
         call.open(&mut self.state, places);
         if call.is_part {
             // All topics have a place now: the whole call goes to the same relay.
-            self.turn = self.turn.wrapping_sub(1);
+            self.turn.again();
             self.link = Link::Down { until: Instant::now() };
             return Ok(None);
         }
@@ -283,11 +291,10 @@ impl Subscription {
         Ok(Event::Disconnected { relay, why: failure.to_string(), retry_in })
     }
 
-    /// Leaves the relay for a while, which is returned. What a relay asks for, `at_least`, is
-    /// kept where there is no other one to ask.
+    /// Leaves the relay for a while, which is returned: at least as long as it asks for.
     fn go_down(&mut self, at_least: Duration) -> Duration {
-        let delay = self.backoff.next_delay();
-        let retry_in = if self.options.relays.len() > 1 { delay } else { delay.max(at_least) };
+        let most = if self.turn.has_choice() { LONGEST_SPREAD } else { LONGEST_RETRY_AFTER };
+        let retry_in = self.backoff.next_delay().max(at_least.min(most));
         self.link = Link::Down { until: Instant::now() + retry_in };
         retry_in
     }

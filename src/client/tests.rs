@@ -1,14 +1,19 @@
 //! A subscription against relays that play scripts.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{
     Error, Event, Options, Start, State, Subscription,
     fake::{EPOCH, FakeRelay, NEXT_EPOCH, Step, batch, closing, opened, rewound, send},
+    turn::Turn,
 };
-use crate::proto;
+use crate::{proto, record::Offset};
 
 fn options(relays: &[&FakeRelay]) -> Options {
     Options {
@@ -20,6 +25,12 @@ fn options(relays: &[&FakeRelay]) -> Options {
         retry_max_ms: 10,
         ..Options::default()
     }
+}
+
+/// A subscription that asks the relays in the order in which they are given.
+fn subscribe(options: Options) -> Subscription {
+    let turn = Turn::in_order(&options.relays);
+    Subscription::in_turn(options, turn).unwrap()
 }
 
 /// What a reader saw: the content of every line.
@@ -51,7 +62,7 @@ async fn a_lost_connection_is_resumed_on_the_next_relay_after_the_last_line() {
         Step::Hang,
     ]])
     .await;
-    let mut subscription = Subscription::new(options(&[&first, &second])).unwrap();
+    let mut subscription = subscribe(options(&[&first, &second]));
     assert_eq!(lines(&mut subscription, 5).await, numbers("h/1", 0..5));
     assert!(first.requests()[0].cursors.is_empty());
     assert_eq!(second.requests()[0].cursors, [format!("app@{EPOCH}:3")]);
@@ -73,7 +84,7 @@ async fn lines_that_are_sent_again_after_rewound_are_dropped_and_new_ones_are_no
         Step::Hang,
     ]])
     .await;
-    let mut subscription = Subscription::new(options(&[&relay])).unwrap();
+    let mut subscription = subscribe(options(&[&relay]));
     let expected = [numbers("h/1", 0..4), numbers("h/2", 0..3), numbers("h/1", 4..5)].concat();
     assert_eq!(lines(&mut subscription, 8).await, expected);
 }
@@ -82,7 +93,7 @@ async fn lines_that_are_sent_again_after_rewound_are_dropped_and_new_ones_are_no
 async fn the_saved_state_drops_what_an_earlier_run_has_seen() {
     let first =
         FakeRelay::start(vec![vec![opened("app", ""), batch(EPOCH, 0, "h/1", 0..4), Step::Hang]]).await;
-    let mut subscription = Subscription::new(options(&[&first])).unwrap();
+    let mut subscription = subscribe(options(&[&first]));
     lines(&mut subscription, 4).await;
     let saved = serde_json::to_string(subscription.state()).unwrap();
 
@@ -94,7 +105,7 @@ async fn the_saved_state_drops_what_an_earlier_run_has_seen() {
     ]])
     .await;
     let state = serde_json::from_str(&saved).unwrap();
-    let mut resumed = Subscription::new(Options { state, ..options(&[&second]) }).unwrap();
+    let mut resumed = subscribe(Options { state, ..options(&[&second]) });
     assert_eq!(lines(&mut resumed, 2).await, numbers("h/1", 4..6));
     assert_eq!(second.requests()[0].cursors, [format!("app@{EPOCH}:4")]);
 }
@@ -107,7 +118,7 @@ async fn a_topic_that_did_not_exist_is_read_from_its_first_line_after_a_reconnec
     ])
     .await;
     let options = Options { start: Start::Latest, ..options(&[&relay]) };
-    let mut subscription = Subscription::new(options).unwrap();
+    let mut subscription = subscribe(options);
     assert_eq!(lines(&mut subscription, 2).await, numbers("h/1", 0..2));
     let starts: Vec<_> = relay.requests().into_iter().map(|request| request.start.unwrap()).collect();
     assert_eq!(starts[0], Start::Latest.into());
@@ -129,7 +140,7 @@ async fn a_new_topic_begins_at_the_start_also_beside_one_that_is_awaited() {
     let state: State = serde_json::from_str(r#"{"app":{"cursor":null}}"#).unwrap();
     let topics = vec!["app".parse().unwrap(), "web".parse().unwrap()];
     let options = Options { start: Start::Latest, state, topics, ..options(&[&relay]) };
-    let mut subscription = Subscription::new(options).unwrap();
+    let mut subscription = subscribe(options);
     assert_eq!(lines(&mut subscription, 1).await, numbers("h/1", 0..1));
     let requests = relay.requests();
     assert_eq!(
@@ -142,13 +153,58 @@ async fn a_new_topic_begins_at_the_start_also_beside_one_that_is_awaited() {
 }
 
 #[tokio::test]
+async fn a_topic_of_a_pattern_that_was_born_meanwhile_is_read_from_its_first_line() {
+    let joins = opened("app", &format!("app@{EPOCH}:0"));
+    let relay = FakeRelay::start(vec![
+        // Until it is opened, the start is that of the caller.
+        vec![Step::Fail(Status::unavailable("gone"))],
+        vec![opened("a.old", &format!("a.old@{EPOCH}:9")), Step::Fail(Status::unavailable("gone"))],
+        vec![opened("a.old", &format!("a.old@{EPOCH}:9")), joins, batch(EPOCH, 0, "h/1", 0..2), Step::Hang],
+    ])
+    .await;
+    let topics = vec!["a*".parse().unwrap()];
+    let options = Options { start: Start::Latest, topics, ..options(&[&relay]) };
+    let mut subscription = Subscription::new(options).unwrap();
+    let mut joined = Vec::new();
+    let lines = loop {
+        match subscription.next().await.unwrap().unwrap() {
+            Event::Joined { topics, .. } => joined.extend(topics.into_iter().map(|topic| topic.topic)),
+            Event::Lines(lines) => break lines,
+            _ => {}
+        }
+    };
+    assert_eq!((joined, lines.first_offset().map(Offset::get)), (vec!["app".to_owned()], Some(0)));
+    let asked: Vec<_> =
+        relay.requests().into_iter().map(|request| (request.start.unwrap(), request.cursors)).collect();
+    let old = vec![format!("a.old@{EPOCH}:9")];
+    let expected = [(Start::Latest, Vec::new()), (Start::Latest, Vec::new()), (Start::Earliest, old)];
+    assert_eq!(asked, expected.map(|(start, cursors)| (start.into(), cursors)));
+}
+
+#[tokio::test]
+async fn a_topic_that_no_pattern_matches_is_nonsense() {
+    let relay = FakeRelay::start(vec![
+        vec![opened("other", "")],
+        vec![opened("app", ""), batch(EPOCH, 0, "h/1", 0..1), Step::Hang],
+    ])
+    .await;
+    let topics = vec!["a*".parse().unwrap()];
+    let mut subscription = Subscription::new(Options { topics, ..options(&[&relay]) }).unwrap();
+    let Some(Event::Disconnected { why, .. }) = subscription.next().await.unwrap() else {
+        panic!("disconnected")
+    };
+    assert!(why.contains("topic other was not asked for"), "{why}");
+    assert_eq!(lines(&mut subscription, 1).await, numbers("h/1", 0..1));
+}
+
+#[tokio::test]
 async fn closing_is_followed_by_a_new_call_not_before_the_relay_wants_it() {
     let relay = FakeRelay::start(vec![
         vec![opened("app", &format!("app@{EPOCH}:0")), closing("SHUTDOWN", 300), Step::Hang],
         vec![opened("app", &format!("app@{EPOCH}:0")), batch(EPOCH, 0, "h/1", 0..1), Step::Hang],
     ])
     .await;
-    let mut subscription = Subscription::new(options(&[&relay])).unwrap();
+    let mut subscription = subscribe(options(&[&relay]));
     assert!(matches!(subscription.next().await.unwrap(), Some(Event::Opened { .. })));
     let Some(Event::Closing { reason, .. }) = subscription.next().await.unwrap() else { panic!("closing") };
     assert_eq!(reason, "SHUTDOWN");
@@ -165,7 +221,7 @@ async fn a_hole_or_a_repeat_that_is_not_announced_is_never_accepted() {
             vec![opened("app", &format!("app@{EPOCH}:3")), batch(EPOCH, 3, "h/1", 3..6), Step::Hang],
         ])
         .await;
-        let mut subscription = Subscription::new(options(&[&relay])).unwrap();
+        let mut subscription = subscribe(options(&[&relay]));
         assert_eq!(lines(&mut subscription, 6).await, numbers("h/1", 0..6));
         assert_eq!(relay.requests()[1].cursors, [format!("app@{EPOCH}:3")]);
     }
@@ -175,7 +231,7 @@ async fn a_hole_or_a_repeat_that_is_not_announced_is_never_accepted() {
 async fn a_silent_connection_counts_as_dead_after_three_heartbeats() {
     let silent = FakeRelay::start(vec![vec![opened("app", &format!("app@{EPOCH}:0")), Step::Hang]]).await;
     let live = FakeRelay::start(vec![vec![batch(EPOCH, 0, "h/1", 0..1), Step::Hang]]).await;
-    let mut subscription = Subscription::new(options(&[&silent, &live])).unwrap();
+    let mut subscription = subscribe(options(&[&silent, &live]));
     assert!(matches!(subscription.next().await.unwrap(), Some(Event::Opened { .. })));
     let started = Instant::now();
     let Some(Event::Disconnected { why, .. }) = subscription.next().await.unwrap() else {
@@ -192,7 +248,7 @@ async fn a_caller_that_gives_up_waiting_again_and_again_loses_nothing() {
         vec![opened("app", &format!("app@{EPOCH}:2")), batch(EPOCH, 2, "h/1", 2..4), Step::Hang],
     ])
     .await;
-    let mut subscription = Subscription::new(options(&[&relay])).unwrap();
+    let mut subscription = subscribe(options(&[&relay]));
     let mut seen = Vec::new();
     while seen.len() < 4 {
         let patience = Duration::from_micros(fastrand::u64(..300));
@@ -214,7 +270,7 @@ async fn the_tail_ends_a_subscription_that_stops_there_and_nothing_else_does() {
     ])
     .await;
     let options = Options { stop_at_tail: true, ..options(&[&relay]) };
-    let mut subscription = Subscription::new(options).unwrap();
+    let mut subscription = subscribe(options);
     assert_eq!(lines(&mut subscription, 3).await, numbers("h/1", 0..3));
     assert!(subscription.next().await.unwrap().is_none());
     assert!(subscription.next().await.unwrap().is_none());
@@ -229,12 +285,18 @@ async fn what_no_relay_would_serve_is_returned_and_the_rest_is_tried_again() {
             vec![batch(EPOCH, 0, "h/1", 0..1), Step::Hang],
         ])
         .await;
-        let mut subscription = Subscription::new(options(&[&relay])).unwrap();
+        let mut subscription = subscribe(options(&[&relay]));
         assert_eq!(lines(&mut subscription, 1).await.len(), 1, "{code:?}");
     }
-    for code in [Code::InvalidArgument, Code::OutOfRange, Code::FailedPrecondition, Code::PermissionDenied] {
-        let relay = FakeRelay::start(vec![vec![Step::Fail(Status::new(code, "never"))]]).await;
-        let mut subscription = Subscription::new(options(&[&relay])).unwrap();
+    let too_many = ErrorDetails::with_error_info("TOO_MANY_TOPICS", "logrelay.v1", HashMap::new());
+    let too_many = Status::with_error_details(Code::ResourceExhausted, "never", too_many);
+    let hopeless =
+        [Code::InvalidArgument, Code::OutOfRange, Code::FailedPrecondition, Code::PermissionDenied]
+            .map(|code| Status::new(code, "never"));
+    for status in hopeless.into_iter().chain([too_many]) {
+        let code = status.code();
+        let relay = FakeRelay::start(vec![vec![Step::Fail(status)]]).await;
+        let mut subscription = subscribe(options(&[&relay]));
         let error = subscription.next().await.unwrap_err();
         assert!(matches!(&error, Error::Refused { code: found, .. } if *found == code), "{error}");
         assert!(subscription.next().await.unwrap().is_none());
@@ -247,7 +309,7 @@ async fn a_limit_of_failures_ends_it_with_the_last_reason() {
     let relay = FakeRelay::start(Vec::new()).await;
     let mut options = Options { max_failures: Some(3), ..options(&[&relay]) };
     options.relays.insert(0, nobody.to_string().parse().unwrap());
-    let mut subscription = Subscription::new(options).unwrap();
+    let mut subscription = subscribe(options);
     let mut reasons = Vec::new();
     let error = loop {
         match subscription.next().await {

@@ -8,6 +8,7 @@ use super::{
     Error, OptionsError, RelayAddress,
     error::Failure,
     link::{self, Times},
+    turn::{Ask, Turn},
 };
 use crate::{
     proto::{
@@ -48,11 +49,13 @@ async fn ask_any<T>(
 ) -> Result<T, Error> {
     let timeout = Duration::from_millis(timeout_ms);
     let mut last = None;
-    for relay in relays {
-        match ask_one(relay, timeout, &ask).await {
+    let mut turn = Turn::new(relays);
+    for one in relays.iter().filter_map(|_| turn.next()) {
+        let relay = one.relay.clone();
+        match ask_one(one, timeout, &ask).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => {
-                if let Some(error) = failure.permanent(relay) {
+                if let Some(error) = failure.permanent(&relay) {
                     return Err(error);
                 }
                 last = Some(format!("relay {relay} {failure}"));
@@ -64,12 +67,12 @@ async fn ask_any<T>(
 }
 
 async fn ask_one<T>(
-    relay: &RelayAddress,
+    one: Ask,
     timeout: Duration,
     ask: &impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
 ) -> Result<T, Failure> {
     let times = Times { connect: timeout, keep_alive: timeout, answer: timeout };
-    let mut client = link::connect(relay, times).await?;
+    let mut client = link::connect(&one, times).await?;
     match tokio::time::timeout(timeout, ask(&mut client)).await {
         Ok(response) => Ok(response?.into_inner()),
         Err(_) => Err(Failure::Silent(timeout.as_millis())),

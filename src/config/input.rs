@@ -91,7 +91,8 @@ impl Input {
         let limits =
             Limits { lines_per_second: keys.lines_per_second, bytes_per_second: keys.bytes_per_second };
         let new = tail::Input::new(patterns, topic);
-        let meant = tail::Input { rotated, labels, start: keys.start, lines, limits, ..new };
+        let name = keys.name.as_ref().map(|name| name.as_str().into());
+        let meant = tail::Input { name, rotated, labels, start: keys.start, lines, limits, ..new };
         Ok(Self { keys, multiline, meant })
     }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     record::Host,
+    store::Durability,
     tail::StartAt,
     telemetry::{LogFormat, LogLevel},
 };
@@ -114,6 +115,10 @@ settings! {
         /// What every key in Redis begins with
         #[arg(help_heading = "Redis")]
         prefix: String = "TEXT" => redis.prefix,
+        /// How safe lines have to be before they count as confirmed: memory, replicas=N (so many replicas
+        /// have them, too) or fsync (they are on disk; Redis 7.2 and Valkey)
+        #[arg(help_heading = "Redis")]
+        durability: Durability = "HOW" => redis.durability,
         /// Most connections for short commands
         #[arg(help_heading = "Redis")]
         redis_pool_size: u32 = "CONNECTIONS" in 1..=1_024 => redis.connect.pool_size,
@@ -199,15 +204,25 @@ settings! {
         /// Address on which the relay listens; port 0 takes a free one [default: 127.0.0.1:7171]
         #[arg(help_heading = "Relay")]
         listen: SocketAddr = "ADDRESS" => serve.listen,
-        /// Most connections; more wait to be accepted
+        /// Most connections; more are refused
         #[arg(help_heading = "Relay")]
         max_connections: usize = "CONNECTIONS" in 1..=1_000_000 => serve.max_connections,
+        /// Most connections from one address (IPv6: a /64 network). 0: no bound
+        #[arg(help_heading = "Relay")]
+        max_connections_per_peer: usize = "CONNECTIONS" in 0..=1_000_000 => serve.max_connections_per_peer,
         /// Most subscriptions; more are refused
         #[arg(help_heading = "Relay")]
         max_subscriptions: usize = "SUBSCRIPTIONS" in 1..=1_000_000 => serve.max_subscriptions,
-        /// Most topics of one subscription
+        /// Most streams, subscriptions and publishers, over one connection
         #[arg(help_heading = "Relay")]
-        max_topics: usize = "TOPICS" in 1..=100_000 => serve.max_topics,
+        max_streams_per_connection: usize = "STREAMS" in 1..=100_000 => serve.max_streams_per_connection,
+        /// Most subscriptions of one caller, by its name. 0: no bound
+        #[arg(help_heading = "Relay")]
+        max_subscriptions_per_identity: usize = "SUBSCRIPTIONS" in 0..=1_000_000 => serve.max_subscriptions_per_identity,
+        /// Most topics of one subscription
+        // More might not fit into one message, of which clients take 4 MiB.
+        #[arg(help_heading = "Relay")]
+        max_topics: usize = "TOPICS" in 1..=8_000 => serve.max_topics,
         /// Most lines of one batch, where a caller says nothing
         #[arg(help_heading = "Relay")]
         batch_lines: u32 = "LINES" in 1..=1_000_000 => serve.batch_lines,
@@ -220,6 +235,24 @@ settings! {
         /// Greatest size of one batch that a caller may ask for, in bytes
         #[arg(help_heading = "Relay")]
         max_batch_bytes: u32 = "BYTES" in 1..=4_194_304 => serve.max_batch_bytes,
+        /// Greatest size of one message of a caller, in bytes
+        #[arg(help_heading = "Relay")]
+        max_request_bytes: usize = "BYTES" in 4_096..=64 * MIB => serve.max_request_bytes,
+        /// Greatest size of the headers of a call, in bytes
+        #[arg(help_heading = "Relay")]
+        max_header_bytes: u32 = "BYTES" in 4_096..=1_048_576 => serve.max_header_bytes,
+        /// How long a caller may take for what a connection begins with, in milliseconds
+        #[arg(help_heading = "Relay")]
+        header_timeout_ms: u64 = "MS" in 10..=HOUR_MS => serve.header_timeout_ms,
+        /// Most HTTP/2 frames a second over one connection that carry nothing (pings, settings, resets)
+        #[arg(help_heading = "Relay")]
+        max_control_frames_per_second: u32 = "FRAMES" in 10..=1_000_000 => serve.max_control_frames_per_second,
+        /// Greatest age of a connection, a tenth more or less, in milliseconds; its readers go on elsewhere. 0: no bound
+        #[arg(help_heading = "Relay")]
+        max_connection_age_ms: u64 = "MS" in 0..=30 * 24 * HOUR_MS => serve.max_connection_age_ms,
+        /// How long the calls of a connection of that age may take to end, in milliseconds
+        #[arg(help_heading = "Relay")]
+        connection_grace_ms: u64 = "MS" in 10..=HOUR_MS => serve.connection_grace_ms,
         /// How long a connection may be silent before it is asked whether it lives, in milliseconds
         #[arg(help_heading = "Relay")]
         keepalive_ms: u64 = "MS" in 100..=HOUR_MS => serve.keepalive_ms,
@@ -229,6 +262,10 @@ settings! {
         /// How often health asks Redis, and how long it waits for the answer, in milliseconds
         #[arg(help_heading = "Relay")]
         probe_ms: u64 = "MS" in 10..=HOUR_MS => serve.probe_ms,
+        /// How long a relay that is told to stop still serves while health says that it does not, in
+        /// milliseconds: until load balancers have seen it
+        #[arg(help_heading = "Relay")]
+        drain_notice_ms: u64 = "MS" in 0..=HOUR_MS => serve.drain_notice_ms,
         /// Greatest age of a line, in milliseconds; older ones are trimmed. 0: no bound
         #[arg(help_heading = "Relay")]
         retention_age_ms: u64 = "MS" => serve.retention.max_age_ms,
@@ -241,6 +278,24 @@ settings! {
         /// How often topics are looked at for what is too old or too much, in milliseconds
         #[arg(help_heading = "Relay")]
         retention_interval_ms: u64 = "MS" in 10..=HOUR_MS => serve.retention.interval_ms,
+        /// Most streams of programs that publish; more are refused
+        #[arg(help_heading = "Relay")]
+        max_publishers: usize = "STREAMS" in 1..=1_000_000 => serve.publish.max_publishers,
+        /// Most producers of a topic, over all relays; more are refused
+        #[arg(help_heading = "Relay")]
+        max_producers: u32 = "PRODUCERS" in 1..=1_000_000 => serve.publish.max_producers,
+        /// Longest line that may be published, in bytes; longer ones are refused
+        #[arg(help_heading = "Relay")]
+        publish_line_bytes: usize = "BYTES" in 1..=3 * MIB => serve.publish.max_line_bytes,
+        /// What all programs together may have sent and Redis not yet confirmed, in bytes
+        #[arg(help_heading = "Relay")]
+        publish_buffer_bytes: u32 = "BYTES" in 65_536..=2_147_483_648 => serve.publish.buffer_bytes,
+        /// Greatest size of a batch of published lines in bytes; a single line may exceed it
+        #[arg(help_heading = "Relay")]
+        publish_batch_bytes: usize = "BYTES" in 1..=MIB / 2 => serve.publish.batch_bytes,
+        /// How long a producer's name is kept for a program of which nothing is heard, in milliseconds
+        #[arg(help_heading = "Relay")]
+        producer_lease_ms: u64 = "MS" in 100..=HOUR_MS => serve.publish.lease_ms,
         /// What is kept of a topic for readers at its tail, in bytes
         #[arg(help_heading = "Relay")]
         window_bytes: usize = "BYTES" in 4_096..=1_024 * MIB => hub.window_bytes,

@@ -17,7 +17,7 @@ use toml::de::DeValue;
 use super::keys::InputName;
 use crate::{
     record::Host,
-    store::{RedisUrl, UrlError},
+    store::{Durability, RedisUrl, UrlError},
     tail::{
         StartAt,
         input::{Encoding, Format, Preset},
@@ -154,7 +154,7 @@ macro_rules! text {
         }
     )*};
 }
-text!(String, Host, LogLevel, InputName);
+text!(String, Durability, Host, LogLevel, InputName);
 
 impl Value for bool {
     type One = Self;

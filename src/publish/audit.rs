@@ -1,10 +1,10 @@
 //! Compares what sources believe with what Redis keeps.
 //!
 //! An append notices a failover by its conflict; a quiet source appends nothing.
-//! So all records are compared on every new connection, whenever an epoch is new,
-//! and the epochs are looked at every few seconds. Within an epoch and a connection those
-//! that agreed are not compared again: a record that was deleted alone, by hand, is noticed
-//! by the next append, connection or epoch.
+//! So all records are compared on every new connection and whenever an epoch is new, and the
+//! epochs are looked at every few seconds. Within an epoch and a connection Redis can lose a
+//! record that agreed by somebody's hand alone: those are compared in turn, some in each
+//! round.
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +20,9 @@ use crate::record::{Epoch, SourceKey, Topic};
 /// How long a comparison that was asked for waits for more who ask.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// How many records that agreed are compared in a round, of all topics together.
+const RECORDS_PER_ROUND: usize = 256;
+
 /// How many rounds go by between two announcements of the topics.
 const ROUNDS_PER_ANNOUNCEMENT: u32 = 30;
 
@@ -28,6 +31,8 @@ const ROUNDS_PER_ANNOUNCEMENT: u32 = 30;
 struct Findings {
     /// A topic that was not there is not in it: it may come and go again unseen.
     agreed: BTreeMap<Topic, Agreed>,
+    /// The last one that was compared in its turn.
+    compared_to: Option<(Topic, SourceKey)>,
 }
 
 /// The records of a topic were as believed in an epoch: only by a new one can Redis forget
@@ -76,10 +81,9 @@ impl Publisher {
     async fn compare_all(&self, findings: &mut Findings, announce: bool) {
         // Who joined may believe in a record that was read before the last failover.
         let joined = self.roster.take_joined();
-        let mut topics: BTreeMap<Topic, Vec<Arc<Standing>>> = BTreeMap::new();
-        for standing in self.roster.all() {
-            topics.entry(standing.topic().clone()).or_default().push(standing);
-        }
+        let all = self.roster.all();
+        let mut due = by_topic(findings.next_due(&all));
+        let topics = by_topic(all);
         findings.agreed.retain(|topic, _| topics.contains_key(topic));
         self.roster.keep_epochs(|topic| topics.contains_key(topic));
         for standing in joined.iter().filter_map(Weak::upgrade) {
@@ -102,7 +106,11 @@ impl Publisher {
             let agreed =
                 findings.agreed.remove(&topic).filter(|agreed| Some(&agreed.epoch) == epoch.as_ref());
             let standings = match &agreed {
-                Some(agreed) => agreed.without.iter().filter_map(Weak::upgrade).collect(),
+                Some(agreed) => {
+                    let mut doubtful: Vec<_> = agreed.without.iter().filter_map(Weak::upgrade).collect();
+                    doubtful.extend(due.remove(&topic).unwrap_or_default());
+                    doubtful
+                }
                 None => standings,
             };
             let without = match (self.compare(&topic, &standings).await, agreed) {
@@ -125,8 +133,7 @@ impl Publisher {
         // Taken before Redis is asked, so that the source can tell.
         let tokens: Vec<_> = standings.iter().map(|standing| standing.confirmed().token).collect();
         let keys: Vec<SourceKey> = standings.iter().map(|standing| standing.key().clone()).collect();
-        let turn = self.gate.enter_unless_shut(Some(topic)).await?;
-        let stored = turn.end_read(self.store.records_of(topic, &keys).await)?;
+        let stored = self.stored(topic, &keys).await?;
         let mut others = Vec::new();
         for ((standing, token), stored) in standings.iter().zip(tokens).zip(stored) {
             if stored.as_ref().map(|record| record.token) != Some(token) {
@@ -136,4 +143,25 @@ impl Publisher {
         }
         Some(others)
     }
+}
+
+impl Findings {
+    /// Those whose turn it is to be compared again, of `all` in their order.
+    fn next_due(&mut self, all: &[Arc<Standing>]) -> Vec<Arc<Standing>> {
+        let place = |standing: &Arc<Standing>| (standing.topic().clone(), standing.key().clone());
+        let last = self.compared_to.take();
+        let from = all.partition_point(|standing| last.as_ref().is_some_and(|last| place(standing) <= *last));
+        let (before, after) = all.split_at(from);
+        let due: Vec<_> = after.iter().chain(before).take(RECORDS_PER_ROUND).map(Arc::clone).collect();
+        self.compared_to = due.last().map(place);
+        due
+    }
+}
+
+fn by_topic(standings: Vec<Arc<Standing>>) -> BTreeMap<Topic, Vec<Arc<Standing>>> {
+    let mut topics: BTreeMap<Topic, Vec<Arc<Standing>>> = BTreeMap::new();
+    for standing in standings {
+        topics.entry(standing.topic().clone()).or_default().push(standing);
+    }
+    topics
 }

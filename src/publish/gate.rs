@@ -128,6 +128,12 @@ impl Gate {
         }
     }
 
+    /// Whether commands to a topic need not wait.
+    pub(super) fn is_open(&self, topic: &Topic) -> bool {
+        let outages = self.lock();
+        !outages.now.contains_key(&None) && !outages.now.contains_key(&Some(topic.clone()))
+    }
+
     fn ask(&self, topic: Option<&Topic>) -> Result<Turn<'_>, Shut> {
         let (topic, entered_at) = (topic.cloned(), Instant::now());
         let mut outages = self.lock();
@@ -180,13 +186,13 @@ impl Gate {
         let outage = outages.now.entry(scope.clone()).or_insert_with(|| {
             match scope {
                 None => {
-                    warn!(redis = self.address, %error, "redis is away: waiting, the files keep the lines");
+                    warn!(redis = self.address, %error, "redis is away: lines wait where they are");
                     self.metrics.redis_up.set(0);
                 }
                 Some(topic) if error.is_of_one_topic() => {
-                    error!(%topic, %error, "the topic cannot be used: its files keep the lines");
+                    error!(%topic, %error, "the topic cannot be used: its lines wait where they are");
                 }
-                Some(topic) => warn!(%topic, %error, "its node is away: waiting, the files keep the lines"),
+                Some(topic) => warn!(%topic, %error, "its node is away: lines wait where they are"),
             }
             Outage {
                 since: now,

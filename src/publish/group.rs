@@ -23,12 +23,17 @@ impl Group {
     /// An empty group of a source that stands at `position`, with the number of its
     /// next line.
     pub fn new(options: &Options, source: &proto::Source, position: u64, next_line: u64) -> Self {
-        Self {
-            builder: BatchBuilder::new(source, position, next_line),
-            max_bytes: options.max_batch_bytes,
-            max_lines: options.max_batch_lines,
-            room: None,
-        }
+        Self::of(options, BatchBuilder::new(source, position, next_line))
+    }
+
+    /// An empty group of a producer whose next line has the number `sequence`.
+    pub fn of_producer(options: &Options, source: &proto::Source, sequence: u64) -> Self {
+        Self::of(options, BatchBuilder::of_producer(source, sequence))
+    }
+
+    fn of(options: &Options, builder: BatchBuilder) -> Self {
+        let Options { max_batch_bytes: max_bytes, max_batch_lines: max_lines, .. } = *options;
+        Self { builder, max_bytes, max_lines, room: None }
     }
 
     /// Whether the next line has to wait until this batch is on its way.
@@ -44,6 +49,11 @@ impl Group {
     /// Adds a line.
     pub fn push(&mut self, line: &NewLine<'_>) {
         self.builder.push_line(line);
+    }
+
+    /// Adds a line that is encoded already.
+    pub fn push_encoded(&mut self, line: &[u8]) {
+        self.builder.push_encoded(line);
     }
 
     /// Keeps the room that was taken for bytes whose lines are in here.

@@ -25,11 +25,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counters that are shown in `registry`, named `logrelay_publish_…`.
-    pub fn register(registry: &mut Registry) -> Self {
+    /// Counters that are shown in `registry`, named `<prefix>_…`.
+    pub fn register(registry: &mut Registry, prefix: &'static str) -> Self {
         let metrics = Self::default();
         metrics.redis_up.set(1);
-        let part = registry.sub_registry_with_prefix("logrelay_publish");
+        let part = registry.sub_registry_with_prefix(prefix);
         part.register("lines", "Lines that Redis confirmed", metrics.lines.clone());
         part.register("bytes", "Bytes of batches that Redis confirmed", metrics.bytes.clone());
         part.register("batches", "Batches that Redis confirmed", metrics.batches.clone());

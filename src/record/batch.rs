@@ -6,13 +6,17 @@
 //! So lines are encoded once, by [`BatchBuilder`], and never again.
 
 mod builder;
+mod encoded;
 
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes};
 use prost::Message as _;
 
-pub use self::builder::{BatchBuilder, Labels, NewLine, SealedBatch};
+pub use self::{
+    builder::{BatchBuilder, Labels, NewLine, SealedBatch},
+    encoded::{EncodedLines, EncodingError, LineBounds},
+};
 use crate::proto;
 
 /// Key of field 15 (`lines`), length-delimited, as one byte.

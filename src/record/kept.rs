@@ -57,8 +57,12 @@ pub struct Record {
 pub struct Details {
     /// The number of the source's next line.
     pub next_line: u64,
-    /// Where the source began: the position of line 0.
+    /// Where the source began: the position of its first line.
     pub start: u64,
+    /// Whether it is a producer of `Publish`, which has no file: its position is the sequence
+    /// number of the next line, which is that line's number too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_producer: bool,
     /// The path that the file was found under first; bytes that are not UTF-8 as `\xNN`.
     pub path: String,
     /// What the file is known by.
@@ -82,6 +86,13 @@ pub struct Details {
 pub struct RecordError {
     why: String,
     text: String,
+}
+
+impl Details {
+    /// How many lines the source has, where it is a producer; those that it left out count.
+    pub fn lines(&self) -> u64 {
+        if self.is_producer { self.next_line.saturating_sub(self.start) } else { self.next_line }
+    }
 }
 
 impl Record {
@@ -134,10 +145,11 @@ mod tests {
             .prop_map(|(device, inode, head, tail)| Identity { device, inode, head, tail });
         let states =
             any::<bool>().prop_map(|gone| if gone { SourceState::Gone } else { SourceState::Active });
-        let known = any::<(Option<u64>, Option<u64>)>();
+        let known = any::<(Option<u64>, Option<u64>, bool)>();
         (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), ".*", identity, states, known).prop_map(
-            |(token, position, next_line, start, path, identity, state, (size, appended_ms))| {
-                let details = Details { next_line, start, path, identity, state, size, appended_ms };
+            |(token, position, next_line, start, path, identity, state, (size, appended_ms, is_producer))| {
+                let details =
+                    Details { next_line, start, is_producer, path, identity, state, size, appended_ms };
                 Record { token: Token(token), position, details }
             },
         )

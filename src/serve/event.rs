@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{drain, frame::Frame, status};
+use super::{drain::Leave, frame::Frame, status};
 use crate::{
     hub::{Opening, ReadError, Start},
     proto::{self, subscribe_response::Event},
@@ -93,9 +93,10 @@ pub(super) fn closing(reason: String, retry_after: Duration) -> Frame {
     Frame::event(Event::Closing(proto::Closing { reason, retry_after }))
 }
 
-/// The last message when the relay stops.
-pub(super) fn shutting_down() -> Frame {
-    closing("the relay shuts down".to_owned(), drain::retry_after())
+/// The last message when the relay stops, or the connection does.
+pub(super) fn leaving(leave: &Leave) -> Frame {
+    let (reason, retry_after) = leave.why();
+    closing(reason.to_owned(), retry_after)
 }
 
 pub(super) fn caught_up(cursor: &Cursor) -> Frame {

@@ -7,9 +7,8 @@ use tonic::{
     Status,
     codec::{Codec, EncodeBuf, Encoder},
 };
-use tonic_prost::ProstDecoder;
 
-use super::cut::Piece;
+use super::{codec::RequestDecoder, cut::Piece};
 use crate::{proto, record::Cursor};
 
 /// Key of `SubscribeResponse.batch`, length-delimited.
@@ -75,7 +74,7 @@ pub(super) fn timestamp(time_ms: u64) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos }
 }
 
-/// Reads requests as prost does, and writes [`Frame`]s.
+/// Writes [`Frame`]s, and reads requests as every call does.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FrameCodec;
 
@@ -87,14 +86,14 @@ impl Codec for FrameCodec {
     type Encode = Frame;
     type Decode = proto::SubscribeRequest;
     type Encoder = FrameEncoder;
-    type Decoder = ProstDecoder<proto::SubscribeRequest>;
+    type Decoder = RequestDecoder<proto::SubscribeRequest>;
 
     fn encoder(&mut self) -> Self::Encoder {
         FrameEncoder
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstDecoder::default()
+        RequestDecoder::default()
     }
 }
 

@@ -1,18 +1,27 @@
 //! What the relay's door counts.
 
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+use super::bounds::Bound;
+
+/// The setting whose value was reached.
+type Setting = [(&'static str, &'static str); 1];
 
 /// The counters of one relay. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Metrics {
+    pub(super) connections: Gauge,
+    refused: Family<Setting, Counter>,
+    cut: Family<Setting, Counter>,
     pub(super) subscriptions: Gauge,
     pub(super) subscribed: Counter,
     pub(super) batches: Counter,
     pub(super) lines: Counter,
     pub(super) bytes: Counter,
+    pub(super) publishers: Gauge,
     pub(super) retention_rounds: Counter,
     pub(super) trimmed_lines: Counter,
     pub(super) expired_records: Counter,
@@ -22,11 +31,15 @@ impl Metrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let part = registry.sub_registry_with_prefix("logrelay_serve");
+        part.register("connections", "Connections that are open", metrics.connections.clone());
+        part.register("refused", "Calls and connections over a bound", metrics.refused.clone());
+        part.register("cut", "Connections that were cut off", metrics.cut.clone());
         part.register("subscriptions", "Subscriptions that are open", metrics.subscriptions.clone());
         part.register("subscribed", "Subscriptions that were opened", metrics.subscribed.clone());
         part.register("batches", "Batches that were sent", metrics.batches.clone());
         part.register("lines", "Lines that were sent", metrics.lines.clone());
         part.register("bytes", "Size of the batches that were sent", metrics.bytes.clone());
+        part.register("publishers", "Streams of programs that publish", metrics.publishers.clone());
         let part = registry.sub_registry_with_prefix("logrelay_retention");
         part.register(
             "rounds",
@@ -36,9 +49,19 @@ impl Metrics {
         part.register("trimmed_lines", "Lines that this relay trimmed", metrics.trimmed_lines.clone());
         part.register(
             "expired_records",
-            "Records of gone files that it removed",
+            "Records of gone sources that it removed",
             metrics.expired_records.clone(),
         );
         metrics
+    }
+
+    /// A caller was over a bound.
+    pub(super) fn refused(&self, bound: Bound) {
+        self.refused.get_or_create(&[("bound", bound.name())]).inc();
+    }
+
+    /// A connection was cut off, by this setting.
+    pub(super) fn cut(&self, setting: &'static str) {
+        self.cut.get_or_create(&[("setting", setting)]).inc();
     }
 }

@@ -8,20 +8,25 @@ use axum::{
     response::{IntoResponse as _, Response as HttpResponse},
     routing::get,
 };
+use bytes::Bytes;
 use prometheus_client::{encoding::text, registry::Registry};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, service::Routes};
+use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 use super::{
     Error, Options,
-    drain::{self, Drain},
+    bounds::Bound,
+    census::{Census, Seat},
+    drain::Drain,
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
+    guest::Guest,
     metrics::Metrics,
     permit::{caller, permit},
-    request, status,
+    publish::Publishing,
+    request,
     subscribe::Subscription,
     topic::{self, Question},
     topics,
@@ -32,7 +37,7 @@ use crate::{
     store::Store,
 };
 
-/// How many messages of a subscription may wait to be sent.
+/// How many messages of a stream may wait to be sent.
 const FRAMES_AHEAD: usize = 1;
 /// What `/metrics` answers with.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -46,8 +51,13 @@ pub(super) struct Relay {
     metrics: Metrics,
     drain: Drain,
     room: Arc<Semaphore>,
+    identities: Census<String>,
     filters: Filters,
+    publishing: Publishing,
 }
+
+/// What a subscription holds while it is there.
+type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit, Seat<String>);
 
 impl Relay {
     pub(super) fn new(
@@ -56,44 +66,63 @@ impl Relay {
         hub: hub::Handle,
         metrics: Metrics,
         drain: Drain,
+        publishing: Publishing,
     ) -> Self {
         let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
-        Self { options, store, hub, metrics, drain, room, filters: Filters::default() }
+        let identities = Census::new(options.max_subscriptions_per_identity);
+        let filters = Filters::default();
+        Self { options, store, hub, metrics, drain, room, identities, filters, publishing }
     }
 
     fn is_open(&self) -> Result<(), Status> {
         if self.drain.has_begun() {
-            let message = "the relay shuts down: ask another one".to_owned();
-            return Err(status::unavailable("SHUTTING_DOWN", message, drain::retry_after()));
+            return Err(self.drain.shutting_down());
         }
         Ok(())
+    }
+
+    /// Room for a stream over this connection.
+    fn seat(&self, guest: &Guest) -> Result<OwnedSemaphorePermit, Status> {
+        let most = self.options.max_streams_per_connection;
+        guest.seat().ok_or_else(|| Bound::StreamsPerConnection.reached(most, &self.metrics))
+    }
+
+    /// Room for a subscription.
+    fn place(&self, caller: &Principal, guest: &Guest) -> Result<Place, Status> {
+        let (options, metrics) = (&self.options, &self.metrics);
+        let seat = self.seat(guest)?;
+        let Some(one) = self.identities.seat(caller.name().to_owned()) else {
+            let most = options.max_subscriptions_per_identity;
+            return Err(Bound::SubscriptionsPerIdentity.reached(most, metrics));
+        };
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+            return Err(Bound::Subscriptions.reached(options.max_subscriptions, metrics));
+        };
+        Ok((room, seat, one))
+    }
+
+    /// The connection over which a request came.
+    fn guest<T>(&self, request: &Request<T>) -> Guest {
+        Guest::of(request.extensions())
+            .unwrap_or_else(|| Guest::new(self.options.max_streams_per_connection, &self.drain))
     }
 }
 
 #[tonic::async_trait]
 impl LogRelay for Relay {
     type SubscribeStream = ReceiverStream<Result<Frame, Status>>;
+    type PublishStream = ReceiverStream<Result<proto::PublishResponse, Status>>;
 
     async fn subscribe(
         &self,
         request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let caller = caller(&request);
+        let guest = self.guest(&request);
         self.is_open()?;
         let request = request::parse(request.get_ref(), &self.options, &self.filters)?;
         request.topics.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
-        let Ok(seat) = Arc::clone(&self.room).try_acquire_owned() else {
-            let bound = self.options.max_subscriptions;
-            let message =
-                format!("this relay has {bound} subscriptions, which is its bound max_subscriptions");
-            let metadata = [("max_subscriptions", bound.to_string())];
-            return Err(status::with_reason(
-                Code::ResourceExhausted,
-                "TOO_MANY_SUBSCRIPTIONS",
-                message,
-                &metadata,
-            ));
-        };
+        let place = self.place(&caller, &guest)?;
         tracing::debug!(
             caller = caller.name(),
             topics = request.topics.len(),
@@ -101,10 +130,27 @@ impl LogRelay for Relay {
             "subscribed"
         );
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
-        let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
-        let subscription = Subscription::new(request, &caller, &self.hub, frames, drain, metrics);
+        let (leave, metrics) = (guest.leave().clone(), self.metrics.clone());
+        let subscription = Subscription::new(request, &caller, &self.hub, frames, leave, metrics);
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
+            drop(place);
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn publish(
+        &self,
+        request: Request<Streaming<Bytes>>,
+    ) -> Result<Response<Self::PublishStream>, Status> {
+        let (caller, guest) = (caller(&request), self.guest(&request));
+        self.is_open()?;
+        let seat = (self.seat(&guest)?, self.publishing.take_room()?);
+        let (responses, stream) = mpsc::channel(FRAMES_AHEAD);
+        let leave = guest.leave().clone();
+        let call = self.publishing.clone().run(caller, request.into_inner(), responses, leave);
+        self.drain.subscriptions().spawn(async move {
+            call.await;
             drop(seat);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -144,8 +190,9 @@ pub(super) fn routes(relay: Relay, health: Routes, registry: Arc<Registry>) -> R
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let max_request_bytes = relay.options.max_request_bytes;
     let services = health
-        .add_service(LogRelayServer::new(relay))
+        .add_service(LogRelayServer::new(relay).max_decoding_message_size(max_request_bytes))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
     let metrics = get(move || async move { metrics(&registry) });

@@ -18,7 +18,7 @@ const WORK: &str = "retention";
 const AT_ONCE: usize = 4;
 /// The lock is held for so many rounds, so that its holder keeps it while it lives.
 const ROUNDS_HELD: u64 = 3;
-/// How long the records of files that are gone are kept, where lines are kept for ever:
+/// How long the records of sources that are gone are kept, where lines are kept for ever:
 /// a failover may make them needed again.
 const KEEP_RECORDS_MS: u64 = 24 * 3_600_000;
 /// Records are looked through once in so many rounds.
@@ -147,11 +147,12 @@ impl Retention {
     }
 
     async fn expire(&self, topic: &Topic) -> Result<(), store::Error> {
-        let keep_ms = match self.options.max_age_ms {
-            0 => KEEP_RECORDS_MS,
-            age => age,
+        // Where lines are kept for ever, a producer may go on for ever.
+        let (keep_ms, idle_ms) = match self.options.max_age_ms {
+            0 => (KEEP_RECORDS_MS, None),
+            age => (age, Some(age)),
         };
-        let expired = self.store.expire_records(topic, keep_ms).await?;
+        let expired = self.store.expire_records(topic, keep_ms, idle_ms).await?;
         self.metrics.expired_records.inc_by(expired);
         Ok(())
     }

@@ -19,22 +19,29 @@ pub(super) struct Violation {
     pub(super) why: String,
 }
 
-/// How many violations are told of; headers have a bound.
-const MAX_VIOLATIONS: usize = 10;
+/// Greatest length of what is wrong with one field, in characters, and about of all of it, in
+/// bytes. Headers have a bound: some clients take 8 KiB.
+const MAX_WHY: usize = 300;
+const MAX_DETAIL_BYTES: usize = 1500;
 
-/// `INVALID_ARGUMENT`: the fields that are wrong, at least one.
+/// `INVALID_ARGUMENT`: the fields that are wrong, at least one; as many as there is room for.
 pub(super) fn invalid(violations: &[Violation]) -> Status {
     let mut message = String::from("the request is wrong");
     let mut details = ErrorDetails::new();
-    if let Some(first) = violations.first() {
-        message = format!("{}: {}", first.field, first.why);
-        details.set_error_info(first.reason, DOMAIN, HashMap::new());
+    let mut bytes = 0;
+    for (at, Violation { field, reason, why }) in violations.iter().enumerate() {
+        let why: String = why.chars().take(MAX_WHY).collect();
+        bytes += field.len() + why.len();
+        if at == 0 {
+            message = format!("{field}: {why}");
+            details.set_error_info(*reason, DOMAIN, HashMap::new());
+        } else if bytes > MAX_DETAIL_BYTES {
+            break;
+        }
+        details.add_bad_request_violation(field.as_str(), why);
     }
     if violations.len() > 1 {
         message = format!("{message} (and {} more)", violations.len() - 1);
-    }
-    for Violation { field, why, .. } in violations.iter().take(MAX_VIOLATIONS) {
-        details.add_bad_request_violation(field.as_str(), why.as_str());
     }
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
@@ -48,9 +55,21 @@ pub(super) fn with_reason(code: Code, reason: &str, message: String, metadata: &
 
 /// `UNAVAILABLE`: try again, after a while.
 pub(super) fn unavailable(reason: &str, message: String, retry_after: Duration) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    details.set_retry_info(Some(retry_after));
-    Status::with_error_details(Code::Unavailable, message, details)
+    with_retry(Code::Unavailable, reason, message, &[], retry_after)
+}
+
+/// The same as [`with_reason`], and when to try again.
+pub(super) fn with_retry(
+    code: Code,
+    reason: &str,
+    message: String,
+    metadata: &[(&str, String)],
+    after: Duration,
+) -> Status {
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<HashMap<_, _>>());
+    details.set_retry_info(Some(after));
+    Status::with_error_details(code, message, details)
 }
 
 /// `RESOURCE_EXHAUSTED`: a subscription has, or would have, more topics than the relay's bound.

@@ -19,7 +19,7 @@ use tonic::Status;
 
 use super::{
     cut::Bounds,
-    drain::Drain,
+    drain::Leave,
     event,
     frame::Frame,
     lane::{Lane, LaneBuilder, Said},
@@ -57,7 +57,7 @@ pub(super) struct Subscription {
     frames: mpsc::Sender<Result<Frame, Status>>,
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
-    drain: Drain,
+    leave: Leave,
     metrics: Metrics,
 }
 
@@ -75,7 +75,7 @@ impl Subscription {
         caller: &Principal,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
-        drain: Drain,
+        leave: Leave,
         metrics: Metrics,
     ) -> Self {
         let mut heartbeat = interval_at(tokio::time::Instant::now() + request.heartbeat, request.heartbeat);
@@ -95,7 +95,7 @@ impl Subscription {
             frames,
             heartbeat,
             redis_ok: hub.redis_ok(),
-            drain,
+            leave,
             metrics,
         }
     }
@@ -124,11 +124,11 @@ impl Subscription {
             let beat = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
-                () = self.drain.told() => event::shutting_down(),
+                () = self.leave.told() => event::leaving(&self.leave),
                 _ = self.heartbeat.tick() => self.heartbeat_frame(waiting.clone()),
             };
             self.send(Ok(beat)).await?;
-            if self.drain.has_begun() {
+            if self.leave.has_begun() {
                 return Err(Ended);
             }
         };
@@ -152,8 +152,8 @@ impl Subscription {
         }
         tokio::select! {
             biased;
-            () = self.drain.told() => {
-                room.send(Ok(event::shutting_down()));
+            () = self.leave.told() => {
+                room.send(Ok(event::leaving(&self.leave)));
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),

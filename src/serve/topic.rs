@@ -108,7 +108,7 @@ fn source_info(source: SourceStatus) -> proto::SourceInfo {
         size: source.size(),
         lag: source.lag(),
         state: state.into(),
-        lines: source.record.details.next_line,
+        lines: source.record.details.lines(),
         last_time: source.record.details.appended_ms.map(timestamp),
         path: source.record.details.path,
     }

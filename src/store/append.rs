@@ -106,7 +106,8 @@ impl Store {
     }
 
     async fn run_append(&self, topic: &Topic, script: &TopicScript<'_>) -> Result<Answer, Error> {
-        let reply: Vec<Option<String>> = self.servers.invoke(&script.key, &script.script).await?;
+        let (key, durability) = (&script.key, self.durability);
+        let reply: Vec<Option<String>> = self.servers.invoke_durably(key, &script.script, durability).await?;
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());

@@ -121,6 +121,10 @@ impl Connector {
         }
     }
 
+    pub(super) fn response_timeout_ms(&self) -> u64 {
+        self.options.response_timeout_ms
+    }
+
     pub(super) fn connect_timeout_ms(&self) -> u64 {
         self.options.connect_timeout_ms
     }

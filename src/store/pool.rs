@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     connect::{ConnectOptions, Connector},
+    durability::Durability,
     error::Error,
     keepalive::{self, Health},
 };
@@ -56,6 +57,7 @@ pub struct Pooled<'a> {
 pub(super) enum Command<'a> {
     Plain(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
+    Durable(&'a ScriptInvocation<'a>, Durability),
 }
 
 #[derive(Debug)]
@@ -217,7 +219,22 @@ impl Pooled<'_> {
         match command {
             Command::Plain(command) => self.query(command).await,
             Command::Script(script) => self.invoke(script).await,
+            Command::Durable(script, durability) => {
+                let answer = self.invoke_durably(script, durability).await?;
+                let read = T::from_redis_value(answer).map_err(RedisError::from);
+                read.map_err(|error| self.connector.error(&error))
+            }
         }
+    }
+
+    /// Where its server is.
+    pub(super) fn at(&self) -> &str {
+        self.connector.at()
+    }
+
+    /// How long a command may wait on purpose, so that its answer comes in time.
+    pub(super) fn patience_ms(&self) -> u64 {
+        self.connector.response_timeout_ms() / 2
     }
 
     /// Runs one command.

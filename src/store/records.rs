@@ -12,7 +12,8 @@ const FIELDS_PER_COMMAND: usize = 500;
 
 impl Store {
     /// The records of all sources that a host has in a topic, as they are on a master
-    /// and in one epoch: who does not find a source there takes it for a new one.
+    /// and in one epoch: who does not find a source there takes it for a new one. A producer
+    /// of that name is no source of the host.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Corrupt`] where one cannot be read, because a source
@@ -21,7 +22,8 @@ impl Store {
         let epoch = async || Ok(self.resolve(topic).await?.map(|found| found.timeline.epoch()));
         let mut before = epoch().await?;
         loop {
-            let found = self.scan_records(topic, &record_fields_of(host), usize::MAX).await?;
+            let mut found = self.scan_records(topic, &record_fields_of(host), usize::MAX).await?;
+            found.retain(|(_, record)| !record.details.is_producer);
             let after = epoch().await?;
             if before == after {
                 return Ok(found);
@@ -101,7 +103,7 @@ impl Store {
         Ok(records)
     }
 
-    fn read_record(&self, key: &str, text: &str) -> Result<Record, Error> {
+    pub(super) fn read_record(&self, key: &str, text: &str) -> Result<Record, Error> {
         Record::parse(text).map_err(|e| self.corrupt(key, e))
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{
     cluster::{Cluster, NodeId},
     connect::{ConnectOptions, Connector},
+    durability::Durability,
     error::Error,
     pool::{Command, Pool},
     url::Place,
@@ -54,6 +55,22 @@ impl Servers {
         script: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
         self.run(key, Command::Script(script)).await
+    }
+
+    /// The same, and waits until what it wrote is so safe.
+    ///
+    /// # Errors
+    /// As Redis or the connection says; [`Error::NotDurable`], after which it is written.
+    pub(super) async fn invoke_durably<T: FromRedisValue>(
+        &self,
+        key: &str,
+        script: &ScriptInvocation<'_>,
+        durability: Durability,
+    ) -> Result<T, Error> {
+        match durability {
+            Durability::Memory => self.invoke(key, script).await,
+            durability => self.run(key, Command::Durable(script, durability)).await,
+        }
     }
 
     async fn run<T: FromRedisValue>(&self, key: &str, command: Command<'_>) -> Result<T, Error> {

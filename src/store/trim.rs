@@ -1,5 +1,5 @@
 //! Removes what is too old or too much: lines from the old end of a topic, and records of
-//! files that are gone. What may go is decided elsewhere.
+//! sources that are gone. What may go is decided elsewhere.
 
 use std::sync::LazyLock;
 
@@ -57,27 +57,34 @@ impl Store {
         })
     }
 
-    /// Forgets the records of files that are gone and drained, `keep_ms` after a call saw
-    /// that for the first time; returns how many. A topic that has no lines and no sources
+    /// Forgets the records of sources that are gone, `keep_ms` after a call saw that for the
+    /// first time; returns how many. And those of producers whose name nobody has held for
+    /// `idle_ms`; none: never. A topic that has no lines and no sources
     /// left is taken from the list; where it stood stays.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn expire_records(&self, topic: &Topic, keep_ms: u64) -> Result<u64, Error> {
+    pub async fn expire_records(
+        &self,
+        topic: &Topic,
+        keep_ms: u64,
+        idle_ms: Option<u64>,
+    ) -> Result<u64, Error> {
         let key = self.keys.state(topic);
         let (mut at, mut expired) = (0_u64, 0);
         loop {
             let (next, pairs) = self.scan_fields(&key, ALL_RECORD_FIELDS, at).await?;
             at = next;
             let mut script = self.topic_script(&EXPIRE, topic);
-            script.arg(keep_ms);
+            script.arg(keep_ms).arg(idle_ms.unwrap_or_default());
             let mut are_any = false;
             for (field, text) in pairs {
                 // What cannot be read is not ours to remove.
                 let (Some(source), Ok(record)) = (source_of_field(&field), Record::parse(&text)) else {
                     continue;
                 };
-                if record.details.state == SourceState::Gone {
+                let may_be_idle = record.details.is_producer && idle_ms.is_some();
+                if record.details.state == SourceState::Gone || may_be_idle {
                     script.arg(source.as_str()).arg(record.believed());
                     are_any = true;
                 }

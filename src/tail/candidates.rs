@@ -166,6 +166,13 @@ impl Candidates {
         Some(candidate.found.path.as_path())
     }
 
+    /// The file that holds a record and has its device and inode; none that is compressed.
+    pub(super) fn holder_of(&self, known: &Known, record: usize) -> Option<&Reader> {
+        let identity = &known.records[record].1.details.identity;
+        let holder = self.files.get(&identity.file()).filter(|it| it.record == Some(record));
+        holder.filter(|it| !it.found.is_packed()).map(|it| &it.reader)
+    }
+
     /// The index of the source that follows a file.
     pub(super) fn follower_of(&self, found: &Found) -> Option<usize> {
         self.followed.get(&id_of(found)).copied()

@@ -4,7 +4,9 @@ mod bench;
 mod compressed;
 mod families;
 mod inputs;
+mod ledgers;
 mod member;
+mod names;
 mod settle;
 mod turns;
 
@@ -21,7 +23,9 @@ use tracing::{error, info, warn};
 use self::{
     bench::{Bench, Closed, leave_place},
     inputs::{Change, Inputs},
+    ledgers::Ledgers,
     member::{After, Leave, Member, Tasks},
+    names::Names,
 };
 use super::{
     Following, Input, Limits, Options,
@@ -34,13 +38,7 @@ use super::{
     packed::Shelf,
     source::Context,
 };
-use crate::{
-    publish::{Publisher, Standing},
-    record::{Record, SourceKey, Topic},
-};
-
-/// The sources of a topic that nobody follows.
-type Ledger = BTreeMap<SourceKey, Record>;
+use crate::{publish::Publisher, record::Topic};
 
 #[derive(Debug)]
 pub(super) struct Fleet {
@@ -59,7 +57,9 @@ pub(super) struct Fleet {
     at_start: HashMap<FileId, u64>,
     /// Who is at a path.
     places: HashMap<PathBuf, FileId>,
-    ledgers: BTreeMap<Topic, Ledger>,
+    /// What the last look has found under several paths.
+    names: Names,
+    ledgers: Ledgers,
     /// Paths whose files have to be looked at again, as they are not what they were.
     unsettled: BTreeMap<Topic, BTreeSet<PathBuf>>,
     /// By path.
@@ -81,6 +81,9 @@ pub(super) struct Fleet {
     /// Something has to be tried again that no change of a file will ask for.
     is_waiting: bool,
 }
+
+/// How much is remembered of what was said.
+const MAX_SAID: usize = 10_000;
 
 /// How long a compressed file that ends too early counts as being written.
 const UNFINISHED_FOR: Duration = Duration::from_secs(10);
@@ -126,7 +129,8 @@ impl Fleet {
             tried: HashSet::new(),
             at_start: HashMap::new(),
             places: HashMap::new(),
-            ledgers: BTreeMap::new(),
+            names: Names::default(),
+            ledgers: Ledgers::new(),
             unsettled: BTreeMap::new(),
             lanes: HashMap::new(),
             tasks: Tasks::new(),
@@ -169,23 +173,31 @@ impl Fleet {
     /// Says what could not be looked at: once each.
     pub(super) fn report(&mut self, problems: &[Problem]) {
         for problem in problems {
-            self.say_once(problem.to_string());
+            self.say_once(&problem.to_string());
         }
     }
 
-    fn say_once(&mut self, problem: String) {
-        if self.said.len() < 10_000 && !self.said.contains(&problem) {
+    fn say_once(&mut self, problem: &str) {
+        if self.is_news(problem) {
             warn!(problem, "cannot follow a file");
-            self.said.insert(problem);
         }
+    }
+
+    /// Whether something was not said before, or long ago.
+    fn is_news(&mut self, text: &str) -> bool {
+        if self.said.len() >= MAX_SAID {
+            self.said.clear();
+        }
+        self.said.insert(text.to_owned())
     }
 
     /// Wakes the source at a path.
     pub(super) fn wake(&mut self, path: &Path) {
-        let Some(id) = self.places.get(path) else { return };
-        match self.members.get_mut(id) {
+        let id = self.places.get(path).copied().or_else(|| self.names.id_of(path));
+        let Some(id) = id else { return };
+        match self.members.get_mut(&id) {
             Some(member) => member.wake(&self.context, &mut self.tasks),
-            None => self.bench.wake(*id),
+            None => self.bench.wake(id),
         }
     }
 
@@ -234,7 +246,7 @@ impl Fleet {
         }
         let Member { live, .. } = self.members.remove(&id)?;
         leave_place(&mut self.places, &live.place, id);
-        self.remember(&live.standing);
+        self.ledgers.remember(&live.standing);
         match ended {
             Ended::Drained => None,
             // What was let go can be another input's, for another topic.
@@ -248,27 +260,21 @@ impl Fleet {
         }
     }
 
-    /// Puts a source that nobody follows any more with those that Redis knows.
-    fn remember(&mut self, standing: &Standing) {
-        let ledger = self.ledgers.entry(standing.topic().clone()).or_default();
-        ledger.insert(standing.key().clone(), standing.confirmed());
-    }
-
     /// Compares the files that a look has found, each with the index of its input, with what
     /// is followed: that is told where it is now.
     pub(super) fn compare(&mut self, mut files: Vec<(usize, Found)>) -> News {
         self.is_waiting = false;
         // Read where something rotated is looked for, never followed by itself.
         let compressed: Vec<_> = files.extract_if(.., |(_, found)| found.is_compressed()).collect();
+        self.name(&mut files);
         if std::mem::take(&mut self.has_new_inputs) {
             self.regroup(&files);
         }
         self.tell_fates(&files);
         let deserted = self.deserted(&files);
-        let mut seen = HashSet::new();
         files.retain(|(_, found)| {
             let id = id_of(found);
-            !self.members.contains_key(&id) && !self.bench.contains(id) && seen.insert(id)
+            !self.members.contains_key(&id) && !self.bench.contains(id)
         });
         News { files, compressed, deserted }
     }
@@ -305,7 +311,7 @@ impl Fleet {
         let_go += gone.len();
         for closed in &gone {
             leave_place(&mut self.places, &closed.found.path, id_of(&closed.found));
-            self.remember(&closed.standing);
+            self.ledgers.remember(&closed.standing);
         }
         let inputs = &self.inputs;
         self.unsettled.retain(|topic, paths| {
@@ -354,13 +360,13 @@ impl Fleet {
     /// looks may be beside them.
     fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
         let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
+        let is_there = |path: &Path| there.contains(path) || self.names.id_of(path).is_some();
         let mut deserted = self.unsettled.clone();
         let members = self.members.values().filter(|member| !member.is_let_go()).map(|member| &member.live);
-        for live in members.filter(|live| !there.contains(live.path.as_path())) {
+        for live in members.filter(|live| !is_there(&live.path)) {
             deserted.entry(live.standing.topic().clone()).or_default().insert(live.path.clone());
         }
-        let is_deserted =
-            |closed: &&Closed| closed.away_since.is_some() || !there.contains(closed.path.as_path());
+        let is_deserted = |closed: &&Closed| closed.away_since.is_some() || !is_there(&closed.path);
         for closed in self.bench.values().filter(is_deserted) {
             deserted.entry(closed.standing.topic().clone()).or_default().insert(closed.path.clone());
         }

@@ -108,6 +108,18 @@ impl Framer {
         self.last_line = LastLine::Waits;
     }
 
+    /// Whether nothing but NUL bytes at the beginning of the file was read yet: more of them
+    /// may be [passed](Self::pass_hole).
+    pub fn is_in_hole(&self) -> bool {
+        self.cutter.is_in_hole()
+    }
+
+    /// Goes on from `position`, without the NUL bytes before it, where nothing else
+    /// [was read](Self::is_in_hole).
+    pub fn pass_hole(&mut self, position: u64) {
+        self.cutter.pass_hole(position);
+    }
+
     /// The next line to be published; `None` when more bytes, or more time, are needed.
     pub fn next_line(&mut self) -> Option<NewLine<'_>> {
         let Some(assembly) = &mut self.assembly else {

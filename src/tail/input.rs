@@ -1,6 +1,6 @@
 //! What is to be followed: files, how they are read as lines, and where those go.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
+use std::{collections::BTreeMap, num::NonZeroU32, path::Path, sync::Arc};
 
 use regex::bytes::Regex;
 
@@ -9,6 +9,8 @@ use super::{discover::Patterns, template::Template, topic_rule::TopicRule};
 /// Files to follow, and where their lines go.
 #[derive(Debug, Clone)]
 pub struct Input {
+    /// What messages call it; none: nothing.
+    pub name: Option<Arc<str>>,
     /// Which files.
     pub patterns: Patterns,
     /// Where rotated files go, if that is neither beside the log nor in a folder in or beside
@@ -30,6 +32,7 @@ impl Input {
     /// An input with nothing special about it.
     pub fn new(patterns: Patterns, topic: TopicRule) -> Self {
         Self {
+            name: None,
             patterns,
             rotated: None,
             topic,

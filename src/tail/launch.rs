@@ -108,7 +108,8 @@ impl Launch {
         match source.await {
             Ok(Some(source)) => {
                 let position = standing.confirmed().position;
-                info!(path = displayed(&found.path), %topic, source = %standing.key(), position, is_resumed, "following");
+                let (place, key, input) = (displayed(&found.path), standing.key(), input.name.as_deref());
+                info!(path = place, input, %topic, source = %key, position, is_resumed, "following");
                 let (id, modified, place) = (id_of(&found), found.modified, found.path);
                 let live = Live { path, place, modified, reader, control, standing };
                 Started::Source(id, Box::new(source), live)

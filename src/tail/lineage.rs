@@ -19,7 +19,7 @@ use super::{
     launch::{Launch, Origin},
     packed::Shelf,
     packs::look_into_packs,
-    past::{add, pasts},
+    past::{above, add, pasts},
     reader::Reader,
     search::search,
     tie::{Tie, copy_of, tie_of},
@@ -36,6 +36,8 @@ pub(super) struct Followed {
     /// The path that it was found under, and whether it is still there.
     pub(super) path: PathBuf,
     pub(super) in_place: bool,
+    /// Where it is now.
+    pub(super) place: PathBuf,
     pub(super) reader: Reader,
     pub(super) read: Read,
 }
@@ -53,9 +55,23 @@ pub(super) struct Known {
     pub(super) followed: Vec<Followed>,
     /// Paths without a newcomer whose past has to be searched all the same.
     pub(super) deserted: BTreeSet<PathBuf>,
+    /// Other paths of newcomers and followed files, each with the path that the file goes by.
+    pub(super) also: HashMap<PathBuf, PathBuf>,
     pub(super) shelf: Arc<Shelf>,
     /// What inputs match, and where rotated files of that go.
     pub(super) rotated: Vec<(Patterns, Patterns)>,
+}
+
+impl Known {
+    /// The paths of which a file could be a rotated version, by its name.
+    pub(super) fn bases(&self, path: &Path) -> Vec<PathBuf> {
+        let mut bases = bases(path);
+        // Rotated files can be followed where they are, in a folder below that of the log.
+        bases.extend(bases.clone().iter().filter_map(|base| above(base)));
+        // A file is rotated under any of its names.
+        bases.extend(bases.clone().iter().filter_map(|base| self.also.get(base).cloned()));
+        bases
+    }
 }
 
 /// What follows from what is known.
@@ -81,7 +97,7 @@ pub(super) fn plan(known: &Known) -> Plan {
     let mut paths: BTreeSet<PathBuf> = known
         .newcomers
         .iter()
-        .flat_map(|found| bases(&found.path).into_iter().chain([found.path.clone()]))
+        .flat_map(|found| known.bases(&found.path).into_iter().chain([found.path.clone()]))
         .filter(|path| known_paths.contains(&displayed(path)))
         .collect();
     paths.extend(known.deserted.iter().cloned());

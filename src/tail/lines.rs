@@ -115,6 +115,20 @@ impl Lines {
         self.end += len - skipped;
     }
 
+    /// Whether all bytes of the file until now were NUL: then the NUL bytes that follow need
+    /// not be read.
+    pub fn is_in_hole(&self) -> bool {
+        self.in_hole
+    }
+
+    /// Takes it that all bytes up to `position` are NUL, where
+    /// [all before were](Self::is_in_hole).
+    pub fn pass_hole(&mut self, position: u64) {
+        let len = position.saturating_sub(self.read_position);
+        self.hole += len;
+        self.read_position += len;
+    }
+
     /// Leaves out the NUL bytes among the `len` that were filled; how many they are.
     fn skip_hole(&mut self, len: usize) -> usize {
         let filled = &mut self.buffer[self.end..self.end + len];

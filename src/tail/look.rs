@@ -244,13 +244,11 @@ impl Look {
         self.far_changed.extend(looked.changed);
     }
 
-    /// All files that are known, each once.
+    /// All files that are known.
     fn with_far(&self, mut files: Vec<(usize, Found)>) -> Vec<(usize, Found)> {
         if !self.far.files().is_empty() {
             files.extend_from_slice(self.far.files());
             files.sort_by_key(|(input, _)| *input);
-            let mut seen = HashSet::new();
-            files.retain(|(_, found)| seen.insert((found.device, found.inode)));
         }
         files
     }
@@ -311,7 +309,7 @@ impl Eyes {
         if folders.is_none() {
             self.watcher.retain(|folder| self.tree.needs(folder));
         }
-        let (files, links) = (self.tree.files(), self.tree.links());
+        let (files, links) = (self.tree.names(), self.tree.links());
         Sight { looked, files, links, unwatched: self.tree.unwatched(), took: begin.elapsed() }
     }
 }

@@ -31,10 +31,36 @@ pub(super) fn pasts(known: &Known, paths: &BTreeSet<PathBuf>) -> Pasts {
         beside.extend(versions.into_iter().flatten().filter(|it| is_older(path, it, target)).cloned());
         add(&mut pasts, path, beside);
     }
+    let others: BTreeMap<_, _> = known.also.iter().filter(|(_, path)| paths.contains(*path)).collect();
+    let beside_others = siblings(&others.keys().map(|other| (*other).clone()).collect());
+    for (other, path) in others {
+        add(&mut pasts, path, beside_others.get(other).cloned().unwrap_or_default());
+    }
+    let below = below(known, paths);
+    let beside_those = siblings(&below.keys().cloned().collect());
+    for (base, path) in &below {
+        add(&mut pasts, path, beside_those.get(base).cloned().unwrap_or_default());
+    }
     for (path, found) in set_apart(known, paths) {
         add(&mut pasts, &path, vec![found]);
     }
     pasts
+}
+
+/// The path of the same name in the folder above.
+pub(super) fn above(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.parent()?.join(path.file_name()?))
+}
+
+/// Where in folders below theirs the paths would be, of which rotated files were found there
+/// among those to be followed: then others can be there that are compressed, or not known
+/// yet. Not where something has that name: these are its own.
+fn below(known: &Known, paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, PathBuf> {
+    let moved = known.followed.iter().filter(|source| !source.in_place).map(|source| &source.place);
+    let bases = known.newcomers.iter().map(|found| &found.path).chain(moved).flat_map(|path| bases(path));
+    let below = bases.filter_map(|base| Some((above(&base).filter(|path| paths.contains(path))?, base)));
+    let below = below.filter(|(_, base)| fs::symlink_metadata(base).is_err());
+    below.map(|(path, base)| (base, path)).collect()
 }
 
 /// Adds files to what was at a path. Blocks.

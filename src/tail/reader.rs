@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustix::{fs::SeekFrom, io::Errno};
 
 use super::{
     discover::Found,
@@ -52,6 +53,8 @@ pub(super) enum Block {
     Bytes(Bytes),
     /// The file ends there.
     End,
+    /// Nothing was ever written there: zero bytes up to this position.
+    Hole(u64),
     /// The file is shorter, or what stands before the place is not what was read
     /// there: it was truncated or written anew.
     Replaced,
@@ -169,6 +172,35 @@ impl Reader {
             return Ok(block);
         }
         off_the_runtime(move || self.read_block(position, &before, most)).await
+    }
+
+    /// The same, where all that was read were zero bytes: those that the file system does not
+    /// even keep are passed over.
+    pub(super) async fn block_behind_hole(
+        self,
+        position: u64,
+        before: Vec<u8>,
+        most: usize,
+    ) -> io::Result<Block> {
+        off_the_runtime(move || match self.hole_end(position, before.len())? {
+            Some(end) if end - position >= most as u64 => Ok(Block::Hole(end)),
+            _ => self.read_block(position, &before, most),
+        })
+        .await
+    }
+
+    /// Up to where nothing is kept of the file, from `before` bytes before a position on; none
+    /// where something is, or the file system does not say. Blocks.
+    fn hole_end(&self, position: u64, before: usize) -> io::Result<Option<u64>> {
+        let Content::Plain(file) = &*self.content else { return Ok(None) };
+        let len = file.metadata()?.len();
+        self.size.store(len, Ordering::Relaxed);
+        let end = match rustix::fs::seek(file, SeekFrom::Data(position - before as u64)) {
+            Ok(data) => data.min(len),
+            Err(Errno::NXIO) => len,
+            Err(_) => return Ok(None),
+        };
+        Ok((end > position).then_some(end))
     }
 
     /// What stands around the position of a record; none when the content of the file

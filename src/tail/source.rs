@@ -112,11 +112,8 @@ impl Source {
     /// Follows the file until it ends for one of the reasons of [`Ended`]; begins when
     /// its turn comes.
     pub(super) async fn run(mut self, turn: Arc<Turn>) -> Ended {
-        tokio::select! {
-            // First: those before this one stop too, and so give up their places undrained.
-            biased;
-            () = self.control.leaves() => return Ended::Stopped,
-            () = turn.comes() => {}
+        if !turn.comes().await {
+            return Ended::Stopped;
         }
         let ended = self.follow(&turn).await;
         if ended == Ended::Replaced {
@@ -237,9 +234,15 @@ impl Source {
         let publisher = self.context.publisher.clone();
         let (position, before) = (self.trail.read_position(), self.trail.recent());
         let (reader, most) = (self.reader.clone(), self.framer.most_bytes(self.block_bytes()));
+        let is_in_hole = self.framer.is_in_hole();
         async move {
             let room = publisher.room(most).await;
-            (room, reader.block(position, before, most).await)
+            let block = if is_in_hole {
+                reader.block_behind_hole(position, before, most).await
+            } else {
+                reader.block(position, before, most).await
+            };
+            (room, block)
         }
         .boxed()
     }
@@ -265,6 +268,11 @@ impl Source {
                 }
                 self.active_at = Instant::now();
                 course.is_last_look = false;
+                self.control.has_read(self.trail.read());
+            }
+            Ok(Block::Hole(end)) => {
+                self.trail.pass_hole(end, &self.framer.possible_ends());
+                self.framer.pass_hole(end);
                 self.control.has_read(self.trail.read());
             }
             Ok(Block::End) => self.reached_end(course),

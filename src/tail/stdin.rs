@@ -4,10 +4,10 @@ use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{LineOptions, framing::Framer};
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 const BLOCK_BYTES: usize = 64 * 1024;
 /// How long a topic that cannot be used is left alone.
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
+/// How long an end waits for Redis when all lines are stored.
+const MARK_GONE: Duration = Duration::from_secs(5);
 
 /// Appends the lines of `input` to a topic until its end or until `shutdown`; what was
 /// read is confirmed when this returns, also an unfinished line. The source has the path `-`.
@@ -88,8 +90,22 @@ pub async fn publish_stdin(
             warn!("a line of standard input is not of its format: such lines are published as they are");
         }
         if count == Some(0) {
+            mark_gone(publisher, &standing).await;
             return result;
         }
+    }
+}
+
+/// Nothing can come of this source any more, so that its record may expire.
+async fn mark_gone(publisher: &Publisher, standing: &Standing) {
+    let marked = async {
+        let gone = || standing.confirmed().gone();
+        while let Outcome::Elsewhere(stored) = publisher.append(standing, gone(), None).await {
+            standing.confirm(stored);
+        }
+    };
+    if timeout(MARK_GONE, marked).await.is_err() {
+        debug!(source = %standing.key(), "redis is away: the source is not marked as gone, and is kept");
     }
 }
 

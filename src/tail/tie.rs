@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{
     candidates::{Candidate, Candidates},
     copies::{Original, begins_like, is_pack_of, original_of},
-    discover::{Found, bases},
+    discover::Found,
     lineage::{Followed, Known, displayed, id_of},
     trail::PRINT_BYTES,
 };
@@ -50,7 +50,7 @@ pub(super) fn copy_of(
     candidate: &Candidate,
     paths: &[PathBuf],
 ) -> Option<Original> {
-    let mut bases = bases(&candidate.found.path);
+    let mut bases = known.bases(&candidate.found.path);
     bases.extend(paths.iter().filter(|path| **path != candidate.found.path).cloned());
     bases.sort_unstable();
     bases.dedup();
@@ -71,11 +71,17 @@ pub(super) fn copy_of(
     if followed.iter().any(|source| is_copied(source)) {
         return Some(Original::InPlace);
     }
-    if candidate.found.is_packed() && followed.iter().any(|source| is_pack_of(file, &source.reader)) {
-        return Some(Original::Followed);
+    let indices: Vec<_> =
+        bases.iter().flat_map(|path| candidates.records_of(&displayed(path))).copied().collect();
+    if candidate.found.is_packed() {
+        // One that is still there, under another name, is followed soon.
+        let held = indices.iter().filter_map(|&index| candidates.holder_of(known, index));
+        let mut originals = followed.iter().map(|source| &source.reader).chain(held);
+        if originals.any(|original| is_pack_of(file, original)) {
+            return Some(Original::Followed);
+        }
     }
-    let records = bases.iter().flat_map(|path| candidates.records_of(&displayed(path)));
-    let records: Vec<_> = records.map(|&index| &known.records[index].1).collect();
+    let records: Vec<_> = indices.into_iter().map(|index| &known.records[index].1).collect();
     let is_alone = |original: &Record| {
         let head = &original.details.identity.head;
         records.iter().filter(|record| record.details.identity.head == *head).count() == 1

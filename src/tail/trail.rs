@@ -62,6 +62,14 @@ impl Trail {
         self.block = block;
     }
 
+    /// Takes it that all bytes up to `position` are zero, as all before it were.
+    pub(super) fn pass_hole(&mut self, position: u64, line_ends: &[u64]) {
+        self.settle(line_ends);
+        let len = usize::try_from(position).unwrap_or(usize::MAX).min(PRINT_BYTES);
+        (self.head, self.before) = (vec![0; len], vec![0; len]);
+        self.block_start = position;
+    }
+
     /// The last bytes that were read, up to [`PRINT_BYTES`]: what has to stand before
     /// the next block, if the file is still the same.
     pub(super) fn recent(&self) -> Vec<u8> {

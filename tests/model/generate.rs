@@ -18,24 +18,17 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
     let mut rng = Rng::with_seed(seed);
     let count = rng.usize(4..28);
     let (late, inside) = (rng.bool(), rng.bool());
-    // What is being built; on for those who build it.
-    let unbuilt = std::env::var("LOGRELAY_MODEL_UNBUILT").unwrap_or_default();
-    let unbuilt = |what| unbuilt.contains(what);
     let style = match rng.u8(..) {
         0..25 => Style::Link,
         25..50 => Style::Folder,
         _ => Style::Beside,
     };
-    // A copy that the glob matches can be taken for a new file where it is seen before the
-    // original was read for a kilobyte: of 4,000 such sequences one had lines twice. That is open;
-    // `LOGRELAY_MODEL_COPIES` has them too.
-    let copies = !inside || std::env::var_os("LOGRELAY_MODEL_COPIES").is_some();
     // A copy that has less than was read is known by its first kilobyte alone.
     let has_banner = rng.u8(..) < 50;
     let also: Vec<_> = [
         (Also::Late, late),
-        (Also::Copies, copies && style != Style::Link && !has_banner),
-        (Also::Links, rng.u8(..) < 40 && (unbuilt("links") || !copies)),
+        (Also::Copies, style != Style::Link && !has_banner),
+        (Also::Links, rng.u8(..) < 40),
         (Also::Gzip, rng.bool()),
     ]
     .into_iter()
@@ -64,11 +57,7 @@ pub(crate) fn plan_of(seed: u64) -> Plan {
         linger_ms: if late || rng.bool() { 60_000 } else { rng.u64(1..100) },
         budget_bytes: if rng.u8(..) < 60 { 20_000 } else { 64 << 20 },
         rest_after_ms: if rng.bool() { 10 } else { 10_000 },
-        max_open_files: if rng.u8(..) < 80 && unbuilt("bounds") {
-            rng.usize(2..5)
-        } else {
-            Plan::default().max_open_files
-        },
+        max_open_files: if rng.u8(..) < 80 { rng.usize(2..5) } else { Plan::default().max_open_files },
         actions,
     }
 }

@@ -16,7 +16,7 @@ pub(crate) type Arrived = (Name, u64);
 
 /// What every file begins with where it has a banner: more than the kilobyte by which
 /// files are known.
-const BANNER_BYTES: usize = 1100;
+pub(crate) const BANNER_BYTES: usize = 1100;
 
 #[derive(Debug, Clone, Copy)]
 struct Written {
@@ -78,12 +78,12 @@ impl History {
 
     /// What has to be written before the first line of an incarnation: a line that all of
     /// them have, with its ending. It counts as written.
-    pub(crate) fn banner(&mut self, log: usize, incarnation: usize) -> String {
+    pub(crate) fn banner(&mut self, log: usize, incarnation: usize, is_late: bool) -> String {
         if !self.has_banner || self.lines_of(log, incarnation) > 0 {
             return String::new();
         }
         let banner = "=".repeat(BANNER_BYTES);
-        self.wrote(log, incarnation, &banner, false);
+        self.wrote(log, incarnation, &banner, is_late);
         banner + "\n"
     }
 

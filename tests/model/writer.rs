@@ -37,7 +37,7 @@ impl Writer {
             history.wrote(self.log, self.incarnation, &line, is_late);
         }
         for _ in 0..lines {
-            text += &history.banner(self.log, self.incarnation);
+            text += &history.banner(self.log, self.incarnation, is_late);
             let line = history.draft(self.log, self.incarnation, bytes);
             history.wrote(self.log, self.incarnation, &line, is_late);
             text += &line;
@@ -49,7 +49,7 @@ impl Writer {
     /// Writes the first half of a line.
     pub(crate) fn begin_line(&mut self, history: &mut History) {
         if self.unfinished.is_none() {
-            let banner = history.banner(self.log, self.incarnation);
+            let banner = history.banner(self.log, self.incarnation, false);
             let line = history.draft(self.log, self.incarnation, 60);
             // A group that has begun may be ended by time.
             let half = line.find('\n').unwrap_or(line.len()) / 2;

@@ -13,10 +13,9 @@ use tokio::{
 use crate::{
     numbered::{Expected, Log, line},
     process::Process,
-    proxy::Proxy,
     python::PythonSubscriber,
     relay::Relay,
-    suite::support::TestRedis,
+    suite::support::{TestRedis, door::Door},
 };
 
 const LINES: u64 = 1_000_000;
@@ -41,7 +40,7 @@ async fn write(mut log: Log) {
 }
 
 /// Reads with the client library, through doors that cut it off; it goes to the other relay then.
-async fn read_in_rust(doors: [Proxy; 2]) {
+async fn read_in_rust(doors: [Door; 2]) {
     let relays = doors.iter().map(|door| door.url.parse().unwrap()).collect();
     let topics = vec!["app".parse().unwrap()];
     let options = Options { relays, topics, start: Start::Earliest, ..Options::default() };
@@ -57,7 +56,7 @@ async fn read_in_rust(doors: [Proxy; 2]) {
                 // What had come before a cut is still read after it, and nothing is there to cut.
                 let is_open = opened.len() as u64 > cuts;
                 if is_open && cuts < CUTS && expected.next() >= (cuts + 1) * LINES_PER_CUT {
-                    doors.iter().for_each(Proxy::cut);
+                    doors.iter().for_each(Door::cut);
                     cuts += 1;
                 }
             }
@@ -101,7 +100,7 @@ async fn a_million_lines_of_a_rotated_file_reach_readers_cut_twenty_times_on_two
     let folder = TempDir::new().unwrap();
     let log = Log::create(folder.path().join("app.log"));
     let relays = [Relay::start(&redis).await, Relay::start(&redis).await];
-    let doors = [Proxy::before(&relays[0]).await, Proxy::before(&relays[1]).await];
+    let doors = [Door::before(&relays[0].url).await, Door::before(&relays[1].url).await];
     let words = format!("tail --redis {} --host host --topic app {}", redis.url(), log.path().display());
     let _tailer = Process::start(&words);
     let mut tasks = JoinSet::new();

@@ -1,9 +1,10 @@
 //! The subscriber in Python: its packages, its stubs, and how it is run.
 
-use std::{fs::File, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
-use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
+
+use crate::make::{made, succeed};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const CLIENT: &str = "tests/clients/python";
@@ -17,10 +18,7 @@ impl PythonSubscriber {
     /// Generates the stubs, and installs the packages where `make test` has not.
     pub(crate) fn new() -> Self {
         let stubs = tempfile::tempdir().unwrap();
-        // Only one test at a time may install.
-        let lock = File::open(Path::new(ROOT).join(CLIENT)).unwrap();
-        flock(&lock, FlockOperation::LockExclusive).unwrap();
-        succeed(Command::new("make").args(["--silent", "python"]).env_remove("MAKEFLAGS"));
+        made("python");
         let out = stubs.path().display();
         succeed(Command::new(Self::python()).args([
             "-m",
@@ -43,11 +41,6 @@ impl PythonSubscriber {
     fn python() -> String {
         format!("{ROOT}/{CLIENT}/.venv/bin/python")
     }
-}
-
-fn succeed(command: &mut Command) {
-    let ended = command.current_dir(ROOT).output().unwrap();
-    assert!(ended.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ended.stderr));
 }
 
 #[test]

@@ -162,3 +162,59 @@ async fn files_that_begin_with_the_same_kilobyte_are_not_taken_for_a_copy_of_the
         assert_eq!(told, ["the first file has a longer line", "emptied", "rotated", "the last", "the end"]);
     }
 }
+
+#[tokio::test]
+async fn a_hole_of_a_terabyte_is_passed_and_what_is_behind_it_read_also_after_a_kill() {
+    let redis = TestRedis::start().await;
+    let mut tailing = Tailing::start(&redis, "app.log");
+    let mut writer = Writer::open(&tailing.path("app.log"));
+    writer.offset = 1 << 40;
+    writer.file.set_len(writer.offset).unwrap();
+    // To read it would take minutes.
+    for round in 0..3 {
+        writer.write(&lines(round * 10, 10));
+        tailing.until_lines(round * 10 + 10).await;
+        tailing.kill().await;
+        tailing.resume();
+    }
+    fs::rename(&writer.path, tailing.path("app.log.1")).unwrap();
+    append(&writer.path, &lines(30, 10));
+    tailing.until_lines(40).await;
+    tailing.restart().await;
+    append(&writer.path, &lines(40, 1));
+    tailing.until_lines(41).await;
+    assert_numbered(&tailing, 41).await;
+}
+
+#[tokio::test]
+async fn the_copy_of_a_file_with_two_names_in_the_glob_is_not_sent_again() {
+    let redis = TestRedis::start().await;
+    // One is found before the name of the log, one after it.
+    for second in ["a-second.log", "second.log"] {
+        for stopped in [false, true] {
+            let mut tailing = Tailing::start(&redis, "*.log*");
+            let log = tailing.path("app.log");
+            append(&log, &lines(0, 50));
+            tailing.until_lines(50).await;
+            fs::hard_link(&log, tailing.path(second)).unwrap();
+            for round in 1..4 {
+                append(&log, &lines(round * 50, 25));
+                tailing.until_lines(round * 50 + 25).await;
+                if stopped {
+                    tailing.stop().await;
+                }
+                fs::copy(&log, tailing.path(&format!("app.log.{}", 10 - round))).unwrap();
+                File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+                append(&log, &lines(round * 50 + 25, 25));
+                if stopped {
+                    tailing.resume();
+                }
+                tailing.until_lines(round * 50 + 50).await;
+            }
+            tailing.restart().await;
+            append(&log, &lines(200, 1));
+            tailing.until_lines(201).await;
+            tailing.assert_numbered(201).await;
+        }
+    }
+}

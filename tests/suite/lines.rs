@@ -308,4 +308,6 @@ async fn standard_input_is_framed_and_its_end_ends_the_last_group() {
     let reading = publish_stdin(&publisher, tailing.topic(), &host, &lines, input.as_bytes(), shutdown);
     tokio::time::timeout(Duration::from_secs(20), reading).await.unwrap().unwrap();
     assert_eq!(tailing.contents().await, ["one\n a", "two"]);
+    // No more can come of it, so that its record may expire.
+    tailing.until_gone(1).await;
 }

@@ -35,12 +35,25 @@ pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
     pub(crate) fn capture() -> (Self, DefaultGuard) {
+        Self::capture_of("info")
+    }
+
+    /// All that logrelay itself has to say.
+    pub(crate) fn capture_all() -> (Self, DefaultGuard) {
+        Self::capture_of("logrelay=trace")
+    }
+
+    fn capture_of(filter: &str) -> (Self, DefaultGuard) {
         // With a single subscriber, what another thread does not listen to is not logged
         // on this one either: tracing asks the one that comes first, for all.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let logs = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(logs.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(logs.clone())
+            .finish();
         (logs, tracing::subscriber::set_default(subscriber))
     }
 
@@ -48,7 +61,7 @@ impl Logs {
         self.text().lines().filter(|line| line.contains(message)).count()
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 

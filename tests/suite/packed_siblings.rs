@@ -319,3 +319,30 @@ async fn compressed_files_of_no_known_log_are_said_once_and_not_followed() {
     assert_eq!(logs.count("notes.xz: compressed files are not followed"), 1);
     assert_eq!(logs.count("compressed files are not followed"), 2);
 }
+
+#[tokio::test]
+async fn what_went_to_a_folder_of_the_glob_and_was_compressed_unseen_is_read_before_its_successor() {
+    let redis = TestRedis::start().await;
+    let mut tailing = stopped_after_100(&redis, "**/app.log*").await;
+    let (log, old) = (tailing.path("app.log"), tailing.path("old"));
+    fs::create_dir(&old).unwrap();
+    fs::rename(&log, old.join("app.log.2")).unwrap();
+    append(&old.join("app.log.1"), &lines(100, 50));
+    gzip(&old.join("app.log.1"));
+    append(&log, &lines(150, 50));
+    tailing.resume();
+    tailing.until_lines(200).await;
+    // The same with the one before it followed where it went to.
+    tailing.stop().await;
+    fs::rename(old.join("app.log.1.gz"), old.join("app.log.3.gz")).unwrap();
+    fs::rename(&log, old.join("app.log.1")).unwrap();
+    append(&old.join("app.log.0"), &lines(200, 50));
+    gzip(&old.join("app.log.0"));
+    append(&log, &lines(250, 50));
+    tailing.resume();
+    tailing.until_lines(300).await;
+    tailing.restart().await;
+    append(&log, &lines(300, 1));
+    tailing.until_lines(301).await;
+    tailing.assert_numbered(301).await;
+}

@@ -172,21 +172,21 @@ async fn records_go_when_they_were_gone_for_long_and_offsets_never_start_over() 
         records.iter().map(Option::is_some).collect::<Vec<_>>()
     };
     // The time is counted from when it was first seen, and anew when it came back.
-    assert_eq!(store.expire_records(&app, 60_000).await.unwrap(), 0);
-    assert_eq!(store.expire_records(&app, 60_000).await.unwrap(), 0);
+    assert_eq!(store.expire_records(&app, 60_000, None).await.unwrap(), 0);
+    assert_eq!(store.expire_records(&app, 60_000, None).await.unwrap(), 0);
     mark(&mut gone, SourceState::Active).await;
     mark(&mut gone, SourceState::Gone).await;
-    assert_eq!(store.expire_records(&app, 0).await.unwrap(), 0);
+    assert_eq!(store.expire_records(&app, 0, None).await.unwrap(), 0);
     assert_eq!(are_there().await, [true, true]);
-    assert_eq!(store.expire_records(&app, 0).await.unwrap(), 1);
+    assert_eq!(store.expire_records(&app, 0, None).await.unwrap(), 1);
     assert_eq!(are_there().await, [false, true]);
 
     let timeline = store.resolve(&app).await.unwrap().unwrap().timeline;
     let trimmed = store.trim(&app, timeline.epoch(), timeline.next()).await.unwrap();
     assert!(matches!(trimmed, Trimmed::To { is_done: false, .. } | Trimmed::To { entries: 2, .. }));
     mark(&mut active, SourceState::Gone).await;
-    store.expire_records(&app, 0).await.unwrap();
-    store.expire_records(&app, 0).await.unwrap();
+    store.expire_records(&app, 0, None).await.unwrap();
+    store.expire_records(&app, 0, None).await.unwrap();
     assert_eq!(store.topics().await.unwrap(), []);
     let keys: Vec<String> = redis.control().await.run("KEYS *").await;
     assert_eq!(keys, ["logrelay:{app}:state"]);

@@ -46,6 +46,21 @@ pub struct Label {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels(pub(in crate::config) BTreeMap<String, String>);
 
+impl Label {
+    /// Reads a label of a flag.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Self::read(text).map_err(|wrong| wrong.to_string())
+    }
+
+    /// Name and value.
+    pub fn into_pair(self) -> (String, String) {
+        (self.name, self.value)
+    }
+}
+
 impl Value for Label {
     type One = Self;
     const KIND: Kind = Kind::Text;

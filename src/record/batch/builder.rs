@@ -39,6 +39,7 @@ pub struct BatchBuilder {
     headroom: usize,
     buffer: BytesMut,
     start_position: u64,
+    unit: proto::PositionUnit,
     first_line: u64,
     lines: u32,
     /// The size of the batch before: the next one will be as large.
@@ -65,15 +66,26 @@ impl BatchBuilder {
     /// and begins at `start_position` (in bytes of the file).
     pub fn new(source: &proto::Source, start_position: u64, first_line: u64) -> Self {
         let source = Bytes::from(source.encode_to_vec());
-        Self::with_encoded_source(source, start_position, first_line)
+        Self::with_encoded_source(source, start_position, first_line, proto::PositionUnit::Bytes)
     }
 
-    fn with_encoded_source(source: Bytes, start_position: u64, first_line: u64) -> Self {
+    /// An empty batch of a producer, whose first line has the number `sequence`.
+    pub fn of_producer(source: &proto::Source, sequence: u64) -> Self {
+        let source = Bytes::from(source.encode_to_vec());
+        Self::with_encoded_source(source, sequence, sequence, proto::PositionUnit::Sequence)
+    }
+
+    fn with_encoded_source(
+        source: Bytes,
+        start_position: u64,
+        first_line: u64,
+        unit: proto::PositionUnit,
+    ) -> Self {
         // Three numbers of at most ten bytes and a unit, each with its key byte.
         let headroom = 1 + varint_len(source.len() as u64) + source.len() + 3 * 11 + 2;
         let mut buffer = BytesMut::new();
         buffer.put_bytes(0, headroom);
-        Self { source, headroom, buffer, start_position, first_line, lines: 0, expected_bytes: 0 }
+        Self { source, headroom, buffer, start_position, unit, first_line, lines: 0, expected_bytes: 0 }
     }
 
     /// Adds a line that has neither a time nor labels: its content without the line
@@ -103,6 +115,16 @@ impl BatchBuilder {
                 }
             }
         }
+    }
+
+    /// Adds a line that is encoded already, as [`EncodedLines`](super::EncodedLines) has it.
+    pub fn push_encoded(&mut self, line: &[u8]) {
+        let expected = if self.is_empty() { self.expected_bytes } else { 0 };
+        self.buffer.reserve(expected.max(line.len() + 11));
+        self.buffer.put_u8(LINES_KEY);
+        put_varint(&mut self.buffer, line.len() as u64);
+        self.buffer.put_slice(line);
+        self.lines += 1;
     }
 
     /// Begins a line; `more_len` bytes of other fields have to follow.
@@ -157,7 +179,7 @@ impl BatchBuilder {
             return None;
         }
         let next_line = self.first_line + u64::from(self.lines);
-        let mut fresh = Self::with_encoded_source(self.source.clone(), end_position, next_line);
+        let mut fresh = Self::with_encoded_source(self.source.clone(), end_position, next_line, self.unit);
         fresh.expected_bytes = self.buffer.len();
         let full = std::mem::replace(self, fresh);
         let head = full.head(end_position);
@@ -177,7 +199,7 @@ impl BatchBuilder {
             (START_POSITION_KEY, self.start_position),
             (END_POSITION_KEY, end_position),
             (FIRST_LINE_KEY, self.first_line),
-            (POSITION_UNIT_KEY, proto::PositionUnit::Bytes as u64),
+            (POSITION_UNIT_KEY, self.unit as u64),
         ];
         for (key, number) in numbers {
             // The default is not written, as prost does not write it.

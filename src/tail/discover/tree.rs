@@ -112,8 +112,13 @@ impl Tree {
         walk.into_looked()
     }
 
-    /// All files, each with the index of its input: in the order of the patterns, then by
-    /// folder and name. One that is reached by several paths is there once, under the first.
+    /// All files under each of their paths, with the indices of the inputs: in the order of
+    /// the patterns, then by folder and name.
+    pub fn names(&self) -> Vec<(usize, Found)> {
+        self.kept().map(|(input, folder, file)| (input, file.found(folder))).collect()
+    }
+
+    /// The same, but that one that is reached by several paths is there once, under the first.
     pub fn files(&self) -> Vec<(usize, Found)> {
         let mut seen = HashSet::with_capacity(self.room.files);
         let mut files = Vec::with_capacity(self.room.files);

@@ -1,9 +1,6 @@
 //! Compressed files among those that are to be followed.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
+use std::{collections::HashSet, path::Path};
 
 use super::Fleet;
 use crate::tail::{
@@ -21,7 +18,7 @@ impl Fleet {
         if new.is_empty() {
             return;
         }
-        let records = self.ledgers.values().flat_map(BTreeMap::values);
+        let records = self.ledgers.records();
         let known: HashSet<String> = records
             .map(|record| record.details.path.clone())
             .chain(self.members.values().map(|member| displayed(&member.live.path)))
@@ -30,7 +27,7 @@ impl Fleet {
             let is_ours =
                 found.is_packed() && bases(&found.path).iter().any(|base| known.contains(&displayed(base)));
             if !is_ours {
-                self.say_once(format!("{}: compressed files are not followed", found.path.display()));
+                self.say_once(&format!("{}: compressed files are not followed", found.path.display()));
             }
             self.compressed.insert(found.path.clone());
         }

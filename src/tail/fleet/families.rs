@@ -11,6 +11,7 @@ use std::{
 use crate::tail::{
     discover::{Found, bases, siblings},
     lineage::{FileId, Known, id_of},
+    past::above,
 };
 
 /// What was left for another look.
@@ -36,13 +37,19 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
     let records = known.records.iter().map(|(_, record)| &record.details);
     let was_at: HashMap<FileId, PathBuf> =
         records.map(|details| (details.identity.file(), root(Path::new(&details.path)))).collect();
-    let family_of = |found: &Found| was_at.get(&id_of(found)).cloned().unwrap_or_else(|| root(&found.path));
+    let followed = known.followed.iter().map(|source| root(&source.path));
+    let homes: HashSet<PathBuf> = was_at.values().cloned().chain(followed).collect();
+    let home = |path: &Path| {
+        let base = root(path);
+        above(&base).filter(|above| homes.contains(above)).unwrap_or(base)
+    };
+    let family_of = |found: &Found| was_at.get(&id_of(found)).cloned().unwrap_or_else(|| home(&found.path));
     let mut families: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for found in &known.newcomers {
         families.entry(family_of(found)).or_default().push(found.path.clone());
     }
     for path in &known.deserted {
-        families.entry(root(path)).or_default().push(path.clone());
+        families.entry(home(path)).or_default().push(path.clone());
     }
     let paths = known.newcomers.iter().map(|found| &found.path).chain(&known.deserted);
     let roots: BTreeSet<PathBuf> = paths.cloned().chain(families.keys().cloned()).collect();
@@ -70,7 +77,7 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
             chosen.insert(root);
         }
     }
-    let is_chosen = |path: &Path| chosen.contains(root(path).as_path());
+    let is_chosen = |path: &Path| chosen.contains(home(path).as_path());
     let newcomers: Vec<Found> =
         known.newcomers.extract_if(.., |found| !chosen.contains(family_of(found).as_path())).collect();
     let (searched, deserted) =

@@ -220,9 +220,14 @@ impl Member {
         }
     }
 
-    /// Whether it may be closed and opened again.
+    /// Whether it may be closed and opened again. What was renamed and not drained may not:
+    /// those behind it would begin meanwhile.
     fn can_be_found_again(&self) -> bool {
-        self.live.control.fate() != Fate::Away || (self.is_finished() && !self.live.reader.is_deleted())
+        match self.live.control.fate() {
+            Fate::InPlace => true,
+            Fate::Moved => self.is_finished(),
+            Fate::Away => self.is_finished() && !self.live.reader.is_deleted(),
+        }
     }
 
     /// For how long a file that is away has been kept open with nothing to do.
@@ -313,6 +318,6 @@ mod tests {
         drop(turn);
         assert!(behind.comes().now_or_never().is_none(), "it has overtaken");
         lane.forget_replaced();
-        assert!(behind.comes().now_or_never().is_some());
+        assert_eq!(behind.comes().now_or_never(), Some(true));
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         discover::Found,
         launch::{Launch, Started},
         lineage::{FileId, Followed, Known, displayed, id_of, plan},
+        past::above,
         reader::off_the_runtime,
     },
 };
@@ -43,7 +44,7 @@ impl Fleet {
             let Some(input) = self.inputs.get(input).map(Arc::clone) else { continue };
             match input.topic.topic_of(&found.path) {
                 Some(topic) => by_topic.entry(topic).or_default().push(Newcomer { found, input }),
-                None => self.say_once(format!("{}: no topic can be made of its name", found.path.display())),
+                None => self.say_once(&format!("{}: no topic can be made of its name", found.path.display())),
             }
         }
         self.left_out.clear();
@@ -53,6 +54,7 @@ impl Fleet {
         }
         self.report_compressed(&compressed);
         self.is_first = false;
+        self.ledgers.prune(&self.context.publisher).await;
         self.take_turns().await;
         self.is_waiting |= self.unsettled.values().any(|paths| !paths.is_empty());
         self.is_waiting |= self.is_crowded() || self.bench.misses_some();
@@ -66,14 +68,14 @@ impl Fleet {
         newcomers: Vec<Newcomer>,
         mut deserted: BTreeSet<PathBuf>,
     ) {
-        if !self.ledgers.contains_key(topic) {
+        if !self.ledgers.have(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
             // What has a topic that cannot be used is new again at the next look.
             let Some(records) = records else {
                 self.is_waiting = true;
                 return;
             };
-            self.ledgers.insert(topic.clone(), records.into_iter().collect());
+            self.ledgers.load(topic, records);
             deserted.extend(self.left_behind(topic));
         }
         let inputs: HashMap<FileId, Arc<Input>> =
@@ -95,7 +97,7 @@ impl Fleet {
         let Ok((known, plan, left_out)) = planned.await else { return };
         self.is_waiting |= !plan.unreadable.is_empty();
         for (path, error) in plan.unreadable {
-            self.say_once(format!("{}: {error}", path.display()));
+            self.say_once(&format!("{}: {error}", path.display()));
         }
         for (key, record) in plan.lost {
             let newcomers = known.newcomers.iter().map(|found| &found.path);
@@ -157,8 +159,9 @@ impl Fleet {
             !is_followed && closed.is_none_or(|closed| closed.waits || closed.away_since.is_some())
         });
         let later: Vec<_> = launches.drain(self.room().min(launches.len())..).collect();
+        let mut again: Vec<_> = later.iter().map(|launch| launch.path.clone()).collect();
         if !later.is_empty() {
-            let deserted = later.iter().map(|launch| launch.path.clone()).collect();
+            let deserted = again.iter().cloned().collect();
             self.leave_out(topic, later.into_iter().map(|launch| launch.found).collect(), deserted, inputs);
         }
         for launch in &mut launches {
@@ -187,7 +190,8 @@ impl Fleet {
         });
         let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
-        started.into_iter().filter_map(|(started, input)| self.follow(topic, started, input)).collect()
+        again.extend(started.into_iter().filter_map(|(started, input)| self.follow(topic, started, input)));
+        again
     }
 
     /// Where a new file of a path begins.
@@ -198,13 +202,13 @@ impl Fleet {
             return StartAt::Beginning;
         }
         let text = displayed(&launch.path);
-        let mut records = self.ledgers.get(topic).into_iter().flatten();
+        let mut records = self.ledgers.of(topic);
         let was_seen = records.any(|(_, record)| record.details.path == text);
         if was_seen { StartAt::Beginning } else { wanted }
     }
 
     fn known(&self, topic: &Topic, newcomers: Vec<Newcomer>, deserted: BTreeSet<PathBuf>) -> Known {
-        let ledger = self.ledgers.get(topic).into_iter().flatten();
+        let ledger = self.ledgers.of(topic);
         let mut newcomers: Vec<Found> = newcomers.into_iter().map(|newcomer| newcomer.found).collect();
         let mut at_rest = HashMap::new();
         let mut records: Vec<_> = ledger.map(|(key, record)| (key.clone(), record.clone())).collect();
@@ -212,7 +216,9 @@ impl Fleet {
         // told by them. Others stay out of it, but for those that have to be found again.
         if self.bench.len() > 0 {
             let paths = newcomers.iter().map(|found| &found.path).chain(&deserted);
-            let roots: HashSet<PathBuf> = paths.map(|path| root(path)).collect();
+            let roots = paths.map(|path| root(path));
+            let roots: HashSet<PathBuf> =
+                roots.flat_map(|root| above(&root).into_iter().chain([root])).collect();
             for closed in self.bench.values().filter(|closed| closed.standing.topic() == topic) {
                 let is_near =
                     || roots.contains(&root(&closed.path)) || roots.contains(&root(&closed.found.path));
@@ -225,18 +231,22 @@ impl Fleet {
                 }
             }
         }
+        self.name_newcomers(topic, &mut newcomers, &records);
         let members = self.members.iter().map(|(&id, member)| (id, &member.live));
         let followed = members.filter(|(_, live)| live.standing.topic() == topic);
         let followed = followed.map(|(id, live)| Followed {
             id,
             path: live.path.clone(),
+            place: live.place.clone(),
             reader: live.reader.clone(),
             read: live.control.read(),
             in_place: live.control.fate() == Fate::InPlace,
         });
+        let followed: Vec<_> = followed.collect();
         Known {
+            also: self.also(&newcomers, &followed),
             newcomers,
-            followed: followed.collect(),
+            followed,
             records,
             at_rest,
             deserted,
@@ -265,7 +275,7 @@ impl Fleet {
 
     /// Paths from which lines may be left since the last run.
     fn left_behind(&self, topic: &Topic) -> Vec<PathBuf> {
-        let records = self.ledgers.get(topic).into_iter().flatten();
+        let records = self.ledgers.of(topic);
         let paths = records.map(|(_, record)| PathBuf::from(&record.details.path));
         paths.filter(|path| self.inputs.cover(path, topic)).collect()
     }
@@ -278,7 +288,7 @@ impl Fleet {
         let linger = self.context.linger;
         let is_over =
             closed.is_some_and(|closed| closed.away_since.is_some_and(|since| since.elapsed() >= linger));
-        if !is_read && self.said.insert(format!("lost {key}")) {
+        if !is_read && self.is_news(&format!("lost {key}")) {
             let (path, position) = (&record.details.path, record.position);
             warn!(path, position, source = %key, "a file is not found again: lines after the position may be missing");
         }
@@ -289,7 +299,7 @@ impl Fleet {
             let publisher = &self.context.publisher;
             let standing = publisher.stand(topic, key.clone(), record.clone());
             publisher.append(&standing, record.gone(), None).await;
-            self.remember(&standing);
+            self.ledgers.remember(&standing);
         }
     }
 
@@ -298,16 +308,16 @@ impl Fleet {
         match started {
             // It is followed already: as what, the next look finds out.
             Started::Source(id, _, live) if self.members.contains_key(&id) => {
-                self.remember(&live.standing);
+                self.ledgers.remember(&live.standing);
                 Some(live.path)
             }
             Started::Source(id, source, live) => {
-                self.ledgers.entry(topic.clone()).or_default().remove(live.standing.key());
+                self.ledgers.remove(topic, live.standing.key());
                 let closed = self.bench.of_key(live.standing.key()).and_then(|id| self.bench.remove(id));
                 let away_since = closed.and_then(|closed| closed.away_since);
                 // What had this device and inode before is another file, or none.
                 if let Some(other) = self.bench.remove(id) {
-                    self.remember(&other.standing);
+                    self.ledgers.remember(&other.standing);
                 }
                 self.at_start.remove(&id);
                 // Whether any look still finds it there, it has yet to be told.
@@ -324,14 +334,14 @@ impl Fleet {
             // The next look finds out what it is now.
             Started::Changed(path, standing) => {
                 if self.bench.of_key(standing.key()).is_none() {
-                    self.remember(&standing);
+                    self.ledgers.remember(&standing);
                 }
                 Some(path)
             }
             Started::Later(path) => Some(path),
             Started::Unreadable(path, error) => {
                 self.is_waiting = true;
-                self.say_once(format!("{}: {error}", path.display()));
+                self.say_once(&format!("{}: {error}", path.display()));
                 None
             }
         }

@@ -16,13 +16,16 @@ use super::{
     bench::{Closed, leave_place},
     member::{Leave, Member},
 };
-use crate::tail::{
-    control::Control,
-    discover::Found,
-    launch::Live,
-    lineage::{FileId, id_of},
-    packed::Shelf,
-    reader::{Reader, off_the_runtime},
+use crate::{
+    record::Record,
+    tail::{
+        control::{Control, Read},
+        discover::Found,
+        launch::Live,
+        lineage::{FileId, id_of},
+        packed::Shelf,
+        reader::{Reader, off_the_runtime},
+    },
 };
 
 /// How long a file is read before it gives way to others that wait.
@@ -99,7 +102,10 @@ impl Fleet {
     /// Opens closed files whose turn has come, at most so many.
     async fn open_closed(&mut self, most: usize) {
         let lanes = &self.lanes;
-        let is_time = |closed: &Closed| lanes.get(&closed.path).is_none_or(|lane| lane.is_drained());
+        let is_time = |closed: &Closed| {
+            let fate = super::fate_of(&closed.found, &closed.path);
+            lanes.get(&closed.path).is_none_or(|lane| lane.is_free_for(fate))
+        };
         let next = self.bench.next(most, is_time);
         if next.is_empty() {
             return;
@@ -134,6 +140,9 @@ impl Fleet {
     fn reopen(&mut self, closed: Closed, reader: Reader) {
         let Closed { path, found, standing, input, .. } = closed;
         let control = Control::new(super::fate_of(&found, &path));
+        // Until it is read: what it has to be, for those who look for copies of it meanwhile.
+        let Record { position, details, .. } = standing.confirmed();
+        control.has_read(Read { position, print: details.identity.tail });
         let Found { path: place, modified, .. } = found;
         let live = Live { path, place, modified, reader, control: control.into(), standing };
         let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);

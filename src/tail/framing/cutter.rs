@@ -32,6 +32,18 @@ impl Cutter {
         }
     }
 
+    /// Whether nothing but the hole at the beginning of a file was read yet.
+    pub(super) fn is_in_hole(&self) -> bool {
+        matches!(self, Self::Raw(lines) if lines.is_in_hole())
+    }
+
+    /// Passes the hole up to `position`.
+    pub(super) fn pass_hole(&mut self, position: u64) {
+        if let Self::Raw(lines) = self {
+            lines.pass_hole(position);
+        }
+    }
+
     pub(super) fn extend(&mut self, block: &[u8]) {
         match self {
             Self::Raw(lines) => lines.extend(block),

@@ -97,7 +97,7 @@ impl Far {
                 self.tree = Some(next);
                 continue;
             }
-            self.files = tree.files();
+            self.files = tree.names();
             self.tree = Some(tree);
             self.schedule.looked(Scope::Everything, Instant::now(), took);
             return looked;

@@ -6,7 +6,9 @@ logrelay in any language. It needs grpcio, protobuf and the stubs of the contrac
 
 Three rules make it exact, over any number of relays and connections:
 
-1. Remember the cursor of each topic, and send it on every call.
+1. Remember the cursor of each topic, and send it on every call. Once the first
+   `opened` has come, start with `earliest`: a topic without a cursor, named or
+   matched by a pattern such as `web.*`, did not exist then, and all of it is new.
 2. When a call ends, for whatever reason that is not the request's own fault, make
    it again, on any relay.
 3. After `rewound`, lines come again with the same source and line number: keep the
@@ -101,8 +103,7 @@ class Subscriber:
             return
         if kind == "opened":
             self.move(message.topics)
-            # A topic without a cursor does not exist yet: whatever it will hold
-            # by the next call is new.
+            # Rule 1; also of topics that join.
             self.start = pb.Start(earliest=True)
         elif kind == "heartbeat":
             self.move(message.topics)

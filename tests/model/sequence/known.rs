@@ -4,7 +4,11 @@
 use tokio::time::sleep;
 
 use super::{LOOK, Sequence};
-use crate::{action::Style, history::Name, troubled::patiently};
+use crate::{
+    action::Style,
+    history::{BANNER_BYTES, Name},
+    troubled::patiently,
+};
 
 impl Sequence {
     pub(super) fn incarnation(&self, log: usize) -> Option<usize> {
@@ -23,13 +27,13 @@ impl Sequence {
         Ok(self.plan.style != Style::Link || self.is_known(log, 1).await?)
     }
 
-    /// Whether a compressed file is found: of those in the glob in another folder only what
-    /// was seen before it was compressed.
+    /// Whether more of a rotated file is known than all files of the log begin with: once it
+    /// is compressed, by which it gets another inode, nothing else tells it from the others.
     pub(super) async fn may_be_compressed(&mut self, log: usize, age: usize) -> Result<bool, String> {
         self.arrivals.look().await?;
-        let is_elsewhere = self.plan.inside && self.plan.style == Style::Folder;
         let rotated = self.logs[log].rotated.get(age).map(|rotated| rotated.incarnation);
-        Ok(!is_elsewhere || rotated.is_some_and(|incarnation| self.bytes_arrived(log, incarnation) > 0))
+        let is_told = |incarnation| self.bytes_arrived(log, incarnation) > BANNER_BYTES + 1;
+        Ok(!self.plan.has_banner || rotated.is_some_and(is_told))
     }
 
     pub(super) fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {

@@ -77,9 +77,14 @@ impl TestRelay {
 
     /// What `/metrics` says of a name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
+        self.try_metric(name).await.unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// The same; none where nothing was counted under it.
+    pub(crate) async fn try_metric(&self, name: &str) -> Option<u64> {
         let text = get(&self.url, "/metrics").await.1;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
     }
 
     /// What health says.
@@ -148,13 +153,16 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    pub(crate) fn new(stream: Streaming<SubscribeResponse>) -> Self {
+        Self { stream, heard: Vec::new() }
+    }
+
     /// Subscribes over a connection that others use, too.
     pub(crate) async fn ask(
         mut client: LogRelayClient<Channel>,
         request: SubscribeRequest,
     ) -> Result<Self, Status> {
-        let stream = client.subscribe(request).await?.into_inner();
-        Ok(Self { stream, heard: Vec::new() })
+        Ok(Self::new(client.subscribe(request).await?.into_inner()))
     }
 
     /// The next message, heartbeats too; none at the end.

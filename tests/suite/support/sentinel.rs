@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{TestRedis, eventually, free_port};
+use super::{TestRedis, eventually, free_port, program};
 
 pub(crate) const MASTER_NAME: &str = "mymaster";
 
@@ -103,7 +103,7 @@ impl Sentinel {
             dir = folder.path().display(),
         );
         fs::write(&file, text).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program().unwrap_or_else(|| "redis-server".into()));
         command.arg(&file).arg("--sentinel").stdout(Stdio::null()).kill_on_drop(true);
         Self { port, _folder: folder, _process: command.spawn().unwrap() }
     }

@@ -9,18 +9,16 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::relay::Relay;
-
 /// Passes bytes on; its connections are cut when it is dropped, too.
-pub(crate) struct Proxy {
+pub(crate) struct Door {
     pub(crate) url: String,
     cuts: Arc<watch::Sender<()>>,
     _serving: JoinSet<()>,
 }
 
-impl Proxy {
-    pub(crate) async fn before(relay: &Relay) -> Self {
-        let to: SocketAddr = relay.url.strip_prefix("http://").unwrap().parse().unwrap();
+impl Door {
+    pub(crate) async fn before(url: &str) -> Self {
+        let to: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let cuts = Arc::new(watch::Sender::new(()));

@@ -1,0 +1,137 @@
+//! A producer that says to a relay exactly what a test wants.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use logrelay::{
+    proto::{Line, PublishRequest, PublishResponse},
+    record::{Offset, Topic},
+    store::{Item, Store},
+};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use crate::{support::relay::TestRelay, tailing::numbered};
+
+/// Longest that a response may take to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One stream of `Publish`.
+pub(crate) struct Producer {
+    pub(crate) requests: mpsc::Sender<PublishRequest>,
+    pub(crate) responses: Streaming<PublishResponse>,
+    /// The key of its source.
+    pub(crate) source: String,
+    /// What the relay said last.
+    pub(crate) next_sequence: u64,
+}
+
+/// The first request of a stream to the topic `app`.
+pub(crate) fn first(producer: &str, instance: u64) -> PublishRequest {
+    let (topic, producer) = ("app".to_owned(), producer.to_owned());
+    PublishRequest { topic, producer, instance, ..Default::default() }
+}
+
+/// A line that tells its number.
+pub(crate) fn line(number: u64) -> Line {
+    Line { content: numbered(number).into(), ..Default::default() }
+}
+
+/// Lines that tell their numbers.
+pub(crate) fn lines(numbers: std::ops::Range<u64>) -> PublishRequest {
+    let sequence = numbers.start;
+    PublishRequest { sequence, lines: numbers.map(line).collect(), ..Default::default() }
+}
+
+impl Producer {
+    /// Opens a stream; returns when the relay has said where the producer stands.
+    pub(crate) async fn open(relay: &TestRelay, first: PublishRequest) -> Result<Self, Status> {
+        let (requests, stream) = mpsc::channel(1);
+        requests.send(first).await.unwrap();
+        let responses = relay.client().await.publish(ReceiverStream::new(stream)).await?.into_inner();
+        let mut producer = Self { requests, responses, source: String::new(), next_sequence: 0 };
+        let first = producer.next().await?.expect("the stream ended");
+        assert!(!first.source.is_empty(), "{first:?}");
+        producer.source = first.source;
+        Ok(producer)
+    }
+
+    /// Sends a request.
+    pub(crate) async fn send(&self, request: PublishRequest) {
+        // Where the stream has ended, its responses say why.
+        timeout(PATIENCE, self.requests.send(request)).await.expect("nothing was taken").ok();
+    }
+
+    /// The next response; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<PublishResponse>, Status> {
+        let response = timeout(PATIENCE, self.responses.message()).await.expect("nothing came")?;
+        if let Some(response) = &response {
+            self.next_sequence = response.next_sequence;
+        }
+        Ok(response)
+    }
+
+    /// Waits until lines before this number are acknowledged.
+    pub(crate) async fn until(&mut self, next_sequence: u64) {
+        let acknowledged = async {
+            while self.next_sequence < next_sequence {
+                self.next().await.unwrap().expect("the stream ended");
+            }
+        };
+        timeout(PATIENCE, acknowledged).await.expect("it was not acknowledged");
+    }
+
+    /// Sends lines of these numbers, and waits until they are acknowledged.
+    pub(crate) async fn publish(&mut self, numbers: std::ops::Range<u64>) {
+        let end = numbers.end;
+        self.send(lines(numbers)).await;
+        self.until(end).await;
+    }
+
+    /// What the stream ends with.
+    pub(crate) async fn status(mut self) -> Status {
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ended with OK"),
+                Err(status) => return status,
+            }
+        }
+    }
+
+    /// Ends its side, and waits for the end of the other.
+    pub(crate) async fn leave(mut self) {
+        self.requests = mpsc::channel(1).0;
+        while self.next().await.unwrap().is_some() {}
+    }
+}
+
+/// All lines of the topic `app`: source, number and content of each.
+pub(crate) async fn stored(store: &Store) -> Vec<(String, u64, Bytes)> {
+    let (topic, mut at): (Topic, _) = ("app".parse().unwrap(), Offset::ZERO);
+    let mut found = Vec::new();
+    loop {
+        let page = store.page(&topic, at, 1 << 20).await.unwrap();
+        let Some(Item::Entry(last)) = page.last() else { return found };
+        at = last.next();
+        for item in page {
+            let Item::Entry(entry) = item else { panic!("{item:?}") };
+            let head = entry.batch.head();
+            let source = head.source.as_ref().unwrap().key.clone();
+            for index in 0..entry.batch.lines() {
+                let content = Bytes::copy_from_slice(entry.batch.line(index).unwrap().content);
+                found.push((source.clone(), head.first_line + u64::from(index), content));
+            }
+        }
+    }
+}
+
+/// Asserts that what is stored is `line 0` to `line <count - 1>` of one source, each once, in order.
+pub(crate) async fn has_each_once(store: &Store, count: u64) {
+    let found = stored(store).await;
+    let wrong = found.iter().zip(0..).find(|((source, number, content), expected)| {
+        (number, content) != (expected, &line(*expected).content) || *source != found[0].0
+    });
+    assert_eq!((wrong, found.len() as u64), (None, count));
+}

@@ -47,6 +47,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
         .method(unary("list_topics", "ListTopics"))
         .method(unary("get_topic", "GetTopic"))
+        .method(
+            manual::Method::builder()
+                .name("fetch")
+                .route_name("Fetch")
+                .input_type("crate::proto::FetchRequest")
+                .output_type("crate::serve::Page")
+                .codec_path("crate::serve::PageCodec")
+                .build(),
+        )
+        .method(unary("commit_cursor", "CommitCursor"))
+        .method(unary("get_cursor", "GetCursor"))
+        .method(unary("delete_topic", "DeleteTopic"))
+        .method(unary("trim_topic", "TrimTopic"))
+        .method(unary("set_retention", "SetRetention"))
         .build();
     let server = out.join("server");
     fs::create_dir_all(&server)?;

@@ -7,10 +7,13 @@
 //! file, and keeps each until it is confirmed. Neither prints anything or writes a file.
 
 mod address;
+mod administer;
 mod call;
+mod commits;
 mod dial;
 mod error;
 mod event;
+mod fetch;
 mod lines;
 mod link;
 mod marks;
@@ -28,8 +31,10 @@ mod tests;
 
 pub use self::{
     address::{AddressError, RelayAddress},
+    administer::{delete_topic, set_retention, trim_topic},
     error::Error,
     event::{Event, Jump},
+    fetch::fetch,
     lines::{Line, Lines},
     marks::Marks,
     options::{Options, OptionsError, Start},

@@ -12,6 +12,7 @@
 mod catalog;
 mod feed;
 mod fetch;
+mod history;
 mod metrics;
 mod outage;
 mod page;
@@ -51,7 +52,9 @@ use self::{
 };
 pub use self::{
     catalog::News,
+    history::{Direction, History, HistoryError},
     reader::Reader,
+    resume::Resume,
     start::{Opening, Start},
     step::{Error as ReadError, Step},
 };
@@ -234,7 +237,8 @@ impl Inner {
             return Arc::clone(topic);
         }
         let windows = Arc::clone(&self.windows_bytes);
-        let topic = Arc::new(HotTopic::new(name.clone(), self.ahead_wait(), windows));
+        let born = Arc::clone(&self.catalog.wake);
+        let topic = Arc::new(HotTopic::new(name.clone(), born, self.ahead_wait(), windows));
         topic.readers.store(1, Ordering::Release);
         board.topics.insert(name.clone(), Arc::clone(&topic));
         self.place(&mut board, Arc::clone(&topic));

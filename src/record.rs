@@ -12,6 +12,7 @@ mod kept;
 mod offset;
 mod source;
 mod status;
+mod subscription;
 mod timeline;
 mod topic;
 mod topic_glob;
@@ -29,6 +30,7 @@ pub use self::{
     offset::{MAX_OFFSET, Offset, OffsetError},
     source::{Host, SourceKey, SourceNameError},
     status::{Activity, SourceStatus},
+    subscription::{Bookmark, CommitToken, CommitTokenError, SubscriptionName},
     timeline::{Timeline, TimelineError},
     topic::{Topic, TopicError},
     topic_glob::TopicGlob,

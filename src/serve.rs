@@ -4,13 +4,17 @@
 //! its subscriptions read from. When it is told to stop, health says so first, then
 //! every subscription gets its `closing`, and only then the port closes.
 
+mod administer;
 mod bounds;
 mod census;
 mod codec;
 mod connection;
+mod cursors;
 mod cut;
 mod drain;
+mod durable;
 mod event;
+mod fetch;
 mod filter;
 mod frame;
 mod frames;
@@ -20,6 +24,7 @@ mod lane;
 mod listen;
 mod matches;
 mod metrics;
+mod page;
 mod permit;
 mod publish;
 mod relay;
@@ -43,16 +48,17 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     codec::{RequestCodec, RequestDecoder},
     frame::{Frame, FrameCodec},
+    page::{Page, PageCodec},
     publish::{PublishCodec, PublishOptions},
     retention::RetentionOptions,
 };
 use self::{
-    drain::Drain, health::Health, listen::Door, metrics::Metrics, publish::Publishing, relay::Relay,
-    retention::Retention,
+    drain::Drain, durable::Claims, health::Health, listen::Door, metrics::Metrics, publish::Publishing,
+    relay::Relay, retention::Retention,
 };
 use crate::{
     hub::{self, Hub},
-    store::{MAX_PAYLOAD_BYTES, Store},
+    store::{DurableBounds, MAX_PAYLOAD_BYTES, Store},
 };
 
 /// The server side of the contract, with the codec of ours.
@@ -122,6 +128,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// How much of every topic is kept.
     pub retention: RetentionOptions,
+    /// How many durable subscriptions there may be, and for how long.
+    pub durable: DurableBounds,
     /// What programs may publish.
     pub publish: PublishOptions,
 }
@@ -154,6 +162,7 @@ impl Options {
             drain_notice_ms: 0,
             drain_ms: 8000,
             retention: RetentionOptions::default(),
+            durable: DurableBounds::default(),
             publish: PublishOptions::default(),
         }
     }
@@ -215,6 +224,7 @@ pub struct Service {
     retention: Retention,
     publishing: Publishing,
     metrics: Metrics,
+    claims: Claims,
 }
 
 impl Service {
@@ -241,6 +251,7 @@ impl Service {
             crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
             metrics.clone(),
         );
+        let claims = Claims::new(store.clone(), options.durable);
         let relay = Relay::new(
             options.clone(),
             store.clone(),
@@ -248,11 +259,24 @@ impl Service {
             metrics.clone(),
             drain.clone(),
             publishing.clone(),
+            claims.clone(),
         );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
         let router = relay::routes(relay, health_routes, Arc::new(registry))?;
         let router = sizes::within(router, &options, &metrics);
-        Ok(Self { options, listener, local_addr, router, health, hub, drain, retention, publishing, metrics })
+        Ok(Self {
+            options,
+            listener,
+            local_addr,
+            router,
+            health,
+            hub,
+            drain,
+            retention,
+            publishing,
+            metrics,
+            claims,
+        })
     }
 
     /// Where it listens.
@@ -265,7 +289,19 @@ impl Service {
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { options, listener, router, health, hub, drain, retention, publishing, metrics, .. } = self;
+        let Self {
+            options,
+            listener,
+            router,
+            health,
+            hub,
+            drain,
+            retention,
+            publishing,
+            metrics,
+            claims,
+            ..
+        } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
@@ -277,6 +313,7 @@ impl Service {
             never = door.serve() => match never {},
             never = health.watch() => match never {},
             never = retention.run() => match never {},
+            never = claims.run() => match never {},
             () = publishing.audit() => {}
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");

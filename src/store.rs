@@ -7,12 +7,14 @@
 //! asked is found by the key (`servers`): there may be one, the master that Sentinels
 //! name, or the nodes of a cluster behind one URL.
 
+mod administer;
 mod advice;
 mod append;
 mod blocking;
 mod claims;
 mod cluster;
 mod connect;
+mod cursors;
 mod durability;
 mod entry;
 mod error;
@@ -38,11 +40,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use self::{
+    administer::{Deleted, OwnRetention},
     append::{Append, Appended},
     blocking::{BlockingConnection, LIVENESS_MARGIN_MS},
     claims::{ClaimChange, Claimed, Holder},
     cluster::NodeId,
     connect::{ConnectOptions, Connector},
+    cursors::{Commit, Committed, CursorClaim, DurableBounds, Held},
     durability::{Durability, DurabilityError},
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,

@@ -97,22 +97,17 @@ impl Crowd {
         writer.append_lines(bed, &[line(began, 0)]).await?;
         let lines = u64::from(self.lines_per_s * self.seconds);
         let (opened, mut all_opened) = mpsc::channel(1);
-        let mut readers = JoinSet::new();
+        let mut readers = Readers::new();
         let first = Reader { streams: 1, lines: 1..lines + 1, began, opened: opened.clone() };
         readers.spawn(first.read(connect(&url).await?, topic.clone()));
-        all_opened.recv().await.context("the first reader ended")?;
+        Self::until_open(1, &mut all_opened, &mut readers).await?;
         let before = proportional_bytes(&relay)?;
         for _ in 0..self.connections {
             let stream = connect(&url).await?;
             let reader = Reader { streams: self.streams, lines: 1..lines + 1, began, opened: opened.clone() };
             readers.spawn(reader.read(stream, topic.clone()));
         }
-        for _ in 0..self.connections {
-            tokio::select! {
-                opened = all_opened.recv() => opened.context("a reader ended")?,
-                Some(ended) = readers.join_next() => bail!("a reader ended early: {:?}", ended?.err()),
-            }
-        }
+        Self::until_open(self.connections, &mut all_opened, &mut readers).await?;
         sleep(SETTLED).await;
         let mut ticks = interval(Duration::from_secs(1) / self.lines_per_s);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,7 +129,25 @@ impl Crowd {
         let delays = sorted(delays.into_iter());
         Ok(((memory - before) / f64::from(self.subscribers()), delays[delays.len() * 99 / 100]))
     }
+
+    /// Waits until so many connections have all their streams.
+    async fn until_open(
+        connections: u32,
+        opened: &mut mpsc::Receiver<()>,
+        readers: &mut Readers,
+    ) -> anyhow::Result<()> {
+        for _ in 0..connections {
+            tokio::select! {
+                opened = opened.recv() => opened.context("all readers ended")?,
+                Some(ended) = readers.join_next() => bail!("a reader ended early: {:?}", ended?.err()),
+            }
+        }
+        Ok(())
+    }
 }
+
+/// The tasks that read, and the delays that each has seen.
+type Readers = JoinSet<anyhow::Result<Vec<f64>>>;
 
 /// A connection and what it shall get.
 struct Reader {
@@ -187,7 +200,10 @@ impl Reader {
                         let payload = if head.kind == http2::PING { payload } else { &[] };
                         connection.write_all(&http2::frame(head.kind, http2::ACK, 0, payload)).await?;
                     }
-                    _ => ensure!(head.flags & http2::END_STREAM == 0, "stream {} ended", head.stream),
+                    http2::HEADERS => {
+                        ensure!(head.flags & http2::END_STREAM == 0, "stream {} ended", head.stream);
+                    }
+                    _ => {}
                 }
             }
             let taken = came.len() - rest.len();

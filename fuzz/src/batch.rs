@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use logrelay::{
     proto,
-    record::{BatchBuilder, StoredBatch},
+    record::{BatchBuilder, EncodedLines, LineBounds, StoredBatch},
 };
 use prost::Message as _;
 
@@ -12,7 +12,10 @@ use prost::Message as _;
 /// the stored bytes or the lines to be stored.
 pub fn check(data: &[u8]) {
     let [way, number, at, byte, rest @ ..] = data else { return };
-    if way % 2 == 0 {
+    if way % 3 == 2 {
+        return is_published_as_it_was_sent(rest);
+    }
+    if way % 3 == 0 {
         let lines = if *number == u8::MAX { u32::MAX } else { u32::from(*number) };
         passes_as_a_message(rest.to_vec(), lines);
         return;
@@ -38,6 +41,22 @@ pub fn check(data: &[u8]) {
     passes_as_a_message(damaged.clone(), sealed.lines);
     damaged.truncate(place);
     passes_as_a_message(damaged, sealed.lines);
+}
+
+/// What a relay takes of a program is what a reader gets.
+fn is_published_as_it_was_sent(message: &[u8]) {
+    let bounds =
+        LineBounds { max_lines: 1000, max_line_bytes: 1000, max_extra_bytes: 1000, max_head_bytes: 1000 };
+    let Ok((_, lines)) = EncodedLines::split(Bytes::copy_from_slice(message), &bounds) else { return };
+    let mut builder = BatchBuilder::of_producer(&proto::Source::default(), 7);
+    (0..lines.len()).for_each(|index| builder.push_encoded(lines.get(index).expect("it has so many")));
+    let sent = proto::PublishRequest::decode(message).map(|request| request.lines);
+    let Some(sealed) = builder.seal(7 + lines.len() as u64) else {
+        return assert!(sent.is_err() || lines.is_empty());
+    };
+    let batch = StoredBatch::parse(sealed.stored, sealed.lines).expect("what is taken can be read");
+    let stored: Vec<_> = (0..sealed.lines).map(|index| batch.decoded_line(index).expect("a line")).collect();
+    assert!(sent.is_err() || sent == Ok(stored));
 }
 
 fn passes_as_a_message(stored: Vec<u8>, lines: u32) {

@@ -91,7 +91,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     }
     match sending.publisher.unconfirmed_lines() {
         0 => sent,
-        lines => sent.with_context(|| format!("{lines} lines that were read are not confirmed")),
+        lines => sent.with_context(|| format!("lines that were read and are not confirmed: {lines}")),
     }
 }
 

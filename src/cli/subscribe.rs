@@ -19,12 +19,19 @@ use clap::{ValueEnum, builder::BoolishValueParser, value_parser};
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use self::{from::From, printer::Printer, progress::Progress, report::Report, saver::Saver};
+pub(super) use self::from::time;
+use self::{
+    from::From,
+    printer::Printer,
+    progress::Progress,
+    report::Report,
+    saver::{Keeper, Saver},
+};
 use super::{Misuse, cursor_file::CursorFile, shutdown};
 use crate::{
     client::{Event, Marks, Options, RelayAddress, Start, State, Subscription},
     config::{DEFAULT_SHUTDOWN_TIMEOUT_MS, General},
-    record::{Topic, TopicGlob},
+    record::{SubscriptionName, Topic, TopicGlob},
     telemetry::{self, LogFormat, Terminal},
 };
 
@@ -58,6 +65,10 @@ pub(super) struct Arguments {
     /// Go on where the last run with this file ended; wins over --from
     #[arg(long, value_name = "FILE")]
     cursor_file: Option<PathBuf>,
+    /// Let the relays keep where this name goes on, also after a kill and on another host; wins over
+    /// --from. A second reader of the same name takes over from the first
+    #[arg(long, value_name = "NAME", conflicts_with = "cursor_file")]
+    subscription: Option<SubscriptionName>,
     /// What to do when lines cannot be had any more, or come again: say it and go on, or fail
     #[arg(long, value_name = "WHAT", default_value = "report")]
     on_gap: OnGap,
@@ -122,12 +133,13 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     };
     let show_progress = Terminal::is_watched() && !io::stdout().is_terminal();
     let output = arguments.output;
+    let keeper = file.map(Keeper::File).or(arguments.subscription.is_some().then_some(Keeper::Relays));
     // Of one topic there is no need to say which.
     let is_one = matches!(&arguments.topics[..], [only] if only.as_topic().is_some());
     let reading = Reading {
         subscription: Subscription::new(options(arguments, saved)?)?,
         printer: Printer::new(io::stdout().lock(), output, !is_one),
-        saver: file.map(Saver::new),
+        saver: keeper.map(Saver::new),
         report: Report::new(output, terminal.clone()),
         progress: Progress::new(show_progress.then_some(&terminal)),
         unheard: Box::pin(stdout::closed()),
@@ -160,6 +172,7 @@ fn options(arguments: Arguments, saved: Option<State>) -> anyhow::Result<Options
         start: start.unwrap_or(Start::Latest),
         filter: arguments.filter.into_filter(),
         state: state.with_capacity(arguments.max_marks),
+        subscription: arguments.subscription,
         stop_at_tail: arguments.no_follow,
         fail_on_gap: arguments.on_gap == OnGap::Fail,
         max_batch_lines: arguments.max_batch_lines,
@@ -188,7 +201,7 @@ impl<W: io::Write> Reading<W> {
         let ended = self.read(shutdown).await;
         self.progress.finish();
         // After a failed write nobody knows which lines arrived, so the last saved place stands.
-        let saved = if self.printer.is_broken() { Ok(()) } else { self.save() };
+        let saved = if self.printer.is_broken() { Ok(()) } else { self.save().await };
         ended.and(saved)
     }
 
@@ -197,7 +210,7 @@ impl<W: io::Write> Reading<W> {
             let Some(event) = self.next(shutdown).await? else { break };
             self.take(&event)?;
             if self.saver.as_ref().is_some_and(Saver::is_due) {
-                self.save()?;
+                self.save_if_possible().await?;
             }
         }
         Ok(())
@@ -215,7 +228,7 @@ impl<W: io::Write> Reading<W> {
                 event = self.subscription.next() => return Ok(event?),
                 () = shutdown.cancelled() => return Ok(None),
                 () = &mut self.unheard => return Ok(None),
-                () = saver::sleep_until(due) => self.save()?,
+                () = saver::sleep_until(due) => self.save_if_possible().await?,
             }
         }
     }
@@ -240,11 +253,19 @@ impl<W: io::Write> Reading<W> {
     }
 
     /// Saves the place after the last line that left this process, never one further on.
-    fn save(&mut self) -> anyhow::Result<()> {
+    async fn save(&mut self) -> anyhow::Result<()> {
         self.flush()?;
-        if let Some(saver) = &mut self.saver {
-            saver.save(self.subscription.state())?;
+        match &mut self.saver {
+            Some(saver) => saver.save(&mut self.subscription).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    async fn save_if_possible(&mut self) -> anyhow::Result<()> {
+        self.flush()?;
+        match &mut self.saver {
+            Some(saver) => saver.save_if_possible(&mut self.subscription).await,
+            None => Ok(()),
+        }
     }
 }

@@ -1,4 +1,9 @@
-//! `logrelay topics`: what there is, a line each; `topics show` names a topic's sources.
+//! `logrelay topics`: what there is, a line each; `topics show` names a topic's sources, the others
+//! change a topic.
+
+mod delete;
+mod retention;
+mod trim;
 
 use std::{
     io::{self, Write as _},
@@ -27,6 +32,18 @@ const MAX_SOURCES: u32 = 10_000;
 /// Lists the topics: their lines, their size, their age and their readers.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    relays: Relays,
+    /// A table, or one JSON object a line
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+/// Whom to ask.
+#[derive(Debug, clap::Args)]
+struct Relays {
     /// Address of a relay; several: the first that answers
     #[arg(
         long = "relay",
@@ -36,14 +53,9 @@ pub(super) struct Arguments {
         default_value = "http://127.0.0.1:7171"
     )]
     relays: Vec<RelayAddress>,
-    /// A table, or one JSON object a line
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
-    output: Output,
     /// How long a relay may take to connect, and to answer, in milliseconds
     #[arg(long, global = true, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
-    #[command(subcommand)]
-    action: Option<Action>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -53,18 +65,27 @@ enum Action {
         /// The topic
         topic: Topic,
     },
+    /// Deletes topics: lines, sources, durable subscriptions; offsets never start over
+    Delete(delete::Arguments),
+    /// Removes the older lines of a topic
+    Trim(trim::Arguments),
+    /// Says, or sets, how much of a topic is kept
+    Retention(retention::Arguments),
 }
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
-    let Arguments { relays, output, timeout_ms, action } = arguments;
+    let Arguments { relays, output, action } = arguments;
     telemetry::start_logs(
         &general.log_level.clone().unwrap_or_default(),
         output.log_format(&general),
         &terminal,
     );
     let text = match action {
-        None => list(&relays, timeout_ms, output).await?,
-        Some(Action::Show { topic }) => show(&relays, timeout_ms, output, &topic).await?,
+        None => list(&relays, output).await?,
+        Some(Action::Show { topic }) => show(&relays, output, &topic).await?,
+        Some(Action::Delete(arguments)) => delete::run(arguments, &relays).await?,
+        Some(Action::Trim(arguments)) => trim::run(arguments, &relays).await?,
+        Some(Action::Retention(arguments)) => retention::run(arguments, &relays).await?,
     };
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -72,8 +93,9 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     Ok(())
 }
 
-async fn list(relays: &[RelayAddress], timeout_ms: u64, output: Output) -> anyhow::Result<String> {
-    let ListTopicsResponse { topics, warnings } = client::list_topics(relays, timeout_ms).await?;
+async fn list(relays: &Relays, output: Output) -> anyhow::Result<String> {
+    let answer = client::list_topics(&relays.relays, relays.timeout_ms);
+    let ListTopicsResponse { topics, warnings } = answer.await?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -83,13 +105,8 @@ async fn list(relays: &[RelayAddress], timeout_ms: u64, output: Output) -> anyho
     })
 }
 
-async fn show(
-    relays: &[RelayAddress],
-    timeout_ms: u64,
-    output: Output,
-    topic: &Topic,
-) -> anyhow::Result<String> {
-    let found = client::get_topic(relays, topic, MAX_SOURCES, timeout_ms).await?;
+async fn show(relays: &Relays, output: Output, topic: &Topic) -> anyhow::Result<String> {
+    let found = client::get_topic(&relays.relays, topic, MAX_SOURCES, relays.timeout_ms).await?;
     if found.has_more_sources {
         warn!(shown = found.sources.len(), "the topic has more sources than a relay tells at once");
     }

@@ -57,6 +57,9 @@ pub(super) enum Failure {
     Ended,
     #[error("sent what makes no sense: {0}")]
     Nonsense(#[from] BatchFault),
+    /// To come back would take the subscription from whoever has it now.
+    #[error("closed: {0}")]
+    TakenOver(String),
     #[error("is at line {found}, where lines {} to {} were sent", lines.start, lines.end)]
     Sequence { lines: Range<u64>, found: u64 },
 }
@@ -76,7 +79,18 @@ impl Failure {
 
     /// The error to return where trying again, there or elsewhere, would not help.
     pub(super) fn permanent(&self, relay: &RelayAddress) -> Option<Error> {
-        let Self::Status(status) = self else { return None };
+        let status = match self {
+            Self::Status(status) => status,
+            Self::TakenOver(message) => {
+                return Some(Error::Refused {
+                    relay: relay.clone(),
+                    code: Code::FailedPrecondition,
+                    reason: "SUBSCRIPTION_TAKEN".to_owned(),
+                    message: message.clone(),
+                });
+            }
+            _ => return None,
+        };
         let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
         let hopeless = match status.code() {
             Code::InvalidArgument
@@ -86,8 +100,10 @@ impl Failure {
             | Code::Unauthenticated
             | Code::PermissionDenied
             | Code::Unimplemented => true,
-            // A relay with room for other callers would have none for so many topics.
-            Code::ResourceExhausted => reason == "TOO_MANY_TOPICS",
+            // A relay with room for other callers would have none for so many of these.
+            Code::ResourceExhausted => {
+                matches!(reason.as_str(), "TOO_MANY_TOPICS" | "TOO_MANY_DURABLE_SUBSCRIPTIONS")
+            }
             _ => false,
         };
         hopeless.then(|| Error::Refused {

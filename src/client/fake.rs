@@ -122,7 +122,7 @@ pub(super) fn send(event: Event) -> Step {
 
 pub(super) fn opened(topic: &str, cursor: &str) -> Step {
     let topic = proto::OpenedTopic { topic: topic.into(), cursor: cursor.into(), ..Default::default() };
-    send(Event::Opened(proto::Opened { topics: vec![topic] }))
+    send(Event::Opened(proto::Opened { topics: vec![topic], ..Default::default() }))
 }
 
 /// A batch of `app` with as many lines as `numbers`; its first line is line `first_line` of the source,
@@ -157,5 +157,6 @@ pub(super) fn rewound(from_offset: u64, to_offset: u64) -> Step {
 
 pub(super) fn closing(reason: &str, retry_after_ms: i32) -> Step {
     let retry_after = prost_types::Duration { seconds: 0, nanos: retry_after_ms * 1_000_000 };
-    send(Event::Closing(proto::Closing { reason: reason.into(), retry_after: Some(retry_after) }))
+    let closing = proto::Closing { reason: reason.into(), retry_after: Some(retry_after), taken_over: false };
+    send(Event::Closing(closing))
 }

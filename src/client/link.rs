@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Streaming,
+    Response, Status, Streaming,
     transport::{Channel, Endpoint, Uri},
 };
 
@@ -56,16 +56,25 @@ pub(super) async fn connect(ask: &Ask, times: Times) -> Result<LogRelayClient<Ch
     Ok(LogRelayClient::new(channel))
 }
 
-/// Connects to a relay and makes the call.
+/// Connects to a relay and makes the call; the connection is good for other calls, too.
 pub(super) async fn subscribe(
     ask: Ask,
     times: Times,
     request: SubscribeRequest,
-) -> Result<Streaming<SubscribeResponse>, Failure> {
+) -> Result<(LogRelayClient<Channel>, Streaming<SubscribeResponse>), Failure> {
     let mut client = connect(&ask, times).await?;
-    match tokio::time::timeout(times.answer, client.subscribe(request)).await {
+    let stream = answered(times.answer, client.subscribe(request)).await?;
+    Ok((client, stream))
+}
+
+/// The answer to a call, which has so long to come.
+pub(super) async fn answered<T>(
+    within: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(within, call).await {
         Ok(response) => Ok(response?.into_inner()),
-        Err(_) => Err(Failure::Silent(times.answer.as_millis())),
+        Err(_) => Err(Failure::Silent(within.as_millis())),
     }
 }
 
@@ -80,8 +89,6 @@ pub(super) async fn publish(
     let (requests, stream) = mpsc::channel(1);
     // There is room for it.
     requests.try_send(first).map_err(|_| Failure::Ended)?;
-    match tokio::time::timeout(times.answer, client.publish(ReceiverStream::new(stream))).await {
-        Ok(response) => Ok((requests, response?.into_inner())),
-        Err(_) => Err(Failure::Silent(times.answer.as_millis())),
-    }
+    let responses = answered(times.answer, client.publish(ReceiverStream::new(stream))).await?;
+    Ok((requests, responses))
 }

@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::{RelayAddress, State};
-use crate::{proto, record::TopicGlob};
+use crate::{
+    proto,
+    record::{SubscriptionName, TopicGlob},
+};
 
 /// What to read, from where, and how to behave when things break.
 #[derive(Debug, Clone)]
@@ -20,6 +23,10 @@ pub struct Options {
     pub filter: Option<proto::Filter>,
     /// Where an earlier subscription ended. What of it is not in `topics` stays as it is.
     pub state: State,
+    /// Name of a durable subscription, of which relays keep where it goes on: what has no place in
+    /// `state` begins where [`Subscription::commit`](super::Subscription::commit) left it, or where the
+    /// first reader of this name began. None: it is none.
+    pub subscription: Option<SubscriptionName>,
     /// End at the tail as it is when the subscription is first opened, or somewhat later.
     pub stop_at_tail: bool,
     /// End with an error instead of an event at a gap, rewound or reset.
@@ -82,6 +89,7 @@ impl Default for Options {
             start: Start::Latest,
             filter: None,
             state: State::default(),
+            subscription: None,
             stop_at_tail: false,
             fail_on_gap: false,
             max_batch_lines: 0,

@@ -3,18 +3,19 @@
 use std::{fmt, future::Future, ops::Range, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::Streaming;
+use tonic::{Streaming, transport::Channel};
 
 use super::{
     Error, Event, Jump, Lines, Options, RelayAddress, State,
     call::Call,
+    commits::Commits,
     error::Failure,
     lines::{BatchFault, cursor_of},
     link::{self, Times},
     turn::Turn,
 };
 use crate::{
-    proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
+    proto::{self, SubscribeResponse, log_relay_client::LogRelayClient, subscribe_response::Event as Sent},
     record::{Cursor, Topic},
     retry::Backoff,
 };
@@ -27,22 +28,36 @@ const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 /// Reads topics until the caller stops asking.
 #[derive(Debug)]
 pub struct Subscription {
-    options: Options,
-    state: State,
+    pub(super) options: Options,
+    pub(super) state: State,
     backoff: Backoff,
     failures: u32,
     turn: Turn,
-    link: Link,
+    pub(super) link: Link,
+    pub(super) commits: Commits,
     /// Since when the caller waits without a message.
     waits_since: Option<Instant>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Streaming<SubscribeResponse>, Failure>> + Send>>;
+pub(super) type Client = LogRelayClient<Channel>;
+type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<SubscribeResponse>), Failure>> + Send>>;
 
-enum Link {
-    Down { until: Instant },
-    Opening { relay: RelayAddress, call: Call, answer: Opening },
-    Up { relay: RelayAddress, call: Call, stream: Box<Streaming<SubscribeResponse>>, is_open: bool },
+pub(super) enum Link {
+    Down {
+        until: Instant,
+    },
+    Opening {
+        relay: RelayAddress,
+        call: Call,
+        answer: Opening,
+    },
+    Up {
+        relay: RelayAddress,
+        call: Call,
+        client: Client,
+        stream: Box<Streaming<SubscribeResponse>>,
+        is_open: bool,
+    },
     Ended,
 }
 
@@ -63,7 +78,8 @@ impl Subscription {
         let backoff = Backoff::new(ms(options.retry_first_ms), ms(options.retry_max_ms));
         let state = options.state.clone();
         let link = Link::Down { until: Instant::now() };
-        Ok(Self { options, state, backoff, failures: 0, turn, link, waits_since: None })
+        let commits = Commits::default();
+        Ok(Self { options, state, backoff, failures: 0, turn, link, commits, waits_since: None })
     }
 
     /// What to save in order to go on after the last event that [`next`](Self::next) gave.
@@ -85,10 +101,10 @@ impl Subscription {
                     self.link = self.ask_next_relay();
                 }
                 Link::Opening { relay, call, answer } => match answer.await {
-                    Ok(stream) => {
+                    Ok((client, stream)) => {
                         let (relay, call, stream) = (relay.clone(), call.clone(), Box::new(stream));
                         self.waits_since = None;
-                        self.link = Link::Up { relay, call, stream, is_open: false };
+                        self.link = Link::Up { relay, call, client, stream, is_open: false };
                     }
                     Err(failure) => {
                         let relay = relay.clone();
@@ -148,6 +164,7 @@ impl Subscription {
             max_batch_lines: self.options.max_batch_lines,
             max_batch_bytes: self.options.max_batch_bytes,
             heartbeat_interval: heartbeat.try_into().ok(),
+            subscription: self.options.subscription.as_ref().map(ToString::to_string).unwrap_or_default(),
         }
     }
 
@@ -163,7 +180,10 @@ impl Subscription {
             self.failures = 0;
         }
         Ok(match sent {
-            Sent::Opened(opened) => self.open(relay, opened.topics)?,
+            Sent::Opened(opened) => {
+                self.commits.opened(opened.commit_token);
+                self.open(relay, opened.topics)?
+            }
             Sent::Batch(batch) => self.take_in(batch)?.map(|lines| Event::Lines(Box::new(lines))),
             Sent::Gap(it) => {
                 let offsets = it.from_offset..it.to_offset;
@@ -188,6 +208,7 @@ impl Subscription {
                 }
                 Some(Event::Heartbeat(heartbeat))
             }
+            Sent::Closing(closing) if closing.taken_over => return Err(Failure::TakenOver(closing.reason)),
             Sent::Closing(closing) => {
                 let retry_after = closing.retry_after.and_then(|after| Duration::try_from(after).ok());
                 let retry_in = self.go_down(retry_after.unwrap_or_default());

@@ -131,6 +131,7 @@ async fn a_new_topic_begins_at_the_start_also_beside_one_that_is_awaited() {
         topics: ["app", "web"]
             .map(|topic| proto::OpenedTopic { topic: topic.into(), ..Default::default() })
             .into(),
+        ..Default::default()
     };
     let relay = FakeRelay::start(vec![
         vec![opened("web", &format!("web@{EPOCH}:9")), Step::Hang],
@@ -320,4 +321,17 @@ async fn a_limit_of_failures_ends_it_with_the_last_reason() {
     };
     assert!(reasons[0].contains("refused") && reasons[1].contains("script is over"), "{reasons:?}");
     assert!(matches!(error, Error::GaveUp { failures: 3, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_durable_subscription_that_was_taken_over_does_not_come_back() {
+    let taken = proto::Closing { reason: "taken".into(), retry_after: None, taken_over: true };
+    let taken = send(proto::subscribe_response::Event::Closing(taken));
+    let relay = FakeRelay::start(vec![vec![opened("app", &format!("app@{EPOCH}:0")), taken]]).await;
+    let name = Some("s".parse().unwrap());
+    let mut subscription = Subscription::new(Options { subscription: name, ..options(&[&relay]) }).unwrap();
+    assert!(matches!(subscription.next().await, Ok(Some(Event::Opened { .. }))));
+    let Err(Error::Refused { reason, .. }) = subscription.next().await else { panic!("it goes on") };
+    assert_eq!(reason, "SUBSCRIPTION_TAKEN");
+    assert_eq!(relay.requests()[0].subscription, "s");
 }

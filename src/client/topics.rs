@@ -42,7 +42,11 @@ pub async fn get_topic(
     ask_any(relays, timeout_ms, async |client| client.get_topic(question.clone()).await).await
 }
 
-async fn ask_any<T>(
+/// Asks each relay once, until one answers.
+///
+/// # Errors
+/// As [`list_topics`].
+pub(super) async fn ask_any<T>(
     relays: &[RelayAddress],
     timeout_ms: u64,
     ask: impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
@@ -73,8 +77,5 @@ async fn ask_one<T>(
 ) -> Result<T, Failure> {
     let times = Times { connect: timeout, keep_alive: timeout, answer: timeout };
     let mut client = link::connect(&one, times).await?;
-    match tokio::time::timeout(timeout, ask(&mut client)).await {
-        Ok(response) => Ok(response?.into_inner()),
-        Err(_) => Err(Failure::Silent(timeout.as_millis())),
-    }
+    link::answered(timeout, ask(&mut client)).await
 }

@@ -278,6 +278,12 @@ settings! {
         /// How often topics are looked at for what is too old or too much, in milliseconds
         #[arg(help_heading = "Relay")]
         retention_interval_ms: u64 = "MS" in 10..=HOUR_MS => serve.retention.interval_ms,
+        /// Most durable subscriptions of one topic; more are refused
+        #[arg(help_heading = "Relay")]
+        max_durable_subscriptions: u32 = "SUBSCRIPTIONS" in 1..=10_000 => serve.durable.max_per_topic,
+        /// How long a durable subscription is kept that nobody uses, in milliseconds
+        #[arg(help_heading = "Relay")]
+        durable_expiry_ms: u64 = "MS" in 60_000..=10 * 365 * 24 * HOUR_MS => serve.durable.expiry_ms,
         /// Most streams of programs that publish; more are refused
         #[arg(help_heading = "Relay")]
         max_publishers: usize = "STREAMS" in 1..=1_000_000 => serve.publish.max_publishers,

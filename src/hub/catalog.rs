@@ -33,8 +33,8 @@ pub(super) struct Catalog {
     begun: AtomicU64,
     /// The number of the last one that was answered.
     answered: watch::Sender<u64>,
-    /// Ends the wait for the next question.
-    wake: Notify,
+    /// Ends the wait for the next question. Also told by topics that were awaited, and were born.
+    pub(super) wake: Arc<Notify>,
 }
 
 /// Topics in the order in which they were first seen: what is new stands at the end.
@@ -58,7 +58,7 @@ impl Catalog {
             listing: watch::Sender::default(),
             begun: AtomicU64::new(0),
             answered: watch::Sender::new(0),
-            wake: Notify::new(),
+            wake: Arc::default(),
         }
     }
 
@@ -68,7 +68,7 @@ impl Catalog {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let mut is_out = false;
         loop {
-            if catalog.listing.receiver_count() == 0 && !is_out {
+            while catalog.listing.receiver_count() == 0 && !is_out {
                 catalog.wake.notified().await;
             }
             let number = catalog.begun.fetch_add(1, Ordering::AcqRel) + 1;

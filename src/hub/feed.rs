@@ -125,8 +125,10 @@ impl Feed {
                 self.is_out = true;
                 tokio::select! {
                     () = sleep(backoff.next_delay()) => {}
-                    Ok(()) = self.moves.changed() => self.moves.mark_changed(),
+                    Ok(()) = self.moves.changed() => {}
                 }
+                // Where its topics are is looked up anew.
+                self.moves.mark_changed();
             }
         }
     }

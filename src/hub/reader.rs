@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How often a reader that is ahead looks again.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A place in a topic.
 pub struct Reader {

@@ -5,16 +5,25 @@ use crate::record::{Epoch, Offset, Timeline};
 
 /// Where a reader goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resume {
+pub enum Resume {
     /// Nothing happened.
     Continue,
     /// The lines up to `to` are trimmed.
-    Gap { to: Offset },
+    Gap {
+        /// The first line that is there.
+        to: Offset,
+    },
     /// It saw lines that were lost since: everything from `to` on comes (again).
     /// What is at `to` may be trimmed; the next decision says so.
-    Rewound { to: Offset },
+    Rewound {
+        /// Up to where the lines are the same.
+        to: Offset,
+    },
     /// Its timeline is unknown here; it begins with the earliest line.
-    Reset { to: Offset },
+    Reset {
+        /// The earliest line.
+        to: Offset,
+    },
     /// It has seen more than this timeline knows of: Redis may be the one that is
     /// behind.
     Ahead,

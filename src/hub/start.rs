@@ -6,9 +6,9 @@ use tokio::time::sleep;
 
 use super::{Reader, fetch};
 use crate::{
-    record::{Cursor, Epoch, Offset, Timeline},
+    record::{Cursor, Epoch, Offset, Timeline, Topic},
     retry::Backoff,
-    store,
+    store::{self, Store},
 };
 
 /// Where to begin.
@@ -22,6 +22,8 @@ pub enum Start {
     Time(u64),
     /// So many lines before the tail.
     LastLines(u64),
+    /// At the very first line, whether it is still there or not.
+    Birth,
     /// At the next line after one that was read in this epoch.
     Cursor(Epoch, Offset),
 }
@@ -33,6 +35,25 @@ pub struct Opening {
     pub timeline: Option<Timeline>,
     /// Where the reader begins; none: at the first line of a topic that is not there yet.
     pub cursor: Option<Cursor>,
+}
+
+impl Start {
+    /// The offset where it begins in a topic.
+    pub(super) async fn offset(
+        self,
+        store: &Store,
+        topic: &Topic,
+        timeline: &Timeline,
+    ) -> Result<Offset, store::Error> {
+        Ok(match self {
+            Self::Earliest => timeline.first(),
+            Self::Latest => timeline.next(),
+            Self::Time(ms) => store.offset_at(topic, ms, timeline).await?,
+            Self::LastLines(lines) => timeline.next().minus(lines).max(timeline.first()),
+            Self::Birth => Offset::ZERO,
+            Self::Cursor(_, offset) => offset,
+        })
+    }
 }
 
 impl Reader {
@@ -63,12 +84,7 @@ impl Reader {
         let Some((generation, timeline)) = found else {
             return Ok(Opening { timeline: None, cursor: None });
         };
-        let offset = match start {
-            Start::Earliest => timeline.first(),
-            Start::Latest | Start::Cursor(..) => timeline.next(),
-            Start::Time(ms) => self.hub.store.offset_at(&self.topic.name, ms, &timeline).await?,
-            Start::LastLines(lines) => timeline.next().minus(lines).max(timeline.first()),
-        };
+        let offset = start.offset(&self.hub.store, &self.topic.name, &timeline).await?;
         self.place = Some((timeline.epoch_of(offset.minus(1)), offset));
         self.view = Some((generation, timeline.clone()));
         Ok(Opening { timeline: Some(timeline), cursor: self.cursor() })

@@ -31,6 +31,8 @@ pub(super) struct HotTopic {
     changed: watch::Sender<()>,
     /// Ends the feed's blocking read: it waits at an offset that is no longer wanted.
     wake_feed: Mutex<Arc<Notify>>,
+    /// Told when it was not there, and was born.
+    born: Arc<Notify>,
     resolves_begun: AtomicU64,
     /// The number of the last one that ended, and how.
     resolved: tokio::sync::Mutex<(u64, Result<(), store::Error>)>,
@@ -78,7 +80,12 @@ pub(super) enum Taken {
 }
 
 impl HotTopic {
-    pub(super) fn new(name: Topic, ahead_wait: Duration, windows_bytes: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        name: Topic,
+        born: Arc<Notify>,
+        ahead_wait: Duration,
+        windows_bytes: Arc<AtomicUsize>,
+    ) -> Self {
         let state = TopicState {
             is_known: false,
             is_absent: false,
@@ -95,6 +102,7 @@ impl HotTopic {
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
             wake_feed: Mutex::default(),
+            born,
             resolves_begun: AtomicU64::new(0),
             resolved: tokio::sync::Mutex::new((0, Ok(()))),
             ahead_wait,
@@ -150,6 +158,9 @@ impl HotTopic {
         let number = self.resolves_begun.fetch_add(1, Ordering::AcqRel) + 1;
         let answer = store.resolve(&self.name).await.map(|resolved| {
             let timeline = resolved.map(|found| found.timeline);
+            if timeline.is_some() && self.state().is_absent {
+                self.born.notify_one();
+            }
             if self.change(|state| state.install(timeline, self.ahead_wait)) {
                 self.wake_feed.lock().unwrap_or_else(PoisonError::into_inner).notify_one();
             }

@@ -11,7 +11,7 @@ pub struct Host(Arc<str>);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceKey(Arc<str>);
 
-/// A text that is no host name or no source key.
+/// A text that is no name of a host or a subscription, or no source key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {text:?} is wrong: {rule}")]
 pub struct SourceNameError {
@@ -29,6 +29,15 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+/// The text, where it is a name; `what` says of what in the error.
+pub(super) fn name(what: &'static str, text: &str) -> Result<Arc<str>, SourceNameError> {
+    if is_name(text) {
+        return Ok(text.into());
+    }
+    let text = text.chars().take(210).collect();
+    Err(SourceNameError { what, text, rule: NAME_RULE })
+}
+
 impl Host {
     /// The name.
     pub fn as_str(&self) -> &str {
@@ -40,12 +49,7 @@ impl FromStr for Host {
     type Err = SourceNameError;
 
     fn from_str(text: &str) -> Result<Self, SourceNameError> {
-        if is_name(text) {
-            Ok(Self(text.into()))
-        } else {
-            let text = text.chars().take(210).collect();
-            Err(SourceNameError { what: "host", text, rule: NAME_RULE })
-        }
+        name("host", text).map(Self)
     }
 }
 

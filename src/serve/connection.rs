@@ -28,6 +28,10 @@ use super::{
 const OTHER_STREAMS: u32 = 100;
 /// How much more of headers is read than is allowed, to say by name what is too much.
 const HEADERS_READ: u32 = 2;
+/// What a caller may send before it is read: of one stream, and of all streams of a connection. One
+/// publisher that has to wait leaves room for the other calls of its connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// HTTP/1.1 has no smaller buffer.
 const LEAST_HEADER_BUFFER_BYTES: usize = 8192;
 
@@ -59,6 +63,8 @@ impl Manner {
             .timer(TokioTimer::new())
             .keep_alive_interval(keepalive)
             .keep_alive_timeout(keepalive)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(header_bytes.saturating_mul(HEADERS_READ))
             .max_concurrent_streams(most.saturating_add(OTHER_STREAMS));
         Self {

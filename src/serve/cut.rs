@@ -107,6 +107,47 @@ impl Piece {
         (self, rest)
     }
 
+    /// Cuts off the last piece that keeps the bounds, of at least one line; what is left before
+    /// it, if anything.
+    pub(super) fn cut_last(mut self, topic_bytes: usize, bounds: Bounds) -> (Option<Self>, Self) {
+        let Range { start, end } = self.lines;
+        // Sizes grow with the number of lines: the first one that fits, by bisection.
+        let (mut low, mut high) = (start.max(end.saturating_sub(bounds.lines.max(1))), end - 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.bytes(middle..end, topic_bytes) <= bounds.bytes {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        self.lines = high..end;
+        let rest = (start < high).then(|| Self { lines: start..high, ..self.clone() });
+        (rest, self)
+    }
+
+    /// Those of its lines that are before an offset; none where there is none.
+    pub(super) fn before(mut self, offset: Offset) -> Option<Self> {
+        let place = u32::try_from(offset.since(self.entry.first)).unwrap_or(u32::MAX);
+        let end = match &self.selected {
+            Some(selected) => {
+                u32::try_from(selected.places().partition_point(|other| *other < place)).unwrap_or(u32::MAX)
+            }
+            None => place,
+        };
+        self.lines.end = self.lines.end.min(end);
+        (!self.lines.is_empty()).then_some(self)
+    }
+
+    /// The offset of its first line.
+    pub(super) fn first(&self) -> Offset {
+        let place = match &self.selected {
+            Some(selected) => selected.places()[self.lines.start as usize],
+            None => self.lines.start,
+        };
+        self.entry.first.plus(u64::from(place))
+    }
+
     /// The greatest size of these lines as a message, in bytes.
     fn bytes(&self, lines: Range<u32>, topic_bytes: usize) -> usize {
         let batch = &self.entry.batch;
@@ -199,6 +240,32 @@ mod tests {
                 rest = left;
             }
             prop_assert_eq!(next_line, contents.len());
+        }
+
+        #[test]
+        fn pieces_from_the_end_hold_every_line_before_an_offset_and_keep_the_bounds(
+            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..40),
+            wanted in any::<prop::sample::Index>(), max_lines in 1..50_u32, max_bytes in 0..4000_usize,
+        ) {
+            let entry = entry(&contents, 1000);
+            let bounds = Bounds { lines: max_lines, bytes: max_bytes };
+            let mut end = wanted.index(contents.len() + 1);
+            let whole = Piece::new(Arc::clone(&entry), entry.first, None).unwrap();
+            let mut rest = whole.before(entry.first.plus(end as u64));
+            while let Some(piece) = rest.take() {
+                let (left, piece) = piece.cut_last(3, bounds);
+                let offset = piece.next();
+                prop_assert_eq!(offset, entry.first.plus(end as u64));
+                let cursor = Cursor { topic: "app".parse().unwrap(), epoch: entry.epoch, offset };
+                let frame = Frame::batch(&piece, &cursor);
+                let size = frame.batch_bytes();
+                let count = decoded(frame).lines.len();
+                prop_assert!(count == 1 || (count <= max_lines as usize && size <= max_bytes));
+                end -= count;
+                prop_assert_eq!(piece.first(), entry.first.plus(end as u64));
+                rest = left;
+            }
+            prop_assert_eq!(end, 0);
         }
     }
 }

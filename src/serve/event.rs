@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{drain::Leave, frame::Frame, status};
+use super::{drain::Leave, durable::Begun, frame::Frame, status};
 use crate::{
-    hub::{Opening, ReadError, Start},
+    hub::{ReadError, Start},
     proto::{self, subscribe_response::Event},
-    record::{Cursor, Offset, Topic},
+    record::{CommitToken, Cursor, Offset, Topic},
 };
 
 /// How long a caller should stay away from a relay that is too old for a topic.
@@ -28,18 +28,14 @@ pub(super) enum Break {
 impl Break {
     /// The message that says so; `cursor` is where to resume.
     pub(super) fn event(self, from: Offset, to: Offset, cursor: &Cursor) -> Frame {
-        let topic = cursor.topic.to_string();
-        let (from_offset, to_offset, cursor) = (from.get(), to.get(), cursor.to_string());
         Frame::event(match self {
-            Self::Gap(reason) => Event::Gap(proto::Gap { topic, from_offset, to_offset, cursor, reason }),
-            Self::Rewound => {
-                let reason = "redis lost the lines from to_offset on".to_owned();
-                Event::Rewound(proto::Rewound { topic, from_offset, to_offset, cursor, reason })
+            Self::Gap(reason) => {
+                let topic = cursor.topic.to_string();
+                let (from_offset, to_offset, cursor) = (from.get(), to.get(), cursor.to_string());
+                Event::Gap(proto::Gap { topic, from_offset, to_offset, cursor, reason })
             }
-            Self::Reset => {
-                let reason = "redis does not know the timeline of the cursor".to_owned();
-                Event::Reset(proto::Reset { topic, from_offset, to_offset, cursor, reason })
-            }
+            Self::Rewound => Event::Rewound(rewound(from, to, cursor)),
+            Self::Reset => Event::Reset(reset(from, to, cursor)),
         })
     }
 
@@ -74,23 +70,57 @@ impl Break {
     }
 }
 
+/// Redis lost lines that were read.
+pub(super) fn rewound(from: Offset, to: Offset, cursor: &Cursor) -> proto::Rewound {
+    proto::Rewound {
+        topic: cursor.topic.to_string(),
+        from_offset: from.get(),
+        to_offset: to.get(),
+        cursor: cursor.to_string(),
+        reason: "redis lost the lines from to_offset on".to_owned(),
+    }
+}
+
+/// Redis does not know what was read.
+pub(super) fn reset(from: Offset, to: Offset, cursor: &Cursor) -> proto::Reset {
+    proto::Reset {
+        topic: cursor.topic.to_string(),
+        from_offset: from.get(),
+        to_offset: to.get(),
+        cursor: cursor.to_string(),
+        reason: "redis does not know the timeline of the cursor".to_owned(),
+    }
+}
+
+/// The end of a call that cannot be served: a relay that is too old is not asked again for a while.
+pub(super) fn refused(error: &ReadError) -> Status {
+    match error {
+        ReadError::Newer { .. } => status::unavailable(
+            "NEWER_FORMAT",
+            error.to_string(),
+            UPGRADE_WAIT.mul_f64(1.0 + fastrand::f64()),
+        ),
+        ReadError::Ahead { cursor, tail } => {
+            let metadata = [("cursor", cursor.to_string()), ("tail", tail.to_string())];
+            status::with_reason(Code::InvalidArgument, "CURSOR_AHEAD", error.to_string(), &metadata)
+        }
+    }
+}
+
 /// The last message or the end of a call whose reader cannot go on.
 pub(super) fn failed(error: &ReadError) -> Result<Frame, Status> {
     match error {
         ReadError::Newer { .. } => {
             Ok(closing(error.to_string(), UPGRADE_WAIT.mul_f64(1.0 + fastrand::f64())))
         }
-        ReadError::Ahead { cursor, tail } => {
-            let metadata = [("cursor", cursor.to_string()), ("tail", tail.to_string())];
-            Err(status::with_reason(Code::InvalidArgument, "CURSOR_AHEAD", error.to_string(), &metadata))
-        }
+        ReadError::Ahead { .. } => Err(refused(error)),
     }
 }
 
 /// The last message of a stream that this relay ends.
 pub(super) fn closing(reason: String, retry_after: Duration) -> Frame {
     let retry_after = prost_types::Duration::try_from(retry_after).ok();
-    Frame::event(Event::Closing(proto::Closing { reason, retry_after }))
+    Frame::event(Event::Closing(proto::Closing { reason, retry_after, taken_over: false }))
 }
 
 /// The last message when the relay stops, or the connection does.
@@ -104,18 +134,27 @@ pub(super) fn caught_up(cursor: &Cursor) -> Frame {
     Frame::event(Event::CaughtUp(proto::CaughtUp { topic, cursor }))
 }
 
-/// Where topics begin.
-pub(super) fn opened(topics: Vec<proto::OpenedTopic>) -> Frame {
-    Frame::event(Event::Opened(proto::Opened { topics }))
+/// Another stream has the durable subscription now.
+pub(super) fn taken_over(topic: &Topic) -> Frame {
+    let reason = format!("another stream has taken over this durable subscription of {topic}");
+    Frame::event(Event::Closing(proto::Closing { reason, retry_after: None, taken_over: true }))
+}
+
+/// Where topics begin; `token` is what a durable subscription commits with.
+pub(super) fn opened(topics: Vec<proto::OpenedTopic>, token: Option<CommitToken>) -> Frame {
+    let commit_token = token.map(|token| token.to_string()).unwrap_or_default();
+    Frame::event(Event::Opened(proto::Opened { topics, commit_token }))
 }
 
 /// Where a topic begins.
-pub(super) fn opened_topic(topic: &Topic, start: Start, opening: &Opening) -> proto::OpenedTopic {
+pub(super) fn opened_topic(topic: &Topic, begun: &Begun) -> proto::OpenedTopic {
+    let Begun { opening, start, is_committed, .. } = begun;
     let timeline = opening.timeline.as_ref();
     let started_from = match start {
+        _ if *is_committed => proto::StartedFrom::Committed,
         Start::Cursor(..) => proto::StartedFrom::Cursor,
         _ if timeline.is_none() => proto::StartedFrom::Absent,
-        Start::Earliest => proto::StartedFrom::Earliest,
+        Start::Earliest | Start::Birth => proto::StartedFrom::Earliest,
         Start::Latest => proto::StartedFrom::Latest,
         Start::Time(_) => proto::StartedFrom::Time,
         Start::LastLines(_) => proto::StartedFrom::LastLines,

@@ -5,7 +5,7 @@ use bytes::{BufMut as _, Bytes};
 use prost::Message as _;
 use tonic::{
     Status,
-    codec::{Codec, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
 };
 
 use super::{codec::RequestDecoder, cut::Piece};
@@ -58,6 +58,23 @@ impl Frame {
         }
     }
 
+    /// Writes it; a batch as the field of this key, which has one byte.
+    pub(super) fn encode(self, batch_key: u8, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let len = self.batch_bytes();
+        match self {
+            Self::Event(event) => event.encode(buffer).map_err(not_encoded),
+            Self::Batch { prefix, stored, lines } => {
+                buffer.reserve(1 + 10 + len);
+                buffer.put_u8(batch_key);
+                prost::encode_length_delimiter(len, buffer).map_err(not_encoded)?;
+                for part in [prefix, stored, lines] {
+                    buffer.put_slice(&part);
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// The size of the batch in bytes; zero for an event.
     pub(super) fn batch_bytes(&self) -> usize {
         match self {
@@ -65,6 +82,11 @@ impl Frame {
             Self::Batch { prefix, stored, lines } => prefix.len() + stored.len() + lines.len(),
         }
     }
+}
+
+/// There was no room, which there always is.
+pub(super) fn not_encoded(error: prost::EncodeError) -> Status {
+    Status::internal(error.to_string())
 }
 
 /// A time in unix milliseconds as the contract writes it.
@@ -97,24 +119,20 @@ impl Codec for FrameCodec {
     }
 }
 
+/// What is kept for each stream between two messages; one that needs more gets it.
+const BUFFER_BYTES: usize = 512;
+/// How much is put together before it is handed on.
+const YIELD_BYTES: usize = 32 * 1024;
+
 impl Encoder for FrameEncoder {
     type Item = Frame;
     type Error = Status;
 
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+    }
+
     fn encode(&mut self, frame: Frame, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let failed = |error: prost::EncodeError| Status::internal(error.to_string());
-        let len = frame.batch_bytes();
-        match frame {
-            Frame::Event(event) => event.encode(buffer).map_err(failed),
-            Frame::Batch { prefix, stored, lines } => {
-                buffer.reserve(1 + 10 + len);
-                buffer.put_u8(BATCH_KEY);
-                prost::encode_length_delimiter(len, buffer).map_err(failed)?;
-                for part in [prefix, stored, lines] {
-                    buffer.put_slice(&part);
-                }
-                Ok(())
-            }
-        }
+        frame.encode(BATCH_KEY, buffer)
     }
 }

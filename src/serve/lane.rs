@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::{
     cut::{Bounds, Piece},
+    durable::{self, Claim, Durable},
     event::{self, Break},
     filter::Filter,
     frame::Frame,
@@ -27,6 +28,7 @@ pub(super) struct LaneBuilder {
     stop_at_tail: bool,
     fail_on_gap: bool,
     filter: Option<Arc<Filter>>,
+    durable: Option<Durable>,
 }
 
 /// A reader and what is left to be said of its last step.
@@ -43,6 +45,8 @@ pub(super) struct Lane {
     /// Where it ends, for a subscription that stops at the tail.
     stop: Option<Offset>,
     is_done: bool,
+    /// Of a durable subscription.
+    _claim: Option<Claim>,
 }
 
 /// What a lane says.
@@ -57,21 +61,26 @@ pub(super) enum Said {
 }
 
 impl LaneBuilder {
-    pub(super) fn new(request: &Request, hub: &hub::Handle) -> Self {
+    pub(super) fn new(request: &Request, durable: Option<&Durable>, hub: &hub::Handle) -> Self {
         Self {
             hub: hub.clone(),
             stop_at_tail: request.stop_at_tail,
             fail_on_gap: request.fail_on_gap,
             filter: request.filter.clone(),
+            durable: durable.cloned(),
         }
     }
 
     /// A lane of a topic, gone to where it shall begin, and what is to be said of that. Waits as
     /// long as Redis is away.
-    pub(super) async fn open(self, topic: Topic, start: Start) -> (Lane, proto::OpenedTopic) {
+    ///
+    /// # Errors
+    /// As [`durable::begin`].
+    pub(super) async fn open(self, topic: Topic, start: Start) -> Result<(Lane, proto::OpenedTopic), Status> {
         let mut reader = self.hub.open(&topic);
-        let opening = reader.start(start).await;
-        let opened = event::opened_topic(&topic, start, &opening);
+        let begun = durable::begin(self.durable.as_ref(), &mut reader, start).await?;
+        let opened = event::opened_topic(&topic, &begun);
+        let opening = begun.opening;
         let stop = opening.timeline.as_ref().map(Timeline::next).filter(|_| self.stop_at_tail);
         let lane = Lane {
             reader,
@@ -81,8 +90,9 @@ impl LaneBuilder {
             rest: None,
             stop,
             is_done: self.stop_at_tail && stop.is_none(),
+            _claim: begun.claim,
         };
-        (lane, opened)
+        Ok((lane, opened))
     }
 }
 

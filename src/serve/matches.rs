@@ -1,14 +1,21 @@
 //! The topics that the patterns of a subscription match: those that are there, and later
 //! those that are new. What a caller may not read is as if it were not there.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, pin::Pin};
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tonic::Status;
 
-use super::{request::Request, status::too_many_topics};
+use super::{
+    durable::Durable,
+    lane::{Lane, LaneBuilder},
+    request::Request,
+    status::too_many_topics,
+};
 use crate::{
     access::{Action, Principal},
-    hub::{self, News},
+    hub::{self, News, Start},
+    proto::OpenedTopic,
     record::{Topic, TopicGlob},
 };
 
@@ -17,7 +24,12 @@ use crate::{
 pub(super) struct Matches {
     news: News,
     choice: Choice,
+    builder: LaneBuilder,
+    /// Topics that were born, until it is known where they begin.
+    joining: FuturesUnordered<Joining>,
 }
+
+type Joining = Pin<Box<dyn Future<Output = Result<(Lane, OpenedTopic), Status>> + Send>>;
 
 /// Which topics are taken.
 #[derive(Debug)]
@@ -31,14 +43,24 @@ struct Choice {
 
 impl Matches {
     /// None where a request has no patterns.
-    pub(super) fn new(request: &Request, caller: &Principal, hub: &hub::Handle) -> Option<Self> {
+    pub(super) fn new(
+        request: &Request,
+        caller: &Principal,
+        durable: Option<&Durable>,
+        hub: &hub::Handle,
+    ) -> Option<Self> {
         let choice = Choice {
             globs: request.globs.clone(),
             caller: caller.clone(),
             taken: request.topics.iter().map(|(topic, _)| topic.clone()).collect(),
             max_topics: request.max_topics,
         };
-        (!request.globs.is_empty()).then(|| Self { news: hub.news(), choice })
+        (!request.globs.is_empty()).then(|| Self {
+            news: hub.news(),
+            choice,
+            builder: LaneBuilder::new(request, durable, hub),
+            joining: FuturesUnordered::new(),
+        })
     }
 
     /// The topics that are there now and that nobody named. Waits as long as Redis is away.
@@ -50,16 +72,20 @@ impl Matches {
         self.choice.take(topics)
     }
 
-    /// Topics that are new; waits for some. May be cancelled without losing any.
+    /// A topic that was born, at its first line; waits for one. May be cancelled without losing any.
     ///
     /// # Errors
-    /// As [`existing`](Self::existing).
-    pub(super) async fn born(&mut self) -> Result<Vec<Topic>, Status> {
+    /// As [`existing`](Self::existing) and [`LaneBuilder::open`].
+    pub(super) async fn joined(&mut self) -> Result<(Lane, OpenedTopic), Status> {
         loop {
-            let topics = self.news.next().await;
-            let born = self.choice.take(topics)?;
-            if !born.is_empty() {
-                return Ok(born);
+            let topics = tokio::select! {
+                biased;
+                Some(joined) = self.joining.next() => return joined,
+                topics = self.news.next() => topics,
+            };
+            for topic in self.choice.take(topics)? {
+                tracing::debug!(%topic, "a topic joins");
+                self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Earliest)));
             }
         }
     }

@@ -16,14 +16,19 @@ use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 use super::{
     Error, Options,
+    administer::{Change, Deletion, Trimming},
     bounds::Bound,
     census::{Census, Seat},
+    cursors::{Commits, Inquiry},
     drain::Drain,
+    durable::Claims,
+    fetch::{Query, fetch},
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
     guest::Guest,
     metrics::Metrics,
+    page::Page,
     permit::{caller, permit},
     publish::Publishing,
     request,
@@ -54,6 +59,7 @@ pub(super) struct Relay {
     identities: Census<String>,
     filters: Filters,
     publishing: Publishing,
+    claims: Claims,
 }
 
 /// What a subscription holds while it is there.
@@ -67,11 +73,12 @@ impl Relay {
         metrics: Metrics,
         drain: Drain,
         publishing: Publishing,
+        claims: Claims,
     ) -> Self {
         let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
         let identities = Census::new(options.max_subscriptions_per_identity);
         let filters = Filters::default();
-        Self { options, store, hub, metrics, drain, room, identities, filters, publishing }
+        Self { options, store, hub, metrics, drain, room, identities, filters, publishing, claims }
     }
 
     fn is_open(&self) -> Result<(), Status> {
@@ -130,8 +137,9 @@ impl LogRelay for Relay {
             "subscribed"
         );
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
+        let durable = request.subscription.clone().map(|name| self.claims.stream(name, &request.globs));
         let (leave, metrics) = (guest.leave().clone(), self.metrics.clone());
-        let subscription = Subscription::new(request, &caller, &self.hub, frames, leave, metrics);
+        let subscription = Subscription::new(request, &caller, durable, &self.hub, frames, leave, metrics);
         self.drain.subscriptions().spawn(async move {
             subscription.run().await;
             drop(place);
@@ -180,6 +188,74 @@ impl LogRelay for Relay {
         tracing::debug!(caller = caller.name(), ?question, "a topic is described");
         let described = topic::describe(&self.store, &self.hub, &question, self.options.redis_wait_ms);
         Ok(Response::new(described.await?))
+    }
+
+    async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<Page>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let query = Query::parse(request.get_ref(), &self.options, &self.filters)?;
+        permit(&caller, Action::Read, &query.topic)?;
+        tracing::debug!(caller = caller.name(), ?query, "a page is read");
+        Ok(Response::new(fetch(&query, &self.hub, self.options.redis_wait_ms).await?))
+    }
+
+    async fn commit_cursor(
+        &self,
+        request: Request<proto::CommitCursorRequest>,
+    ) -> Result<Response<proto::CommitCursorResponse>, Status> {
+        // Also while the relay shuts down: what streams have sent is worth committing.
+        let caller = caller(&request);
+        let commits = Commits::parse(request.get_ref(), self.options.max_topics)?;
+        commits.cursors.iter().try_for_each(|cursor| permit(&caller, Action::Read, &cursor.topic))?;
+        tracing::debug!(caller = caller.name(), ?commits, "cursors are committed");
+        Ok(Response::new(commits.carry_out(&self.store, &self.options).await?))
+    }
+
+    async fn delete_topic(
+        &self,
+        request: Request<proto::DeleteTopicRequest>,
+    ) -> Result<Response<proto::DeleteTopicResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let deletion = Deletion::parse(request.get_ref())?;
+        permit(&caller, Action::Administer, &deletion.topic)?;
+        tracing::info!(caller = caller.name(), ?deletion, "a topic is to be deleted");
+        Ok(Response::new(deletion.carry_out(&self.store, self.options.redis_wait_ms).await?))
+    }
+
+    async fn trim_topic(
+        &self,
+        request: Request<proto::TrimTopicRequest>,
+    ) -> Result<Response<proto::TrimTopicResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let trimming = Trimming::parse(request.get_ref())?;
+        permit(&caller, Action::Administer, &trimming.topic)?;
+        tracing::info!(caller = caller.name(), ?trimming, "a topic is to be trimmed");
+        Ok(Response::new(trimming.carry_out(&self.store, self.options.redis_wait_ms).await?))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<proto::SetRetentionRequest>,
+    ) -> Result<Response<proto::SetRetentionResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let change = Change::parse(request.get_ref())?;
+        permit(&caller, Action::Administer, &change.topic)?;
+        tracing::info!(caller = caller.name(), ?change, "the retention of a topic is set");
+        Ok(Response::new(change.carry_out(&self.store, self.options.redis_wait_ms).await?))
+    }
+
+    async fn get_cursor(
+        &self,
+        request: Request<proto::GetCursorRequest>,
+    ) -> Result<Response<proto::GetCursorResponse>, Status> {
+        let caller = caller(&request);
+        self.is_open()?;
+        let inquiry = Inquiry::parse(request.get_ref(), self.options.max_topics)?;
+        inquiry.wanted.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
+        Ok(Response::new(inquiry.answer(&self.store, self.options.redis_wait_ms).await?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod topics;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
 use tonic::Status;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     hub::Start,
     proto,
-    record::{Topic, TopicGlob},
+    record::{SubscriptionName, Topic, TopicGlob},
 };
 
 /// How often heartbeats come where the caller says nothing, and the bounds of that.
@@ -44,6 +44,8 @@ pub(super) struct Request {
     pub(super) heartbeat: Duration,
     /// Which lines are wanted; none: all.
     pub(super) filter: Option<Arc<Filter>>,
+    /// The durable subscription that it is; none: it is none.
+    pub(super) subscription: Option<SubscriptionName>,
 }
 
 /// Reads a request.
@@ -61,7 +63,7 @@ pub(super) fn parse(
     if named > max_topics {
         return Err(too_many_topics(named, max_topics));
     }
-    let mut check = Check { violations: Vec::new() };
+    let mut check = Check::default();
     let start = check.start(request.start.as_ref());
     let Asked { topics, globs } = Asked::read(&mut check, &request.topics, &request.cursors, start);
     let fail_on_gap = check.on_gap(request.on_gap);
@@ -71,6 +73,9 @@ pub(super) fn parse(
     let bytes = check.limit("max_batch_bytes", bytes, options.batch_bytes, bytes_bound);
     let heartbeat = check.heartbeat(request.heartbeat_interval.as_ref());
     let filter = check.filter(request.filter.as_ref(), filters);
+    let name = request.subscription.as_str();
+    let subscription =
+        if name.is_empty() { None } else { check.read("subscription", "BAD_SUBSCRIPTION", name) };
     if !check.violations.is_empty() {
         return Err(invalid(&check.violations));
     }
@@ -87,19 +92,40 @@ pub(super) fn parse(
         bounds: Bounds { lines, bytes: bytes as usize },
         heartbeat,
         filter,
+        subscription,
     })
 }
 
-struct Check {
+/// Collects what is wrong with a request.
+#[derive(Debug, Default)]
+pub(super) struct Check {
     violations: Vec<Violation>,
 }
 
 impl Check {
-    fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl Into<String>) {
+    /// The value, where nothing was wrong.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, with every field that is wrong.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Status> {
+        value.filter(|_| self.violations.is_empty()).ok_or_else(|| invalid(&self.violations))
+    }
+
+    /// The value of a field that is a text; none where it is wrong.
+    pub(super) fn read<T: FromStr<Err: Display>>(
+        &mut self,
+        field: impl Into<String>,
+        reason: &'static str,
+        text: &str,
+    ) -> Option<T> {
+        text.parse().map_err(|error: T::Err| self.wrong(field, reason, error.to_string())).ok()
+    }
+
+    pub(super) fn wrong(&mut self, field: impl Into<String>, reason: &'static str, why: impl Into<String>) {
         self.violations.push(Violation { field: field.into(), reason, why: why.into() });
     }
 
-    fn start(&mut self, start: Option<&proto::Start>) -> Start {
+    pub(super) fn start(&mut self, start: Option<&proto::Start>) -> Start {
         use proto::start::Position;
         let Some(position) = start.and_then(|start| start.position.as_ref()) else { return Start::Latest };
         match *position {
@@ -109,16 +135,26 @@ impl Check {
             Position::Latest(false) => self.bad_start("start.latest", "it must be true, or not be set"),
             Position::LastLines(lines) => Start::LastLines(lines),
             Position::Time(time) => {
-                let nanos = u64::try_from(time.nanos).ok().filter(|&nanos| nanos < 1_000_000_000);
-                let Some(nanos) = nanos.filter(|_| TIMESTAMP_SECONDS.contains(&time.seconds)) else {
-                    let why = format!("{} s and {} ns is no time", time.seconds, time.nanos);
-                    return self.bad_start("start.time", &why);
-                };
-                // Everything was appended later than 1970.
-                let Ok(seconds) = u64::try_from(time.seconds) else { return Start::Time(0) };
-                Start::Time(seconds * 1000 + nanos.div_ceil(1_000_000))
+                self.time("start.time", "BAD_START", time).map_or(Start::Latest, Start::Time)
             }
         }
+    }
+
+    /// A time in unix milliseconds; none where it is none.
+    pub(super) fn time(
+        &mut self,
+        field: &str,
+        reason: &'static str,
+        time: prost_types::Timestamp,
+    ) -> Option<u64> {
+        let nanos = u64::try_from(time.nanos).ok().filter(|&nanos| nanos < 1_000_000_000);
+        let Some(nanos) = nanos.filter(|_| TIMESTAMP_SECONDS.contains(&time.seconds)) else {
+            self.wrong(field, reason, format!("{} s and {} ns is no time", time.seconds, time.nanos));
+            return None;
+        };
+        // Everything was appended later than 1970.
+        let Ok(seconds) = u64::try_from(time.seconds) else { return Some(0) };
+        Some(seconds * 1000 + nanos.div_ceil(1_000_000))
     }
 
     fn bad_start(&mut self, field: &str, why: &str) -> Start {
@@ -134,7 +170,7 @@ impl Check {
         value == i32::from(proto::OnGap::Fail)
     }
 
-    fn limit(&mut self, field: &str, value: u32, default: u32, bound: u32) -> u32 {
+    pub(super) fn limit(&mut self, field: &str, value: u32, default: u32, bound: u32) -> u32 {
         if value > bound {
             let why = format!("{value} is too much: at most {bound}, or 0 for {default}");
             self.wrong(field, "BAD_LIMIT", why);
@@ -142,7 +178,7 @@ impl Check {
         if value == 0 { default } else { value }
     }
 
-    fn filter(&mut self, asked: Option<&proto::Filter>, filters: &Filters) -> Option<Arc<Filter>> {
+    pub(super) fn filter(&mut self, asked: Option<&proto::Filter>, filters: &Filters) -> Option<Arc<Filter>> {
         match filters.get(asked?) {
             Ok(filter) => filter,
             Err(mut violations) => {

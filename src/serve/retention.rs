@@ -24,7 +24,7 @@ const KEEP_RECORDS_MS: u64 = 24 * 3_600_000;
 /// Records are looked through once in so many rounds.
 const ROUNDS_PER_EXPIRY: u64 = 12;
 
-/// How much is kept. Zero is no bound.
+/// How much is kept of topics that have no retention of their own. Zero is no bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionOptions {
     /// Greatest age of a line in milliseconds, by the time of its append.
@@ -41,6 +41,25 @@ impl Default for RetentionOptions {
     /// A day, and 1 GiB a topic.
     fn default() -> Self {
         Self { max_age_ms: 24 * 3_600_000, max_bytes: 1 << 30, total_bytes: 0, interval_ms: 5000 }
+    }
+}
+
+/// How much of one topic is kept; the greatest number is no bound.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    age_ms: u64,
+    bytes: u64,
+}
+
+impl RetentionOptions {
+    /// The bounds of a topic: its own, or else these.
+    fn bounds_of(&self, found: &Resolved) -> Bounds {
+        let bound = |own: Option<u64>, default: u64| match own.unwrap_or(default) {
+            0 => u64::MAX,
+            bound => bound,
+        };
+        let own = found.retention;
+        Bounds { age_ms: bound(own.max_age_ms, self.max_age_ms), bytes: bound(own.max_bytes, self.max_bytes) }
     }
 }
 
@@ -94,11 +113,15 @@ impl Retention {
                 Err(error) => tracing::debug!(%topic, %error, "retention cannot read a topic"),
             }
         }
-        let sizes: Vec<u64> = topics.iter().map(|(_, found)| found.stored_bytes).collect();
-        let most = share(&sizes, self.options.max_bytes, self.options.total_bytes);
-        let work = stream::iter(topics).for_each_concurrent(AT_ONCE, |(topic, found)| async move {
-            let kept = self.keep(&topic, &found, now_ms, most).await;
-            let forgot = if expires { self.expire(&topic).await } else { Ok(()) };
+        let bounds: Vec<_> = topics.iter().map(|(_, found)| self.options.bounds_of(found)).collect();
+        let sizes =
+            topics.iter().zip(&bounds).map(|((_, found), bounds)| found.stored_bytes.min(bounds.bytes));
+        let level = level(sizes.collect(), self.options.total_bytes);
+        let work = stream::iter(topics.into_iter().zip(bounds));
+        let work = work.for_each_concurrent(AT_ONCE, |((topic, found), mut bounds)| async move {
+            bounds.bytes = bounds.bytes.min(level);
+            let kept = self.keep(&topic, &found, now_ms, bounds).await;
+            let forgot = if expires { self.expire(&topic, bounds).await } else { Ok(()) };
             if let Err(error) = kept.and(forgot) {
                 tracing::debug!(%topic, %error, "retention cannot trim a topic");
             }
@@ -107,24 +130,21 @@ impl Retention {
         Ok(())
     }
 
-    /// Trims a topic to its age and to `max_bytes`.
+    /// Trims a topic to its bounds.
     async fn keep(
         &self,
         topic: &Topic,
         found: &Resolved,
         now_ms: u64,
-        max_bytes: Option<u64>,
+        bounds: Bounds,
     ) -> Result<(), store::Error> {
         let mut to = found.timeline.first();
-        let oldest_ms = match self.options.max_age_ms {
-            0 => 0,
-            age => now_ms.saturating_sub(age),
-        };
+        let oldest_ms = now_ms.saturating_sub(bounds.age_ms);
         if found.first_ms < oldest_ms && found.stored_bytes > 0 {
             to = to.max(self.store.offset_at(topic, oldest_ms, &found.timeline).await?);
         }
-        if let Some(max_bytes) = max_bytes.filter(|max_bytes| found.stored_bytes > *max_bytes) {
-            to = to.max(self.store.offset_within(topic, max_bytes, found).await?);
+        if found.stored_bytes > bounds.bytes {
+            to = to.max(self.store.offset_within(topic, bounds.bytes, found).await?);
         }
         if to > found.timeline.first() { self.trim(topic, found, to).await } else { Ok(()) }
     }
@@ -146,10 +166,10 @@ impl Retention {
         }
     }
 
-    async fn expire(&self, topic: &Topic) -> Result<(), store::Error> {
+    async fn expire(&self, topic: &Topic, bounds: Bounds) -> Result<(), store::Error> {
         // Where lines are kept for ever, a producer may go on for ever.
-        let (keep_ms, idle_ms) = match self.options.max_age_ms {
-            0 => (KEEP_RECORDS_MS, None),
+        let (keep_ms, idle_ms) = match bounds.age_ms {
+            u64::MAX => (KEEP_RECORDS_MS, None),
             age => (age, Some(age)),
         };
         let expired = self.store.expire_records(topic, keep_ms, idle_ms).await?;
@@ -158,24 +178,22 @@ impl Retention {
     }
 }
 
-/// The greatest size that a topic may have, so that none has more than `max_bytes` and all
-/// together no more than `total_bytes` (zero: no bound): the largest topics give way first.
-fn share(sizes: &[u64], max_bytes: u64, total_bytes: u64) -> Option<u64> {
-    let of_one = (max_bytes > 0).then_some(max_bytes);
+/// The greatest size that a topic may have, so that topics of these sizes have no more than
+/// `total_bytes` together (zero: no bound): the largest give way first.
+fn level(mut sizes: Vec<u64>, total_bytes: u64) -> u64 {
     if total_bytes == 0 {
-        return of_one;
+        return u64::MAX;
     }
-    let mut sizes: Vec<u64> = sizes.iter().map(|size| of_one.map_or(*size, |most| most.min(*size))).collect();
     sizes.sort_unstable();
     let mut left = total_bytes;
     for (at, size) in sizes.iter().enumerate() {
         let even = left / (sizes.len() - at) as u64;
         if *size > even {
-            return Some(even);
+            return even;
         }
         left -= size;
     }
-    of_one
+    u64::MAX
 }
 
 #[cfg(test)]
@@ -186,20 +204,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sizes_keep_both_bounds_and_nobody_gives_more_than_is_needed(
-            sizes in prop::collection::vec(0..10_000_u64, 0..20),
-            max_bytes in 0..8000_u64, total_bytes in 0..40_000_u64,
+        fn sizes_keep_the_bound_and_nobody_gives_more_than_is_needed(
+            sizes in prop::collection::vec(0..10_000_u64, 0..20), total_bytes in 0..40_000_u64,
         ) {
-            let most = share(&sizes, max_bytes, total_bytes);
-            let kept: Vec<u64> = sizes.iter().map(|size| most.map_or(*size, |most| *size.min(&most))).collect();
-            let sum: u64 = kept.iter().sum();
-            prop_assert!(max_bytes == 0 || kept.iter().all(|size| *size <= max_bytes));
-            prop_assert!(total_bytes == 0 || sum <= total_bytes);
+            let most = level(sizes.clone(), total_bytes);
+            let kept: u64 = sizes.iter().map(|size| *size.min(&most)).sum();
+            prop_assert!(total_bytes == 0 || kept <= total_bytes);
             // One byte more for each of those that were cut would be too much.
-            let is_cut_for_all = most.is_some_and(|most| max_bytes == 0 || most < max_bytes);
-            if is_cut_for_all {
-                let cut = sizes.iter().filter(|size| Some(**size) > most).count() as u64;
-                prop_assert!(cut > 0 && sum + cut > total_bytes);
+            if most < u64::MAX {
+                let cut = sizes.iter().filter(|size| **size > most).count() as u64;
+                prop_assert!(cut > 0 && kept + cut > total_bytes);
             }
         }
     }

@@ -5,12 +5,11 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use futures_util::future::try_join_all;
 use tokio::{
     sync::{mpsc, watch},
     time::{Interval, MissedTickBehavior, interval_at, sleep},
@@ -18,8 +17,10 @@ use tokio::{
 use tonic::Status;
 
 use super::{
+    cursors,
     cut::Bounds,
     drain::Leave,
+    durable::Durable,
     event,
     frame::Frame,
     lane::{Lane, LaneBuilder, Said},
@@ -31,7 +32,7 @@ use crate::{
     access::Principal,
     hub::{self, Start},
     proto::{self, subscribe_response::Event},
-    record::Topic,
+    record::{CommitToken, Topic},
 };
 
 /// How long a caller may leave a message lying before its readers give back pages.
@@ -45,13 +46,11 @@ pub(super) struct Subscription {
     /// Where those begin that patterns match at first.
     start: Start,
     /// The topics that patterns match; none where there is no pattern, or nothing can join.
-    matches: Option<Matches>,
+    matches: Option<Box<Matches>>,
     builder: LaneBuilder,
     lanes: Vec<Lane>,
     /// The lane whose turn it is.
     turn: usize,
-    /// Topics that join, until it is known where they begin.
-    joining: FuturesUnordered<Joining>,
     bounds: Bounds,
     stop_at_tail: bool,
     frames: mpsc::Sender<Result<Frame, Status>>,
@@ -59,9 +58,8 @@ pub(super) struct Subscription {
     redis_ok: watch::Receiver<bool>,
     leave: Leave,
     metrics: Metrics,
+    durable: Option<Durable>,
 }
-
-type Joining = Pin<Box<dyn Future<Output = (Lane, proto::OpenedTopic)> + Send>>;
 
 /// Room for one message.
 type Room = mpsc::OwnedPermit<Result<Frame, Status>>;
@@ -73,6 +71,7 @@ impl Subscription {
     pub(super) fn new(
         request: Request,
         caller: &Principal,
+        durable: Option<Durable>,
         hub: &hub::Handle,
         frames: mpsc::Sender<Result<Frame, Status>>,
         leave: Leave,
@@ -83,13 +82,12 @@ impl Subscription {
         metrics.subscriptions.inc();
         metrics.subscribed.inc();
         Self {
-            matches: Matches::new(&request, caller, hub),
-            builder: LaneBuilder::new(&request, hub),
+            matches: Matches::new(&request, caller, durable.as_ref(), hub).map(Box::new),
+            builder: LaneBuilder::new(&request, durable.as_ref(), hub),
             named: request.topics,
             start: request.start,
             lanes: Vec::new(),
             turn: 0,
-            joining: FuturesUnordered::new(),
             bounds: request.bounds,
             stop_at_tail: request.stop_at_tail,
             frames,
@@ -97,6 +95,7 @@ impl Subscription {
             redis_ok: hub.redis_ok(),
             leave,
             metrics,
+            durable,
         }
     }
 
@@ -112,12 +111,25 @@ impl Subscription {
         let waiting: Vec<_> = self.named.iter().map(event::waits).collect();
         let mut topics = std::mem::take(&mut self.named);
         let (mut matches, start, builder) = (self.matches.take(), self.start, self.builder.clone());
+        let durable = self.durable.clone();
         let mut opening = Box::pin(async move {
             if let Some(matches) = &mut matches {
-                topics.extend(matches.existing().await?.into_iter().map(|topic| (topic, start)));
+                let known = match &durable {
+                    Some(durable) => durable.patterns_before().await,
+                    None => Vec::new(),
+                };
+                let start_of = |topic: &Topic| {
+                    if known.iter().any(|glob| glob.matches(topic)) { Start::Birth } else { start }
+                };
+                let existing = matches.existing().await?;
+                topics.extend(existing.into_iter().map(|topic| (topic.clone(), start_of(&topic))));
             }
             let lanes = topics.into_iter().map(|(topic, start)| builder.clone().open(topic, start));
-            Ok((matches, join_all(lanes).await))
+            let opened = try_join_all(lanes).await?;
+            if let Some(durable) = durable {
+                durable.keep_patterns().await;
+            }
+            Ok((matches, opened))
         });
         // Redis may be away: the caller hears so until it is back.
         let opened = loop {
@@ -142,7 +154,7 @@ impl Subscription {
         self.matches = matches.filter(|_| !self.stop_at_tail);
         let (lanes, topics) = opened.into_iter().unzip();
         self.lanes = lanes;
-        self.send(Ok(event::opened(topics))).await
+        self.send(Ok(event::opened(topics, self.token()))).await
     }
 
     async fn send_next(&mut self) -> Result<(), Ended> {
@@ -157,36 +169,26 @@ impl Subscription {
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),
+            (topic, status) = taken(self.durable.as_ref()) => {
+                room.send(Ok(event::taken_over(&topic)));
+                self.send(Err(status)).await?;
+                Err(Ended)
+            }
             _ = self.heartbeat.tick() => {
                 room.send(Ok(self.heartbeat_frame(self.lanes.iter().map(Lane::heartbeat).collect())));
                 Ok(())
             }
-            Some((lane, opened)) = self.joining.next() => {
-                room.send(Ok(event::opened(vec![opened])));
-                self.lanes.push(lane);
-                Ok(())
-            }
-            born = born(&mut self.matches) => match born {
-                Ok(topics) => {
-                    self.join(topics);
+            joined = joined(self.matches.as_deref_mut()) => match joined {
+                Ok((lane, opened)) => {
+                    room.send(Ok(event::opened(vec![opened], self.token())));
+                    self.lanes.push(lane);
                     Ok(())
                 }
-                Err(status) => {
-                    room.send(Err(status));
-                    Err(Ended)
-                }
+                Err(status) => self.say(Said::Last(Err(status)), room),
             },
             said = poll_fn(|context| poll_lanes(&mut self.lanes, &mut self.turn, self.bounds, context)) => {
                 self.say(said, room)
             }
-        }
-    }
-
-    /// Begins with topics that were born since the call began: at their first line.
-    fn join(&mut self, topics: Vec<Topic>) {
-        for topic in topics {
-            tracing::debug!(%topic, "a topic joins");
-            self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Earliest)));
         }
     }
 
@@ -207,6 +209,10 @@ impl Subscription {
                 Err(Ended)
             }
         }
+    }
+
+    fn token(&self) -> Option<CommitToken> {
+        self.durable.as_ref().map(Durable::token)
     }
 
     /// Waits for room for one message. Meanwhile nothing is read ahead.
@@ -240,10 +246,18 @@ impl Drop for Subscription {
     }
 }
 
-/// Topics that are new to a subscription; for ever waiting where none can be.
-async fn born(matches: &mut Option<Matches>) -> Result<Vec<Topic>, Status> {
+/// The topic that another stream has taken from a durable one; for ever waiting for the others.
+async fn taken(durable: Option<&Durable>) -> (Topic, Status) {
+    let Some(durable) = durable else { return std::future::pending().await };
+    let topic = durable.taken().await;
+    let status = cursors::taken(durable.name(), &topic);
+    (topic, status)
+}
+
+/// A topic that joins; for ever waiting where none can.
+async fn joined(matches: Option<&mut Matches>) -> Result<(Lane, proto::OpenedTopic), Status> {
     match matches {
-        Some(matches) => matches.born().await,
+        Some(matches) => matches.joined().await,
         None => std::future::pending().await,
     }
 }

@@ -1,12 +1,12 @@
 //! `GetTopic`: one topic and where its sources stand, as Redis says it now.
 
 use prost::Message as _;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{
     frame::timestamp,
     status::{self, Violation},
-    topics::{info, patiently},
+    topics::{info, not_found, patiently},
 };
 use crate::{
     hub, proto,
@@ -67,9 +67,7 @@ pub(super) async fn describe(
 ) -> Result<proto::GetTopicResponse, Status> {
     let topic = &question.topic;
     let Some((resolved, records)) = patiently(redis_wait_ms, || look(store, topic)).await? else {
-        let message = format!("there is no topic {topic}");
-        let metadata = [("topic", topic.to_string())];
-        return Err(status::with_reason(Code::NotFound, "TOPIC_NOT_FOUND", message, &metadata));
+        return Err(not_found(topic));
     };
     let (count, may_be_more) = (records.len(), records.len() > MAX_RECORDS);
     let mut bytes = 0;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{sleep, timeout};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{frame::timestamp, status};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     hub, proto,
     record::Topic,
     retry::Backoff,
-    store::{self, Resolved, Store},
+    store::{self, OwnRetention, Resolved, Store},
 };
 
 /// How many topics are looked up at once.
@@ -74,9 +74,16 @@ async fn resolve_all(store: &Store, caller: &Principal) -> Result<Vec<(Topic, Re
     Ok(found)
 }
 
+/// `NOT_FOUND`: there is no such topic.
+pub(super) fn not_found(topic: &Topic) -> Status {
+    let message = format!("there is no topic {topic}");
+    status::with_reason(Code::NotFound, "TOPIC_NOT_FOUND", message, &[("topic", topic.to_string())])
+}
+
 /// What is told of a topic.
 pub(super) fn info(topic: &Topic, resolved: &Resolved, readers: u64) -> proto::TopicInfo {
-    let timeline = &resolved.timeline;
+    let (timeline, own) = (&resolved.timeline, resolved.retention);
+    let retention = proto::Retention { max_age_ms: own.max_age_ms, max_bytes: own.max_bytes };
     let time = |ms| (ms > 0 && timeline.first() < timeline.next()).then(|| timestamp(ms));
     proto::TopicInfo {
         topic: topic.to_string(),
@@ -87,5 +94,6 @@ pub(super) fn info(topic: &Topic, resolved: &Resolved, readers: u64) -> proto::T
         first_time: time(resolved.first_ms),
         last_time: time(resolved.last_ms),
         readers,
+        retention: (own != OwnRetention::default()).then_some(retention),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use crate::record::{Host, SourceKey, Topic};
+use crate::record::{Host, SourceKey, SubscriptionName, Topic};
 
 /// Names keys. All keys of a topic carry the hash tag `{<topic>}`, so that they
 /// share a slot in Redis Cluster.
@@ -24,6 +24,16 @@ impl Keys {
     /// The hash: next offset, epochs, and the record of every source.
     pub(super) fn state(&self, topic: &Topic) -> String {
         format!("{}:{{{topic}}}:state", self.prefix)
+    }
+
+    /// The hash: the committed cursor of every durable subscription.
+    pub(super) fn cursors(&self, topic: &Topic) -> String {
+        format!("{}:{{{topic}}}:cursors", self.prefix)
+    }
+
+    /// The patterns of topics that a durable subscription reads, one a line.
+    pub(super) fn patterns(&self, name: &SubscriptionName) -> String {
+        format!("{}:patterns:{name}", self.prefix)
     }
 
     /// The set of all topics.

@@ -14,7 +14,7 @@ use std::{
 
 use bb8::{ManageConnection, RunError};
 use bb8_redis::RedisConnectionManager;
-use redis::{Cmd, FromRedisValue, RedisError, ScriptInvocation, aio::MultiplexedConnection};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -245,6 +245,20 @@ impl Pooled<'_> {
         self.connection.health.sent();
         let answer = command.query_async(&mut self.connection.redis).await;
         self.settle(answer)
+    }
+
+    /// Runs commands with one question and one answer; each has a result of its own.
+    ///
+    /// # Errors
+    /// As the connection says, or Redis where it refuses all of them.
+    pub async fn query_all<T: FromRedisValue>(
+        &mut self,
+        commands: &mut Pipeline,
+    ) -> Result<Vec<Result<T, Error>>, Error> {
+        self.connection.health.sent();
+        let answers = commands.ignore_errors().query_async(&mut self.connection.redis).await;
+        let answers: Vec<Result<T, RedisError>> = self.settle(answers)?;
+        Ok(answers.into_iter().map(|answer| answer.map_err(|error| self.connector.error(&error))).collect())
     }
 
     /// Runs a script by its hash, and uploads it first where Redis does not have it.

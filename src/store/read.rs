@@ -33,6 +33,19 @@ impl Store {
         self.read_items(&key, entries)
     }
 
+    /// At most `count` entries of a topic that end before the line `before`, the last one first;
+    /// fewer only where there are no more.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Corrupt`] where the stream has IDs that are none of ours.
+    pub async fn page_before(&self, topic: &Topic, before: Offset, count: usize) -> Result<Vec<Item>, Error> {
+        let key = self.keys.lines(topic);
+        let mut command = redis::cmd("XREVRANGE");
+        command.arg(&key).arg(format!("({before}-0")).arg("-").arg("COUNT").arg(count);
+        let entries: Vec<RawEntry> = self.servers.query(&key, &command).await?;
+        self.read_items(&key, entries)
+    }
+
     /// The next entry of each topic that has one, waiting up to `block_ms` for the
     /// first of them. Each topic stands with the next offset that is wanted.
     ///

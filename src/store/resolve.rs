@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::{Error, Store};
+use super::{Error, OwnRetention, Store};
 use crate::record::{Offset, Timeline, Topic};
 
 static RESOLVE: LazyLock<Script> =
@@ -21,6 +21,8 @@ pub struct Resolved {
     pub first_ms: u64,
     /// When the last line was appended; zero: never.
     pub last_ms: u64,
+    /// How much of it is kept.
+    pub retention: OwnRetention,
 }
 
 impl Store {
@@ -35,6 +37,10 @@ impl Store {
         let key = self.keys.state(topic);
         let number = |name, index: usize| self.read_number(&key, name, reply.get(index).map(String::as_str));
         let offset = |name, index| Offset::new(number(name, index)?).map_err(|e| self.corrupt(&key, e));
+        let bound = |name, index: usize| match reply.get(index).map(String::as_str) {
+            None | Some("") => Ok(None),
+            text => self.read_number(&key, name, text).map(Some),
+        };
         let epochs = reply.first().map(String::as_str).unwrap_or_default();
         let timeline = Timeline::parse(epochs, offset("first", 1)?, offset("next", 2)?)
             .map_err(|e| self.corrupt(&key, e))?;
@@ -43,6 +49,10 @@ impl Store {
             stored_bytes: number("bytes", 3)?,
             first_ms: number("first_ms", 4)?,
             last_ms: number("last_ms", 5)?,
+            retention: OwnRetention {
+                max_age_ms: bound("max_age_ms", 6)?,
+                max_bytes: bound("max_bytes", 7)?,
+            },
         }))
     }
 }

@@ -13,6 +13,12 @@ pub(super) struct TopicScript<'a> {
 }
 
 impl TopicScript<'_> {
+    /// Adds a key, of the same topic.
+    pub(super) fn key(&mut self, key: impl ToRedisArgs) -> &mut Self {
+        self.script.key(key);
+        self
+    }
+
     /// Adds an argument.
     pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
         self.script.arg(argument);
@@ -32,11 +38,16 @@ impl Store {
     /// What a script answered after `ok`; none when it answered that there is no such topic,
     /// or that its epoch is another.
     pub(super) async fn run_on_master(&self, script: &TopicScript<'_>) -> Result<Option<Vec<String>>, Error> {
-        let mut reply: Vec<String> = self.servers.invoke(&script.key, &script.script).await?;
+        let mut reply = self.run_script(script).await?;
+        Ok((reply.first().is_some_and(|word| word == "ok")).then(|| reply.split_off(1)))
+    }
+
+    /// What a script answered on a master: a word that says what it did, and what belongs to that.
+    pub(super) async fn run_script(&self, script: &TopicScript<'_>) -> Result<Vec<String>, Error> {
+        let reply: Vec<String> = self.servers.invoke(&script.key, &script.script).await?;
         match reply.first().map(String::as_str) {
-            Some("ok") => Ok(Some(reply.split_off(1))),
-            Some("absent" | "other-epoch") => Ok(None),
-            _ => Err(self.not_master(&script.key, reply.get(1).cloned())),
+            None | Some("not-master") => Err(self.not_master(&script.key, reply.get(1).cloned())),
+            Some(_) => Ok(reply),
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, FromRedisValue, ScriptInvocation};
+use futures_util::future::join_all;
+use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 use tokio::sync::watch;
 
 use super::{
@@ -43,6 +44,29 @@ impl Servers {
     /// As Redis or the connection says.
     pub(super) async fn query<T: FromRedisValue>(&self, key: &str, command: &Cmd) -> Result<T, Error> {
         self.run(key, Command::Plain(command)).await
+    }
+
+    /// Runs commands, each of which is about its key; together where one server has all keys. The
+    /// answers are in the order of the commands.
+    ///
+    /// # Errors
+    /// As the connection says; what Redis says of one command is its own answer.
+    pub(super) async fn query_all<T: FromRedisValue>(
+        &self,
+        commands: Vec<(String, Cmd)>,
+    ) -> Result<Vec<Result<T, Error>>, Error> {
+        match self {
+            Self::One(pool) => {
+                let mut all = Pipeline::with_capacity(commands.len());
+                for (_, command) in commands {
+                    all.add_command(command);
+                }
+                pool.get().await?.query_all(&mut all).await
+            }
+            Self::Cluster(_) => {
+                Ok(join_all(commands.iter().map(|(key, command)| self.query(key, command))).await)
+            }
+        }
     }
 
     /// Runs a script, all of whose keys are where `key` is.

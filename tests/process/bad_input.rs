@@ -32,6 +32,8 @@ async fn arguments_that_make_no_sense_are_refused_with_2() {
         ("subscribe app --from yesterday", &["--from", "RFC 3339"]),
         ("subscribe app --from db@00000000000000aa:1", &["db", "not asked for"]),
         ("subscribe app --from app@00000000000000aa:-1", &["offset", "-1"]),
+        ("subscribe app --subscription a/b", &["--subscription", "a/b", "1 to 200"]),
+        ("subscribe app --subscription s --cursor-file c", &["--subscription", "--cursor-file"]),
         ("subscribe app --heartbeat-interval-ms 0", &["1000..=300000"]),
         ("subscribe app --relay https://relay:1", &["https", "not supported"]),
         ("subscribe app --relay relay:99999", &["port"]),

@@ -21,7 +21,7 @@ const KILLS: u64 = 20;
 const LINES_PER_BATCH: u64 = 100;
 
 /// Appends numbered lines until it is told to stop; how many.
-async fn write(mut writer: Writer, stop: CancellationToken) -> u64 {
+pub(crate) async fn write(mut writer: Writer, stop: CancellationToken) -> u64 {
     let mut next = 0;
     while !stop.is_cancelled() {
         let lines: Vec<_> = (next..next + LINES_PER_BATCH).map(line).collect();
@@ -34,7 +34,7 @@ async fn write(mut writer: Writer, stop: CancellationToken) -> u64 {
 
 /// Takes what one run has printed, the torn last line left out: it may begin with lines that the
 /// run before had printed, and goes on without hole or repeat.
-fn take(printed: &Path, end: u64) -> u64 {
+pub(crate) fn take(printed: &Path, end: u64) -> u64 {
     let text = fs::read_to_string(printed).unwrap();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let mut lines = whole.lines().peekable();

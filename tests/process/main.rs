@@ -1,9 +1,11 @@
 //! The built binary, and readers in other languages, as a user runs them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod administer;
 mod bad_input;
 mod dev;
 mod docs;
+mod durable;
 mod foreign;
 mod fronted;
 mod full_disk;

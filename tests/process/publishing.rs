@@ -140,7 +140,7 @@ async fn a_stop_confirms_what_was_read_and_says_how_much_could_not_be() {
     let ended = publisher.ended().await;
     redis.thaw();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("2 lines that were read are not confirmed"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("lines that were read and are not confirmed: 2"), "{}", ended.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +156,7 @@ async fn a_name_that_another_program_has_is_refused_and_free_again_when_that_has
     let ended = two.ended().await;
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("the producer job of app"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("1 lines that were read are not confirmed"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("lines that were read and are not confirmed: 1"), "{}", ended.stderr);
     stdin.write_all(b"a\n").await.unwrap();
     drop(stdin);
     assert_eq!(one.ended().await.code, Some(0));

@@ -100,7 +100,7 @@ async fn the_spine_runs_over_three_masters_through_cuts_and_on_another_relay() {
 
 #[tokio::test]
 async fn a_master_killed_under_load_costs_no_line() {
-    let mut cluster = Cluster::start().await;
+    let mut cluster = Cluster::with(NODE_TIMEOUT_MS).await;
     let tailings = tailings(&cluster, 3);
     let relays = [TestRelay::over(cluster.store(), |_, _| ()).await];
     let traffic = Traffic::start(&tailings, &relays).await;
@@ -141,7 +141,7 @@ async fn a_slot_moved_under_load_costs_no_line() {
 #[tokio::test]
 async fn connections_to_a_node_are_bounded_however_many_topics_are_read() {
     let cluster = Cluster::start().await;
-    let tailings = tailings(&cluster, 24);
+    let tailings = tailings(&cluster, 12);
     let most = 2;
     let relay = TestRelay::over(cluster.store(), |_, hub| hub.blocked_reads_per_node = most).await;
     let readers: Vec<_> = tailings.iter().map(|tailing| Reader::start(&relay, tailing.topic())).collect();
@@ -157,12 +157,12 @@ async fn connections_to_a_node_are_bounded_however_many_topics_are_read() {
         let reading = node.control().await.ids("logrelay-read").await.len();
         assert!((1..=most + 1).contains(&reading), "{reading} connections");
     }
-    let topic = tailings[23].topic();
+    let topic = tailings[11].topic();
     let at = cluster.master_of(topic).await;
     cluster.migrate(topic, at, (at + 1) % 3, Duration::ZERO).await;
-    append(&tailings[23].path("app.log"), &lines(150, 50));
-    readers[23].until(200).await;
-    for (reader, tailing) in readers[..23].iter().zip(&tailings) {
+    append(&tailings[11].path("app.log"), &lines(150, 50));
+    readers[11].until(200).await;
+    for (reader, tailing) in readers[..11].iter().zip(&tailings) {
         reader.has_each_once(&[(&tailing.path("app.log"), 150)]);
         reader.was_told_nothing();
     }

@@ -94,8 +94,11 @@ async fn a_tailer_waits_for_a_replica_that_is_away_and_goes_on() {
     append(&log, &lines(0, 100));
     tailing.until_lines(100).await;
     replica.freeze();
+    let mut control = master.control().await;
+    let waits = control.calls("wait").await;
     append(&log, &lines(100, 100));
-    tailing.until_lines(200).await;
+    // One for the lines that are there, and one that had to be asked for again.
+    eventually("it waits", async || control.calls("wait").await > waits + 1).await;
     append(&log, &lines(200, 100));
     replica.thaw();
     tailing.until_lines(300).await;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod acl;
+mod administer;
 mod advice;
 mod append;
 mod bad_requests;
@@ -11,9 +12,11 @@ mod copytruncate;
 mod deploy;
 mod discovery;
 mod durability;
+mod durable;
 mod epochs;
 mod failover;
 mod fairness;
+mod fetch;
 mod filter;
 mod globs;
 mod half_open;
@@ -30,6 +33,7 @@ mod packed_siblings;
 mod packing;
 mod paging;
 mod pool;
+mod producers;
 mod promoted_writers;
 mod promotion;
 mod proxy;

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 
 use logrelay::{
     client::{Error, PublishEvent, PublishOptions, Publisher},
-    proto::PublishRequest,
+    proto::{Line, PublishRequest},
     record::Topic,
     store::{self, ConnectOptions, Store},
 };
@@ -178,11 +178,6 @@ async fn a_relay_holds_a_bounded_part_of_what_is_sent_while_redis_is_away_and_go
         jobs.push(Producer::open(&relay, first(&format!("job-{index}"), 1)).await.unwrap());
     }
     redis.freeze();
-    let block = |number: u64| {
-        let mut line = line(number);
-        line.content = vec![b'x'; 1 << 20].into();
-        PublishRequest { sequence: number, lines: vec![line], ..Default::default() }
-    };
     let mut sent = Vec::new();
     for job in &jobs {
         let mut count = 0;
@@ -199,6 +194,31 @@ async fn a_relay_holds_a_bounded_part_of_what_is_sent_while_redis_is_away_and_go
         job.send(block(count)).await;
         job.until(count + 1).await;
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_has_to_wait_lets_the_other_calls_of_its_connection_through() {
+    let redis = TestRedis::start().await;
+    let relay = TestRelay::with(&redis, |options, _| options.redis_wait_ms = 300).await;
+    let mut client = relay.client().await;
+    let mut stopped = Producer::over(&mut client, first("job", 1)).await.unwrap();
+    redis.freeze();
+    let mut number = 0;
+    // Nothing moves any more: there is no event to wait for.
+    while timeout(Duration::from_millis(500), stopped.requests.send(block(number))).await.is_ok() {
+        number += 1;
+    }
+    let Err(status) = Producer::over(&mut client, first("else", 1)).await else { panic!("it was admitted") };
+    assert_eq!(reason(&status).1, "REDIS_UNAVAILABLE");
+    redis.thaw();
+    stopped.until(number).await;
+}
+
+/// A line of a megabyte.
+fn block(number: u64) -> PublishRequest {
+    let content = vec![b'x'; 1 << 20].into();
+    let lines = vec![Line { content, ..Line::default() }];
+    PublishRequest { sequence: number, lines, ..Default::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use logrelay::{
-    proto::{Line, PublishRequest, PublishResponse},
+    proto::{Line, PublishRequest, PublishResponse, log_relay_client::LogRelayClient},
     record::{Offset, Topic},
     store::{Item, Store},
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Status, Streaming, transport::Channel};
 
 use crate::{support::relay::TestRelay, tailing::numbered};
 
@@ -47,9 +47,17 @@ pub(crate) fn lines(numbers: std::ops::Range<u64>) -> PublishRequest {
 impl Producer {
     /// Opens a stream; returns when the relay has said where the producer stands.
     pub(crate) async fn open(relay: &TestRelay, first: PublishRequest) -> Result<Self, Status> {
+        Self::over(&mut relay.client().await, first).await
+    }
+
+    /// The same, over this connection.
+    pub(crate) async fn over(
+        client: &mut LogRelayClient<Channel>,
+        first: PublishRequest,
+    ) -> Result<Self, Status> {
         let (requests, stream) = mpsc::channel(1);
         requests.send(first).await.unwrap();
-        let responses = relay.client().await.publish(ReceiverStream::new(stream)).await?.into_inner();
+        let responses = client.publish(ReceiverStream::new(stream)).await?.into_inner();
         let mut producer = Self { requests, responses, source: String::new(), next_sequence: 0 };
         let first = producer.next().await?.expect("the stream ended");
         assert!(!first.source.is_empty(), "{first:?}");

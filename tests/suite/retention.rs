@@ -194,6 +194,11 @@ async fn records_go_when_they_were_gone_for_long_and_offsets_never_start_over() 
     assert_eq!(next.append(1).await, 20);
 }
 
+/// Says of a source that no more will come of it.
+pub(crate) async fn mark_gone(writer: &mut Writer) {
+    mark(writer, SourceState::Gone).await;
+}
+
 /// Stores a state of a source.
 async fn mark(writer: &mut Writer, state: SourceState) {
     let details = Details { state, ..writer.record.details.clone() };

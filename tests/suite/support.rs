@@ -19,7 +19,7 @@ use std::{
 use logrelay::store::{
     self, ConnectOptions, Connector, Durability, Pool, PrivateServer, RedisUrl, ServerOptions, Store,
 };
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -100,7 +100,11 @@ impl TestRedis {
     pub(crate) async fn control(&self) -> Control {
         let socket = self.folder.path().join("redis.sock");
         let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
-        Control(client.get_multiplexed_async_connection().await.unwrap())
+        // A busy machine is no reason to fail.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        Control(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
     }
 
     /// Whether it says that it is a master; who changes its role closes all connections to it.

@@ -38,19 +38,19 @@ impl FromStr for From {
                         .parse()
                         .map_err(|_| format!("last={number}: {number:?} is not a number of lines"))?,
                 ),
-                None => Start::Time(time(text)?),
+                None => Start::Time(time(text, FORMS)?),
             },
         };
         Ok(Self::Start(start))
     }
 }
 
-/// A time, or a duration before now.
-fn time(text: &str) -> Result<SystemTime, String> {
+/// A time, or a duration before now; `forms` is what could stand there.
+pub(in crate::cli) fn time(text: &str, forms: &str) -> Result<SystemTime, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.into());
     }
-    let duration: SignedDuration = text.parse().map_err(|_| format!("it is none of: {FORMS}"))?;
+    let duration: SignedDuration = text.parse().map_err(|_| format!("it is none of: {forms}"))?;
     if duration.is_negative() {
         return Err("a duration counts back from now and cannot be negative".to_owned());
     }

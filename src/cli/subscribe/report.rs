@@ -1,6 +1,6 @@
 //! What happens to a subscription, on standard error: log lines, or JSON objects.
 
-use std::io::Write as _;
+use std::{collections::HashSet, io::Write as _};
 
 use serde::Serialize;
 use tracing::{debug, info, warn};
@@ -19,6 +19,8 @@ pub(super) struct Report {
     output: Output,
     terminal: Terminal,
     connected_before: bool,
+    /// The topics that were opened so far.
+    topics: HashSet<String>,
     redis_ok: bool,
 }
 
@@ -58,7 +60,7 @@ struct Place<'a> {
 
 impl Report {
     pub(super) fn new(output: Output, terminal: Terminal) -> Self {
-        Self { output, terminal, connected_before: false, redis_ok: true }
+        Self { output, terminal, connected_before: false, topics: HashSet::new(), redis_ok: true }
     }
 
     pub(super) fn event(&mut self, event: &Event) {
@@ -68,10 +70,23 @@ impl Report {
         }
         let redis_change = (redis_was_ok != self.redis_ok).then_some(self.redis_ok);
         match self.output {
-            Output::Text => log(event, redis_change, self.connected_before),
+            Output::Text => {
+                log(event, redis_change, self.connected_before);
+                self.log_new(event);
+            }
             Output::Json => self.print(event, redis_change),
         }
         self.connected_before |= matches!(event, Event::Opened { .. });
+    }
+
+    /// Topics that have come since the first connection.
+    fn log_new(&mut self, event: &Event) {
+        let (Event::Opened { topics, .. } | Event::Joined { topics, .. }) = event else { return };
+        for proto::OpenedTopic { topic, first_offset, .. } in topics {
+            if self.topics.insert(topic.clone()) && self.connected_before {
+                info!(topic, first_offset, "a new topic joins");
+            }
+        }
     }
 
     fn print(&self, event: &Event, redis_change: Option<bool>) {
@@ -133,7 +148,7 @@ fn place(jump: &Jump) -> Place<'_> {
 
 fn log(event: &Event, redis_change: Option<bool>, connected_before: bool) {
     match event {
-        Event::Lines(_) => {}
+        Event::Lines(_) | Event::Joined { .. } => {}
         Event::Opened { relay, .. } if connected_before => info!(%relay, "connected again"),
         Event::Opened { relay, topics } => {
             debug!(%relay, "connected");
@@ -142,11 +157,6 @@ fn log(event: &Event, redis_change: Option<bool>, connected_before: bool) {
             }
             for topic in topics.iter().filter(|topic| topic.cursor.is_empty()) {
                 info!(topic = topic.topic, "the topic does not exist yet");
-            }
-        }
-        Event::Joined { topics, .. } => {
-            for proto::OpenedTopic { topic, first_offset, .. } in topics {
-                info!(topic, first_offset, "a new topic joins");
             }
         }
         Event::Gap(Jump { topic, from, to, reason, .. }) => {

@@ -11,8 +11,10 @@ use tokio::time::sleep;
 use super::{TestRedis, eventually, free_port};
 
 const MASTERS: usize = 3;
-/// After so long without an answer a node takes another for gone.
-pub(crate) const NODE_TIMEOUT_MS: &str = "1000";
+/// After so long without an answer a node takes another for gone, where one is to be killed.
+pub(crate) const NODE_TIMEOUT_MS: u32 = 1000;
+/// And where a busy machine is to be no reason for a failover.
+const LONG_NODE_TIMEOUT_MS: u32 = 10_000;
 
 /// The nodes; masters first, as it begins.
 pub(crate) struct Cluster {
@@ -23,11 +25,16 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts it, and waits until every node says that it serves.
     pub(crate) async fn start() -> Self {
+        Self::with(LONG_NODE_TIMEOUT_MS).await
+    }
+
+    /// The same, with another time after which nodes are taken for gone.
+    pub(crate) async fn with(node_timeout_ms: u32) -> Self {
+        let timeout = node_timeout_ms.to_string();
         let (mut nodes, mut bus_ports) = (Vec::new(), Vec::new());
         for _ in 0..2 * MASTERS {
             let bus = free_port();
-            let args =
-                ["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS, "--cluster-port"];
+            let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", &timeout, "--cluster-port"];
             let more = ["--repl-diskless-sync-delay", "0"];
             nodes.push(TestRedis::with_port(&[&args[..], &[&bus.to_string()], &more].concat()).await);
             bus_ports.push(bus);

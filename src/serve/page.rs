@@ -1,0 +1,59 @@
+//! One page of `Fetch` on its way to the wire: batches as they are stored, and the rest.
+
+use prost::Message as _;
+use tonic::{
+    Status,
+    codec::{Codec, EncodeBuf, Encoder},
+};
+
+use super::{
+    codec::RequestDecoder,
+    frame::{Frame, not_encoded},
+};
+use crate::proto;
+
+/// Key of `FetchResponse.batches`, length-delimited.
+const BATCHES_KEY: u8 = 1 << 3 | 2;
+
+/// A `FetchResponse`, its batches not decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    pub(super) batches: Vec<Frame>,
+    /// Everything else; has no batches.
+    pub(super) rest: proto::FetchResponse,
+}
+
+/// Reads requests as prost does, and writes [`Page`]s.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PageCodec;
+
+/// Writes [`Page`]s.
+#[derive(Debug, Clone, Copy)]
+pub struct PageEncoder;
+
+impl Codec for PageCodec {
+    type Encode = Page;
+    type Decode = proto::FetchRequest;
+    type Encoder = PageEncoder;
+    type Decoder = RequestDecoder<proto::FetchRequest>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        PageEncoder
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        RequestDecoder::default()
+    }
+}
+
+impl Encoder for PageEncoder {
+    type Item = Page;
+    type Error = Status;
+
+    fn encode(&mut self, page: Page, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        for batch in page.batches {
+            batch.encode(BATCHES_KEY, buffer)?;
+        }
+        page.rest.encode(buffer).map_err(not_encoded)
+    }
+}

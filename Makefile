@@ -37,7 +37,7 @@ demo:
 	@target/debug/examples/demo target/debug/logrelay
 
 test: test-build python envoy
-	@.ci/need redis-server nginx
+	@.ci/need redis-server nginx openssl
 	cargo $(TEST) --workspace
 
 test-build:

@@ -1,10 +1,30 @@
 //! Who calls, and what they may do: the one layer that every way into a relay asks.
 //!
-//! A [`Principal`] travels in the extensions of a request. What is refused, and how that is
-//! said, is the affair of the way in.
+//! [`Access`] makes a [`Principal`] of what a request shows: a token, or the certificate of its
+//! connection. It travels in the extensions of the request. What is refused, and how that is said
+//! on the wire, is the affair of the way in.
 
-use std::{sync::Arc, time::SystemTime};
+mod certificate;
+mod credentials;
+mod file;
+mod jwt;
+mod principal;
+mod rules;
+mod token;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+
+pub use self::{
+    certificate::{CertificateError, ClientCertificate},
+    credentials::Refusal,
+    file::load,
+    principal::{Expiry, Lapse, Principal},
+    rules::Rules,
+    token::NewToken,
+};
 use crate::record::{Topic, TopicGlob};
 
 /// What may be done to a topic.
@@ -36,73 +56,75 @@ impl Grants {
         Self { read: all(), publish: all(), administer: all() }
     }
 
-    fn of(&self, action: Action) -> &[TopicGlob] {
-        match action {
+    /// Whether this may be done to a topic.
+    fn allow(&self, action: Action, topic: &Topic) -> bool {
+        let globs = match action {
             Action::Read => &self.read,
             Action::Publish => &self.publish,
             Action::Administer => &self.administer,
+        };
+        globs.iter().any(|glob| glob.matches(topic))
+    }
+}
+
+/// Who may call. The rules of a file can be replaced while it is asked.
+#[derive(Debug)]
+pub enum Access {
+    /// Whoever calls may do everything.
+    Anybody(Principal),
+    /// Whoever has a certificate may do everything, until that ends.
+    AnyCertificate,
+    /// As a file says.
+    Rules(ArcSwap<Rules>),
+}
+
+impl Access {
+    /// Whoever calls may do everything.
+    pub fn anybody() -> Self {
+        Self::Anybody(Principal::anonymous(Grants::everything()))
+    }
+
+    /// As these rules say.
+    pub fn ruled(rules: Rules) -> Self {
+        Self::Rules(ArcSwap::from_pointee(rules))
+    }
+
+    /// Who makes a request with these headers, over a connection with this certificate. A token
+    /// wins over a certificate, also where it is a bad one.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn identify(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Principal, Refusal> {
+        match self {
+            Self::Anybody(principal) => Ok(principal.clone()),
+            Self::AnyCertificate => {
+                let certificate = certificate.ok_or(Refusal::NoCredentials)?;
+                let name = certificate.name().ok_or(Refusal::UnknownCertificate)?;
+                Ok(Principal::new(&name, Grants::everything(), Some(certificate.not_after())))
+            }
+            Self::Rules(rules) => {
+                let rules = rules.load();
+                match credentials::bearer(headers)? {
+                    Some(token) => rules.of_token(token),
+                    None => rules.of_certificate(certificate.ok_or(Refusal::NoCredentials)?),
+                }
+            }
+        }
+    }
+
+    /// Takes other rules. What they do not grant any more, or not in the same way, lapses for
+    /// those who have it already. Nothing changes where no rules are asked for.
+    pub fn replace(&self, mut rules: Rules) {
+        if let Self::Rules(current) = self {
+            rules.take_over(&current.load());
+            current.store(Arc::new(rules));
         }
     }
 }
 
-/// Who made a request. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    name: Arc<str>,
-    grants: Arc<Grants>,
-    expires: Option<SystemTime>,
-}
-
-impl Principal {
-    /// Somebody who may do this, until `expires` (none: for ever).
-    pub fn new(name: &str, grants: Grants, expires: Option<SystemTime>) -> Self {
-        Self { name: name.into(), grants: Arc::new(grants), expires }
-    }
-
-    /// Whoever calls a relay that asks for no identity.
-    pub fn anonymous(grants: Grants) -> Self {
-        Self::new("anonymous", grants, None)
-    }
-
-    /// Who made the request with these extensions. Where nobody said who it is, it is somebody
-    /// who may do nothing.
-    pub fn of(extensions: &http::Extensions) -> Self {
-        extensions.get().cloned().unwrap_or_else(|| Self::anonymous(Grants::default()))
-    }
-
-    /// The name, for logs and bounds; no secret.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// From when on it is not valid any more.
-    pub fn expires(&self) -> Option<SystemTime> {
-        self.expires
-    }
-
-    /// Whether it may do this to a topic.
-    pub fn may(&self, action: Action, topic: &Topic) -> bool {
-        self.grants.of(action).iter().any(|glob| glob.matches(topic))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grant_is_for_one_action_and_its_topics() {
-        let grants = Grants { read: vec!["web.*".parse().unwrap()], ..Grants::default() };
-        let reader = Principal::new("reader", grants, None);
-        assert!(reader.may(Action::Read, &"web.1".parse().unwrap()));
-        assert!(!reader.may(Action::Read, &"db".parse().unwrap()));
-        assert!(!reader.may(Action::Publish, &"web.1".parse().unwrap()));
-        assert!(!reader.may(Action::Administer, &"web.1".parse().unwrap()));
-    }
-
-    #[test]
-    fn a_request_of_nobody_may_do_nothing() {
-        let nobody = Principal::of(&http::Extensions::new());
-        assert!(!nobody.may(Action::Read, &"web".parse().unwrap()));
-    }
-}
+mod tests;

@@ -13,12 +13,14 @@ mod open_files;
 mod progress;
 mod publish;
 mod redis;
+mod relays;
 mod serve;
 mod shutdown;
 mod sources;
 mod subscribe;
 mod table;
 mod tail;
+mod token;
 mod topics;
 
 use std::{ffi::OsString, fmt, io, process::ExitCode};
@@ -50,6 +52,7 @@ enum Command {
     Publish(publish::Arguments),
     Topics(topics::Arguments),
     Inputs(inputs::Arguments),
+    Token(token::Arguments),
     CheckConfig(check_config::Arguments),
 }
 
@@ -99,6 +102,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
             Command::Publish(arguments) => Box::pin(publish::run(arguments, general, terminal)).await,
             Command::Topics(arguments) => topics::run(arguments, general, terminal).await,
             Command::Inputs(arguments) => Box::pin(inputs::run(arguments, general, matches, terminal)).await,
+            Command::Token(arguments) => token::run(&arguments),
             Command::CheckConfig(arguments) => check_config::run(arguments, general, matches),
         }
     });
@@ -133,6 +137,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         cause.is::<Misuse>()
             || cause.is::<ConfigError>()
             || cause.downcast_ref::<client::Error>().is_some_and(refused_as_wrong)
+            || cause.downcast_ref::<crate::serve::Error>().is_some_and(crate::serve::Error::is_misuse)
     });
     if misused { 2 } else { 1 }
 }

@@ -10,6 +10,7 @@ mod address;
 mod administer;
 mod call;
 mod commits;
+mod credentials;
 mod dial;
 mod error;
 mod event;
@@ -32,6 +33,7 @@ mod tests;
 pub use self::{
     address::{AddressError, RelayAddress},
     administer::{delete_topic, set_retention, trim_topic},
+    credentials::{Credentials, CredentialsError, Token},
     error::Error,
     event::{Event, Jump},
     fetch::fetch,

@@ -7,7 +7,6 @@ mod file;
 mod flags;
 mod input;
 mod keys;
-mod problem;
 mod reading;
 mod settings;
 mod value;
@@ -24,7 +23,6 @@ pub use self::{
     flags::PathOptions,
     input::{Input, Mistake, Whose},
     keys::{InputKeys, InputName, Key, MultilineKeys},
-    problem::{FileError, Problem},
     settings::{General, Redis, Serve, Tail},
     value::{
         RedisText,
@@ -32,6 +30,7 @@ pub use self::{
         patterns::{ExcludeGlob, LinePattern, PathGlob, PathPattern},
     },
 };
+pub use crate::files::{FileError, Problem};
 use crate::{
     hub, publish,
     record::Host,

@@ -11,13 +11,14 @@
 //! 6. [`client`] subscribes, and resumes after a disconnect on any relay.
 //!
 //! [`record`] has the values that travel through all of them, [`proto`] the contract
-//! on the wire, [`access`] who may do what, [`retry`] the delays. [`cli`] puts the rooms together, as [`config`]
-//! says; [`telemetry`] is what they report.
+//! on the wire, [`access`] who may do what, [`files`] how files of settings are read, [`retry`] the delays. [`cli`]
+//! puts the rooms together, as [`config`] says; [`telemetry`] is what they report.
 
 pub mod access;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod files;
 pub mod hub;
 pub mod proto;
 pub mod publish;

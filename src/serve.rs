@@ -13,11 +13,13 @@ mod cursors;
 mod cut;
 mod drain;
 mod durable;
+mod entrance;
 mod event;
 mod fetch;
 mod filter;
 mod frame;
 mod frames;
+mod guard;
 mod guest;
 mod health;
 mod lane;
@@ -28,11 +30,13 @@ mod page;
 mod permit;
 mod publish;
 mod relay;
+mod reload;
 mod request;
 mod retention;
 mod sizes;
 mod status;
 mod subscribe;
+mod tls;
 mod topic;
 mod topics;
 
@@ -47,16 +51,20 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     codec::{RequestCodec, RequestDecoder},
-    frame::{Frame, FrameCodec},
+    entrance::{AccessOptions, check},
+    frame::{Frame, FrameCodec, Parts},
     page::{Page, PageCodec},
     publish::{PublishCodec, PublishOptions},
+    reload::Reloader,
     retention::RetentionOptions,
+    tls::{ClientCertificates, TlsError, TlsOptions},
 };
 use self::{
-    drain::Drain, durable::Claims, health::Health, listen::Door, metrics::Metrics, publish::Publishing,
-    relay::Relay, retention::Retention,
+    drain::Drain, durable::Claims, entrance::Entrance, health::Health, listen::Door, metrics::Metrics,
+    publish::Publishing, relay::Relay, reload::Reload, retention::Retention, tls::Tls,
 };
 use crate::{
+    files::FileError,
     hub::{self, Hub},
     store::{DurableBounds, MAX_PAYLOAD_BYTES, Store},
 };
@@ -132,6 +140,10 @@ pub struct Options {
     pub durable: DurableBounds,
     /// What programs may publish.
     pub publish: PublishOptions,
+    /// The certificate of the port, and those of clients.
+    pub tls: TlsOptions,
+    /// Who may come in.
+    pub access: AccessOptions,
 }
 
 impl Options {
@@ -164,6 +176,8 @@ impl Options {
             retention: RetentionOptions::default(),
             durable: DurableBounds::default(),
             publish: PublishOptions::default(),
+            tls: TlsOptions::default(),
+            access: AccessOptions::default(),
         }
     }
 }
@@ -194,12 +208,40 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Others could read everything, which was not asked for in plain words.
+    #[error(
+        "{at} can be reached from other machines, and nothing says who may read there: give --access-file \
+         (tokens) or --tls-client-ca (certificates of clients), or say by --insecure-public that \
+         everybody may read, write and delete everything"
+    )]
+    Exposed {
+        /// The address.
+        at: SocketAddr,
+    },
+    /// Rules and none at once.
+    #[error(
+        "--access-file and --insecure-public contradict each other: the one says who may come in, the other everybody"
+    )]
+    Contradiction,
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The file of rules cannot be used.
+    #[error(transparent)]
+    Rules(#[from] FileError),
     /// The contract compiled into the program is not readable, which is a mistake in it.
     #[error("server reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The hub ended.
     #[error(transparent)]
     Hub(#[from] hub::Error),
+}
+
+impl Error {
+    /// Whether the options have to be others.
+    pub fn is_misuse(&self) -> bool {
+        matches!(self, Self::Exposed { .. } | Self::Contradiction | Self::Tls(_) | Self::Rules(_))
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -223,6 +265,8 @@ pub struct Service {
     drain: Drain,
     retention: Retention,
     publishing: Publishing,
+    tls: Option<Tls>,
+    reload: Reload,
     metrics: Metrics,
     claims: Claims,
 }
@@ -238,11 +282,12 @@ impl Service {
         hub: Hub,
         mut registry: Registry,
     ) -> Result<Self, Error> {
+        let metrics = Metrics::register(&mut registry);
+        let Entrance { tls, guard, reload } = Entrance::load(&options, metrics.clone(), &mut registry)?;
         let at = options.listen;
         let listener = listen::bind(at).map_err(|source| Error::Listen { at, source })?;
         let local_addr = listener.local_addr().map_err(|source| Error::Listen { at, source })?;
         let drain = Drain::new();
-        let metrics = Metrics::register(&mut registry);
         let retention = Retention::new(store.clone(), options.retention.clone(), metrics.clone());
         let publishing = Publishing::new(
             options.publish.clone(),
@@ -262,7 +307,7 @@ impl Service {
             claims.clone(),
         );
         let (health, health_routes) = Health::new(store, hub.handle(), options.probe_ms).await;
-        let router = relay::routes(relay, health_routes, Arc::new(registry))?;
+        let router = relay::routes(relay, health_routes, guard, Arc::new(registry))?;
         let router = sizes::within(router, &options, &metrics);
         Ok(Self {
             options,
@@ -274,6 +319,8 @@ impl Service {
             drain,
             retention,
             publishing,
+            tls,
+            reload,
             metrics,
             claims,
         })
@@ -284,29 +331,29 @@ impl Service {
         self.local_addr
     }
 
+    /// Where it can be asked, as a client is told it.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.local_addr)
+    }
+
+    /// Reads certificates and rules again when it is asked to.
+    pub fn reloader(&self) -> Reloader {
+        self.reload.handle()
+    }
+
     /// Serves until `shutdown`, and then stops within the time that the options give.
     ///
     /// # Errors
     /// [`Error`] when a part of it died.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self {
-            options,
-            listener,
-            router,
-            health,
-            hub,
-            drain,
-            retention,
-            publishing,
-            metrics,
-            claims,
-            ..
-        } = self;
+        let Self { options, listener, router, tls, health, hub, drain, metrics, .. } = self;
+        let Self { retention, publishing, reload, claims, .. } = self;
         tracing::info!(listen = %self.local_addr, "serving");
         let hub_stop = CancellationToken::new();
         let _stops_the_hub = hub_stop.clone().drop_guard();
         let mut hub = std::pin::pin!(hub.run(hub_stop.clone()));
-        let mut door = Door::new(listener, router, &options, drain.clone(), metrics);
+        let mut door = Door::new(listener, router, tls, &options, drain.clone(), metrics);
         tokio::select! {
             () = shutdown.cancelled() => {}
             ended = &mut hub => return Ok(ended?),
@@ -314,6 +361,7 @@ impl Service {
             never = health.watch() => match never {},
             never = retention.run() => match never {},
             never = claims.run() => match never {},
+            never = reload.run() => match never {},
             () = publishing.audit() => {}
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");

@@ -11,7 +11,7 @@ use clap::{ArgMatches, parser::ValueSource};
 use super::environment::variable;
 use crate::{
     config::{self, Effective, File, General, Settings},
-    tail,
+    serve, tail,
 };
 
 /// How many files of an input are named.
@@ -38,6 +38,9 @@ pub(super) fn run(arguments: Arguments, general: General, matches: &ArgMatches) 
     let effective = Effective::new(&settings, &file.inputs)?;
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     let mut text = table(&effective, &file, matches);
+    for said in serve::check(&effective.serve)? {
+        text.extend(["\n", &said, "\n"]);
+    }
     text.push_str(&inputs(&effective, &file));
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;

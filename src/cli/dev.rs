@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Misuse, open_files, progress, serve, shutdown, tail};
+use super::{Misuse, hangup, open_files, progress, serve, shutdown, tail};
 use crate::{
     config::{self, Effective, General, PathOptions, Settings},
     publish::{self, Publisher},
@@ -107,7 +107,9 @@ async fn all(
     let mut registry = Registry::default();
     let counters = publish::Metrics::register(&mut registry, "logrelay_publish");
     let relay = serve::bind(&effective, store.clone(), registry).await?;
-    info!("read with: logrelay subscribe --relay http://{} TOPIC", relay.local_addr());
+    info!("read with: logrelay subscribe --relay {} TOPIC", relay.url());
+    let reloader = relay.reloader();
+    let _hangups = hangup::each(move || reloader.reload())?;
     let publisher = Publisher::new(store, effective.publish.clone(), counters.clone());
     let mut beside = JoinSet::new();
     if Terminal::is_watched() {

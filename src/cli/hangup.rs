@@ -13,14 +13,19 @@ pub(super) fn signals() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Answers each signal with why nothing comes of it, until the answer is dropped.
-pub(super) fn answered(why: &'static str) -> io::Result<JoinSet<()>> {
+/// Does something for each signal, until the answer is dropped.
+pub(super) fn each(mut answer: impl FnMut() + Send + 'static) -> io::Result<JoinSet<()>> {
     let mut signals = signals()?;
-    let mut answer = JoinSet::new();
-    answer.spawn(async move {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
         while signals.recv().await.is_some() {
-            warn!("SIGHUP changes nothing: {why}");
+            answer();
         }
     });
-    Ok(answer)
+    Ok(task)
+}
+
+/// Answers each signal with why nothing comes of it, until the answer is dropped.
+pub(super) fn answered(why: &'static str) -> io::Result<JoinSet<()>> {
+    each(move || warn!("SIGHUP changes nothing: {why}"))
 }

@@ -13,9 +13,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{progress, shutdown};
+use super::{progress, relays::RelayFlags, shutdown};
 use crate::{
-    client::{PublishEvent, PublishOptions, Publisher, RelayAddress},
+    client::{PublishEvent, PublishOptions, Publisher},
     config::{DEFAULT_SHUTDOWN_TIMEOUT_MS, General, Label},
     proto,
     record::{Host, Topic},
@@ -34,14 +34,8 @@ pub(super) struct Arguments {
     /// Topic to publish to
     #[arg(value_name = "TOPIC")]
     topic: Topic,
-    /// Address of a relay; several: any of them, the next one where one fails
-    #[arg(
-        long = "relay",
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:7171"
-    )]
-    relays: Vec<RelayAddress>,
+    #[command(flatten)]
+    relays: RelayFlags,
     /// Name of the producer, which one program at a time has; readers see it as the host [default: the host
     /// name and a random number]
     #[arg(long, value_name = "NAME")]
@@ -77,7 +71,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
         buffer_bytes: arguments.buffer_bytes as usize,
         connect_timeout_ms: arguments.connect_timeout_ms,
         max_failures: arguments.max_failures,
-        ..PublishOptions::new(arguments.relays, arguments.topic, producer)
+        ..PublishOptions::new(arguments.relays.relays()?, arguments.topic, producer)
     };
     let bar = Terminal::is_watched().then(|| progress::bar(&terminal));
     let mut sending = Sending { publisher: Publisher::new(options)?, bar };

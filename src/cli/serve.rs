@@ -34,11 +34,10 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
     effective.serve.max_connections =
         open_files::raise().fit("max_connections", effective.serve.max_connections);
     let stop = shutdown::on_signals(effective.shutdown_timeout_ms)?;
-    let _hangups = hangup::answered(
-        "a relay reads its settings when it starts, and no subscriber is lost over a restart",
-    )?;
     let store = Store::new(effective.redis.clone())?;
     let relay = bind(&effective, store.clone(), Registry::default()).await?;
+    let reloader = relay.reloader();
+    let _hangups = hangup::each(move || reloader.reload())?;
     // It answers while Redis is away, that it does not serve.
     let mut serving = std::pin::pin!(relay.run(stop.token.clone()));
     tokio::select! {

@@ -27,9 +27,9 @@ use self::{
     report::Report,
     saver::{Keeper, Saver},
 };
-use super::{Misuse, cursor_file::CursorFile, shutdown};
+use super::{Misuse, cursor_file::CursorFile, relays::RelayFlags, shutdown};
 use crate::{
-    client::{Event, Marks, Options, RelayAddress, Start, State, Subscription},
+    client::{Event, Marks, Options, Start, State, Subscription},
     config::{DEFAULT_SHUTDOWN_TIMEOUT_MS, General},
     record::{SubscriptionName, Topic, TopicGlob},
     telemetry::{self, LogFormat, Terminal},
@@ -42,14 +42,8 @@ pub(super) struct Arguments {
     /// exist yet is waited for. Of several, text output says the topic before each line
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<TopicGlob>,
-    /// Address of a relay; several: any of them, the next one where one fails
-    #[arg(
-        long = "relay",
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:7171"
-    )]
-    relays: Vec<RelayAddress>,
+    #[command(flatten)]
+    relays: RelayFlags,
     /// Where to begin: earliest, latest, last=N, a duration before now such as 10m, an RFC 3339 time, or
     /// a cursor (one for each topic that has one)
     #[arg(long, value_name = "WHERE", value_delimiter = ',', default_value = "latest")]
@@ -167,7 +161,7 @@ fn options(arguments: Arguments, saved: Option<State>) -> anyhow::Result<Options
         state = state.overridden_by(saved);
     }
     Ok(Options {
-        relays: arguments.relays,
+        relays: arguments.relays.relays()?,
         topics,
         start: start.unwrap_or(Start::Latest),
         filter: arguments.filter.into_filter(),

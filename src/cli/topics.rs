@@ -14,6 +14,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::{
+    relays::RelayFlags,
     sources::{Row, printed, utc},
     subscribe::Output,
     table::{Align, table},
@@ -33,28 +34,21 @@ const MAX_SOURCES: u32 = 10_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    relays: Relays,
+    relays: RelayFlags,
     /// A table, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
+    /// How long a relay may take to connect, and to answer, in milliseconds
+    #[arg(long, global = true, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_ms: u64,
     #[command(subcommand)]
     action: Option<Action>,
 }
 
 /// Whom to ask.
-#[derive(Debug, clap::Args)]
+#[derive(Debug)]
 struct Relays {
-    /// Address of a relay; several: the first that answers
-    #[arg(
-        long = "relay",
-        global = true,
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:7171"
-    )]
     relays: Vec<RelayAddress>,
-    /// How long a relay may take to connect, and to answer, in milliseconds
-    #[arg(long, global = true, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
 }
 
@@ -74,7 +68,8 @@ enum Action {
 }
 
 pub(super) async fn run(arguments: Arguments, general: General, terminal: Terminal) -> anyhow::Result<()> {
-    let Arguments { relays, output, action } = arguments;
+    let Arguments { relays, output, timeout_ms, action } = arguments;
+    let relays = Relays { relays: relays.relays()?, timeout_ms };
     telemetry::start_logs(
         &general.log_level.clone().unwrap_or_default(),
         output.log_format(&general),

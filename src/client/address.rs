@@ -1,15 +1,30 @@
 //! Where a relay is.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 
-/// The address of a relay: `http://HOST:PORT`, or `HOST:PORT` for short; a link-local one with
-/// its interface, `[fe80::1%eth0]:PORT`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RelayAddress(Arc<Parts>);
+use super::Credentials;
 
-#[derive(PartialEq, Eq, Hash)]
+/// The address of a relay: `https://HOST:PORT`, `http://HOST:PORT`, or `HOST:PORT` for short; a
+/// link-local one with its interface, `[fe80::1%eth0]:PORT`. With it goes what is shown to the
+/// relay. Cheap to clone.
+#[derive(Clone)]
+pub struct RelayAddress {
+    parts: Arc<Parts>,
+    credentials: Arc<Credentials>,
+}
+
+/// By where it is; what is shown there makes no difference.
+impl PartialEq for RelayAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for RelayAddress {}
+
+#[derive(PartialEq, Eq)]
 struct Parts {
     /// Without an interface, of which URLs know nothing.
     uri: Uri,
@@ -28,8 +43,8 @@ pub enum AddressError {
         /// What is wrong with it.
         why: String,
     },
-    /// Its scheme is not `http`.
-    #[error("relay {text:?}: the scheme {scheme:?} is not supported, only http")]
+    /// Its scheme is another one.
+    #[error("relay {text:?}: the scheme {scheme:?} is not supported, only http and https")]
     Scheme {
         /// The text as it was given.
         text: String,
@@ -38,21 +53,45 @@ pub enum AddressError {
     },
 }
 
-/// Of HTTP.
+/// Of HTTP and HTTPS.
 const DEFAULT_PORT: u16 = 80;
+const DEFAULT_TLS_PORT: u16 = 443;
 
 impl RelayAddress {
+    /// The same relay, to which this is shown.
+    #[must_use]
+    pub fn with(self, credentials: Arc<Credentials>) -> Self {
+        Self { credentials, ..self }
+    }
+
     pub(super) fn uri(&self) -> &Uri {
-        &self.0.uri
+        &self.parts.uri
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The name or address to look up.
     pub(super) fn host(&self) -> &str {
-        &self.0.host
+        &self.parts.host
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.0.uri.port_u16().unwrap_or(DEFAULT_PORT)
+        let default = if self.is_encrypted() { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
+        self.uri().port_u16().unwrap_or(default)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.uri().scheme() == Some(&Scheme::HTTPS)
+    }
+
+    /// Whether it is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        let address = self.host().parse::<IpAddr>();
+        self.host().eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|address| address.to_canonical().is_loopback())
     }
 }
 
@@ -65,7 +104,7 @@ impl FromStr for RelayAddress {
         let (full, interface) = without_interface(full);
         let uri: Uri = full.parse().map_err(|error: http::uri::InvalidUri| form(&error))?;
         match uri.scheme_str() {
-            Some("http") => {}
+            Some("http" | "https") => {}
             scheme => {
                 let scheme = scheme.unwrap_or_default().to_owned();
                 return Err(AddressError::Scheme { text: shown(text), scheme });
@@ -88,7 +127,7 @@ impl FromStr for RelayAddress {
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err(form(&"a path has no place in it"));
         }
-        Ok(Self(Arc::new(Parts { uri, host })))
+        Ok(Self { parts: Arc::new(Parts { uri, host }), credentials: Arc::default() })
     }
 }
 
@@ -116,11 +155,12 @@ fn shown(text: &str) -> String {
 
 impl fmt::Display for RelayAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.0.uri.authority().map_or("", |authority| authority.as_str());
-        let interface = self.0.host.find('%').and_then(|at| self.0.host.get(at..));
+        let scheme = self.uri().scheme_str().unwrap_or_default();
+        let authority = self.uri().authority().map_or("", |authority| authority.as_str());
+        let interface = self.host().find('%').and_then(|at| self.host().get(at..));
         match (interface, authority.split_once(']')) {
-            (Some(interface), Some((address, port))) => write!(f, "http://{address}{interface}]{port}"),
-            _ => write!(f, "http://{authority}"),
+            (Some(interface), Some((address, port))) => write!(f, "{scheme}://{address}{interface}]{port}"),
+            _ => write!(f, "{scheme}://{authority}"),
         }
     }
 }
@@ -140,6 +180,7 @@ mod tests {
         for (text, expected) in [
             ("http://127.0.0.1:7171", "http://127.0.0.1:7171"),
             ("http://relay/", "http://relay"),
+            ("https://relay", "https://relay"),
             ("relay:7171", "http://relay:7171"),
             ("[::1]:7171", "http://[::1]:7171"),
             ("[fe80::1%eth0]:7171", "http://[fe80::1%eth0]:7171"),
@@ -153,6 +194,7 @@ mod tests {
     fn what_is_looked_up_has_no_brackets_and_keeps_its_interface() {
         for (text, host, port) in [
             ("relay", "relay", 80),
+            ("https://relay", "relay", 443),
             ("[::1]:7171", "::1", 7171),
             ("[fe80::1%25eth0]:7171", "fe80::1%eth0", 7171),
             ("[fe80::1%2]:7171", "fe80::1%2", 7171),
@@ -165,7 +207,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_and_a_password_is_not_repeated() {
         let error = |text: &str| text.parse::<RelayAddress>().unwrap_err().to_string();
-        assert!(error("https://relay:1").contains("\"https\" is not supported"));
+        assert!(error("ftp://relay:1").contains("\"ftp\" is not supported"));
         assert!(error("http://relay:99999").contains("port"));
         assert!(error("http://relay:0").contains("port"));
         assert!(error("http://relay:1/path").contains("path"));

@@ -1,15 +1,13 @@
 //! What administrators ask of a relay. Each question can be asked again.
 
-use super::{Error, RelayAddress, topics::ask_any};
+use super::{Error, RelayAddress, link::Client, topics::ask_any};
 use crate::{
     proto::{
         DeleteTopicRequest, DeleteTopicResponse, OnActiveSources, Retention, SetRetentionRequest,
-        TrimTopicRequest, TrimTopicResponse, log_relay_client::LogRelayClient, trim_topic_request::Before,
+        TrimTopicRequest, TrimTopicResponse, trim_topic_request::Before,
     },
     record::Topic,
 };
-
-type Client = LogRelayClient<tonic::transport::Channel>;
 
 /// Deletes a topic, asked for as in [`list_topics`](super::list_topics).
 ///

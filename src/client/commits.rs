@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Error, Subscription,
-    link::answered,
-    subscription::{Client, Link},
+    link::{Client, answered},
+    subscription::Link,
     topics::ask_any,
 };
 use crate::{

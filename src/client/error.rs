@@ -5,7 +5,7 @@ use std::{error::Error as StdError, ops::Range, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{OptionsError, RelayAddress, lines::BatchFault};
+use super::{CredentialsError, OptionsError, RelayAddress, lines::BatchFault};
 
 /// Why a call ended for good.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -62,6 +62,8 @@ pub(super) enum Failure {
     TakenOver(String),
     #[error("is at line {found}, where lines {} to {} were sent", lines.start, lines.end)]
     Sequence { lines: Range<u64>, found: u64 },
+    #[error("was not asked: {0}")]
+    Credentials(#[from] CredentialsError),
 }
 
 impl From<Status> for Failure {
@@ -89,8 +91,15 @@ impl Failure {
                     message: message.clone(),
                 });
             }
+            Self::Credentials(CredentialsError::Plaintext(relay)) => {
+                return Some(OptionsError::PlaintextToken(relay.clone()).into());
+            }
             _ => return None,
         };
+        // Whoever replaces tokens may be a moment late.
+        if status.code() == Code::Unauthenticated && relay.credentials().has_other_token() {
+            return None;
+        }
         let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
         let hopeless = match status.code() {
             Code::InvalidArgument

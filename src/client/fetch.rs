@@ -1,7 +1,7 @@
 //! One page of lines, for those who keep no subscription.
 
-use super::{Error, RelayAddress, topics::ask_any};
-use crate::proto::{FetchRequest, FetchResponse, log_relay_client::LogRelayClient};
+use super::{Error, RelayAddress, link::Client, topics::ask_any};
+use crate::proto::{FetchRequest, FetchResponse};
 
 /// The page that is asked for, from the first relay that answers; each one is asked once and given
 /// `timeout_ms` to connect and as much to answer. The cursors of the answer lead to the next pages.
@@ -13,7 +13,6 @@ pub async fn fetch(
     request: &FetchRequest,
     timeout_ms: u64,
 ) -> Result<FetchResponse, Error> {
-    let ask =
-        async |client: &mut LogRelayClient<tonic::transport::Channel>| client.fetch(request.clone()).await;
+    let ask = async |client: &mut Client| client.fetch(request.clone()).await;
     ask_any(relays, timeout_ms, ask).await
 }

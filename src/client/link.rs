@@ -7,10 +7,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Response, Status, Streaming,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint, Uri},
 };
 
 use super::{
+    credentials::Bearer,
     dial::{dial, look_up},
     error::Failure,
     turn::Ask,
@@ -37,23 +39,31 @@ pub(super) struct Times {
     pub(super) answer: Duration,
 }
 
+/// Calls over one connection.
+pub(super) type Client = LogRelayClient<InterceptedService<Channel, Bearer>>;
+
 /// Connects to a relay.
-pub(super) async fn connect(ask: &Ask, times: Times) -> Result<LogRelayClient<Channel>, Failure> {
-    let ask = ask.clone();
-    let channel = Endpoint::from(ask.relay.uri().clone())
+pub(super) async fn connect(ask: &Ask, times: Times) -> Result<Client, Failure> {
+    let (relay, credentials) = (&ask.relay, ask.relay.credentials());
+    let bearer = credentials.bearer(relay)?;
+    let mut endpoint = Endpoint::from(relay.uri().clone())
         .connect_timeout(times.connect)
         .http2_keep_alive_interval(times.keep_alive)
         .keep_alive_timeout(times.keep_alive)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES)
-        .connect_with_connector(tower::service_fn(move |_: Uri| {
-            let ask = ask.clone();
-            async move { dial(ask, look_up).await.map(TokioIo::new) }
-        }))
-        .await?;
-    Ok(LogRelayClient::new(channel))
+        .max_frame_size(FRAME_BYTES);
+    if let Some(tls) = credentials.tls(relay)? {
+        endpoint = endpoint.tls_config(tls)?;
+    }
+    let ask = ask.clone();
+    let connector = tower::service_fn(move |_: Uri| {
+        let ask = ask.clone();
+        async move { dial(ask, look_up).await.map(TokioIo::new) }
+    });
+    let channel = endpoint.connect_with_connector(connector).await?;
+    Ok(LogRelayClient::with_interceptor(channel, bearer))
 }
 
 /// Connects to a relay and makes the call; the connection is good for other calls, too.
@@ -61,7 +71,7 @@ pub(super) async fn subscribe(
     ask: Ask,
     times: Times,
     request: SubscribeRequest,
-) -> Result<(LogRelayClient<Channel>, Streaming<SubscribeResponse>), Failure> {
+) -> Result<(Client, Streaming<SubscribeResponse>), Failure> {
     let mut client = connect(&ask, times).await?;
     let stream = answered(times.answer, client.subscribe(request)).await?;
     Ok((client, stream))

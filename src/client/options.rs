@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{RelayAddress, State};
+use super::{CredentialsError, RelayAddress, State};
 use crate::{
     proto,
     record::{SubscriptionName, TopicGlob},
@@ -73,6 +73,9 @@ pub enum OptionsError {
     /// A topic or pattern is named more than once.
     #[error("topic {0} is given more than once")]
     TopicTwice(TopicGlob),
+    /// Whoever is on the way to a relay could read the token.
+    #[error("{}", CredentialsError::Plaintext(.0.clone()))]
+    PlaintextToken(RelayAddress),
     /// The interval is out of its bounds.
     #[error("heartbeat_interval_ms is {0}, it can be 1000 to 300000")]
     Heartbeat(u64),

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, ops::Range, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Streaming, transport::Channel};
+use tonic::Streaming;
 
 use super::{
     Error, Event, Jump, Lines, Options, RelayAddress, State,
@@ -11,11 +11,11 @@ use super::{
     commits::Commits,
     error::Failure,
     lines::{BatchFault, cursor_of},
-    link::{self, Times},
+    link::{self, Client, Times},
     turn::Turn,
 };
 use crate::{
-    proto::{self, SubscribeResponse, log_relay_client::LogRelayClient, subscribe_response::Event as Sent},
+    proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
     record::{Cursor, Topic},
     retry::Backoff,
 };
@@ -39,7 +39,6 @@ pub struct Subscription {
     waits_since: Option<Instant>,
 }
 
-pub(super) type Client = LogRelayClient<Channel>;
 type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<SubscribeResponse>), Failure>> + Send>>;
 
 pub(super) enum Link {
@@ -54,7 +53,7 @@ pub(super) enum Link {
     Up {
         relay: RelayAddress,
         call: Call,
-        client: Client,
+        client: Box<Client>,
         stream: Box<Streaming<SubscribeResponse>>,
         is_open: bool,
     },
@@ -104,7 +103,8 @@ impl Subscription {
                     Ok((client, stream)) => {
                         let (relay, call, stream) = (relay.clone(), call.clone(), Box::new(stream));
                         self.waits_since = None;
-                        self.link = Link::Up { relay, call, client, stream, is_open: false };
+                        self.link =
+                            Link::Up { relay, call, client: Box::new(client), stream, is_open: false };
                     }
                     Err(failure) => {
                         let relay = relay.clone();

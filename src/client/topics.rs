@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status};
 
 use super::{
     Error, OptionsError, RelayAddress,
     error::Failure,
-    link::{self, Times},
+    link::{self, Client, Times},
     turn::{Ask, Turn},
 };
 use crate::{
-    proto::{
-        GetTopicRequest, GetTopicResponse, ListTopicsRequest, ListTopicsResponse,
-        log_relay_client::LogRelayClient,
-    },
+    proto::{GetTopicRequest, GetTopicResponse, ListTopicsRequest, ListTopicsResponse},
     record::Topic,
 };
 
@@ -49,7 +46,7 @@ pub async fn get_topic(
 pub(super) async fn ask_any<T>(
     relays: &[RelayAddress],
     timeout_ms: u64,
-    ask: impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
+    ask: impl AsyncFn(&mut Client) -> Result<Response<T>, Status>,
 ) -> Result<T, Error> {
     let timeout = Duration::from_millis(timeout_ms);
     let mut last = None;
@@ -73,7 +70,7 @@ pub(super) async fn ask_any<T>(
 async fn ask_one<T>(
     one: Ask,
     timeout: Duration,
-    ask: &impl AsyncFn(&mut LogRelayClient<Channel>) -> Result<Response<T>, Status>,
+    ask: &impl AsyncFn(&mut Client) -> Result<Response<T>, Status>,
 ) -> Result<T, Failure> {
     let times = Times { connect: timeout, keep_alive: timeout, answer: timeout };
     let mut client = link::connect(&one, times).await?;

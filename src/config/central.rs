@@ -8,8 +8,8 @@ use super::{
     file::File,
     input::{Input, Whose},
     keys::InputName,
-    problem::FileError,
 };
+use crate::files::FileError;
 
 /// The inputs of a file that is to be pushed, each with its name.
 ///

@@ -15,10 +15,10 @@ use toml::{
 use super::{
     input::{Input, Whose},
     keys::{InputKeys, MultilineKeys},
-    problem::FileError,
     reading::{Places, Reading},
     settings::{General, Redis, Serve, Tail},
 };
+use crate::files::FileError;
 
 /// What a file says; nothing of it is filled in.
 #[derive(Debug, Clone, Default)]

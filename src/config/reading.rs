@@ -9,10 +9,10 @@ use toml::{
 
 use super::{
     keys::{InputKeys, MultilineKeys},
-    problem::{Problem, place},
     settings::{General, Redis, Serve, Tail},
     value::Wrong,
 };
+use crate::files::{Problem, place};
 
 /// A text that is being read.
 pub(super) struct Reading<'a> {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     record::Host,
+    serve::ClientCertificates,
     store::Durability,
     tail::StartAt,
     telemetry::{LogFormat, LogLevel},
@@ -204,6 +205,30 @@ settings! {
         /// Address on which the relay listens; port 0 takes a free one [default: 127.0.0.1:7171]
         #[arg(help_heading = "Relay")]
         listen: SocketAddr = "ADDRESS" => serve.listen,
+        /// Certificate of the relay and those between it and its authority (PEM); with it, only TLS is spoken [default: none]
+        #[arg(help_heading = "Relay")]
+        tls_certificate: PathBuf = "FILE" => serve.tls.certificate,
+        /// Private key of the certificate (PEM) [default: none]
+        #[arg(help_heading = "Relay")]
+        tls_key: PathBuf = "FILE" => serve.tls.key,
+        /// Authorities by which certificates of clients are believed (PEM) [default: none]
+        #[arg(help_heading = "Relay")]
+        tls_client_ca: PathBuf = "FILE" => serve.tls.client_ca,
+        /// Whether a client may come without a certificate: required or optional [default: required]
+        #[arg(help_heading = "Relay")]
+        tls_client_certificates: ClientCertificates = "WHETHER" => serve.tls.client_certificates,
+        /// Longest time for a handshake of TLS, in milliseconds
+        #[arg(help_heading = "Relay")]
+        tls_handshake_timeout_ms: u64 = "MS" in 10..=HOUR_MS => serve.tls.handshake_timeout_ms,
+        /// Who may read, publish to and administer which topics: tokens, certificates, keys for JWT (TOML) [default: none]
+        #[arg(help_heading = "Relay")]
+        access_file: PathBuf = "FILE" => serve.access.file,
+        /// Everybody who can reach the port may read, write and delete everything
+        #[arg(help_heading = "Relay", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        insecure_public: bool = "BOOL" => serve.access.insecure_public,
+        /// How often certificates and the access file are looked at for changes, in milliseconds
+        #[arg(help_heading = "Relay")]
+        reload_interval_ms: u64 = "MS" in 10..=HOUR_MS => serve.access.reload_interval_ms,
         /// Most connections; more are refused
         #[arg(help_heading = "Relay")]
         max_connections: usize = "CONNECTIONS" in 1..=1_000_000 => serve.max_connections,

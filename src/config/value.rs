@@ -17,6 +17,7 @@ use toml::de::DeValue;
 use super::keys::InputName;
 use crate::{
     record::Host,
+    serve::ClientCertificates,
     store::{Durability, RedisUrl, UrlError},
     tail::{
         StartAt,
@@ -224,6 +225,10 @@ macro_rules! words {
     };
 }
 words!(LogFormat { "text" = LogFormat::Text, "json" = LogFormat::Json });
+words!(ClientCertificates {
+    "required" = ClientCertificates::Required,
+    "optional" = ClientCertificates::Optional
+});
 words!(StartAt { "beginning" = StartAt::Beginning, "end" = StartAt::End });
 words!(Encoding {
     "raw" = Encoding::Raw,

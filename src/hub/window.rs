@@ -179,7 +179,7 @@ mod tests {
         let mut builder = BatchBuilder::new(&proto::Source::default(), 0, 0);
         (0..lines).for_each(|_| builder.push(b"a line", 0));
         let batch = StoredBatch::parse(builder.seal(0).unwrap().stored, lines).unwrap();
-        Entry { first: at(first), epoch: Epoch::new(epoch), time_ms: 0, batch }
+        Entry::new(at(first), Epoch::new(epoch), 0, batch)
     }
 
     fn filled(lines: &[u32]) -> Window {

@@ -62,7 +62,7 @@ impl<U: Message + Default> Decoder for RequestDecoder<U> {
 
 /// What is wrong with a message. The library names the field from the inside out, before the
 /// reason: `Matcher.value: Filter.matchers: SubscribeRequest.filter: …`.
-fn refused(error: &DecodeError) -> Status {
+pub(super) fn refused(error: &DecodeError) -> Status {
     let text = error.to_string();
     let mut parts: Vec<_> = text.split(": ").skip(1).collect();
     let is_place = |part: &&str| part.split_once('.').is_some_and(|(_, field)| !field.contains(' '));
@@ -70,7 +70,7 @@ fn refused(error: &DecodeError) -> Status {
     let why = parts.split_off(places).join(": ");
     let fields: Vec<_> = parts.iter().rev().filter_map(|part| Some(part.split_once('.')?.1)).collect();
     let field = if fields.is_empty() { "request".to_owned() } else { fields.join(".") };
-    invalid(&[Violation { field, reason: "BAD_MESSAGE", why }])
+    invalid(&[Violation { field, reason: "BAD_REQUEST", why }])
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
         let not_utf8 = status(b"\x22\x05\x0a\x03\x12\x01\xff");
         assert_eq!(not_utf8.code(), tonic::Code::InvalidArgument);
         let details = not_utf8.get_error_details();
-        assert_eq!(details.error_info().unwrap().reason, "BAD_MESSAGE");
+        assert_eq!(details.error_info().unwrap().reason, "BAD_REQUEST");
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, "filter.matchers.value");
         assert!(not_utf8.message().contains("UTF-8"), "{not_utf8}");
         assert!(status(b"\x0a\x01\xff").message().starts_with("topics: "));

@@ -9,7 +9,7 @@ use super::{
     Options,
     event::refused,
     request::Check,
-    status::with_reason,
+    status::{too_many_topics, with_reason},
     topics::{not_found, patiently},
 };
 use crate::{
@@ -36,12 +36,13 @@ impl Commits {
     /// Reads a request.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT`, with every field that is wrong.
+    /// `INVALID_ARGUMENT`, with every field that is wrong; `RESOURCE_EXHAUSTED` of too many topics.
     pub(super) fn parse(request: &proto::CommitCursorRequest, max_topics: usize) -> Result<Self, Status> {
+        at_most(request.cursors.len(), max_topics)?;
         let mut check = Check::default();
         let name = check.read("subscription", "BAD_SUBSCRIPTION", &request.subscription);
         let topic = |cursor: &Cursor| cursor.topic.clone();
-        let cursors = each(&mut check, ("cursors", "BAD_CURSOR"), &request.cursors, max_topics, topic);
+        let cursors = each(&mut check, ("cursors", "BAD_CURSOR"), &request.cursors, topic);
         let token = match request.commit_token.as_str() {
             "" => None,
             _ if request.seek => {
@@ -98,12 +99,13 @@ impl Inquiry {
     /// Reads a request.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT`, with every field that is wrong.
+    /// `INVALID_ARGUMENT`, with every field that is wrong; `RESOURCE_EXHAUSTED` of too many topics.
     pub(super) fn parse(request: &proto::GetCursorRequest, max_topics: usize) -> Result<Self, Status> {
+        at_most(request.topics.len(), max_topics)?;
         let mut check = Check::default();
         let name: Option<SubscriptionName> =
             check.read("subscription", "BAD_SUBSCRIPTION", &request.subscription);
-        let topics = each(&mut check, ("topics", "BAD_TOPIC"), &request.topics, max_topics, Topic::clone);
+        let topics = each(&mut check, ("topics", "BAD_TOPIC"), &request.topics, Topic::clone);
         let name = check.finish(name)?;
         Ok(Self { wanted: topics.into_iter().map(|topic| (topic, name.clone())).collect() })
     }
@@ -127,21 +129,19 @@ impl Inquiry {
     }
 }
 
-/// Reads a field of several texts: at least one, and at most `max_topics`, each of a topic of its own.
+fn at_most(found: usize, max_topics: usize) -> Result<(), Status> {
+    if found > max_topics { Err(too_many_topics(found, max_topics)) } else { Ok(()) }
+}
+
+/// Reads a field of several texts: at least one, each of a topic of its own.
 fn each<T: FromStr<Err: Display>>(
     check: &mut Check,
     (field, reason): (&str, &'static str),
     texts: &[String],
-    max_topics: usize,
     topic: impl Fn(&T) -> Topic,
 ) -> Vec<T> {
     if texts.is_empty() {
         check.wrong(field, reason, "there is none: give at least one");
-    }
-    if texts.len() > max_topics {
-        let why = format!("{} of them: at most {max_topics} in one call", texts.len());
-        check.wrong(field, "TOO_MANY_TOPICS", why);
-        return Vec::new();
     }
     let (mut all, mut topics) = (Vec::new(), HashSet::new());
     for (index, text) in texts.iter().enumerate() {

@@ -166,7 +166,10 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message as _;
 
-    use super::{super::frame::Frame, *};
+    use super::{
+        super::frame::{Frame, Parts},
+        *,
+    };
     use crate::{
         proto,
         record::{BatchBuilder, Cursor, Epoch, StoredBatch, Topic},
@@ -181,11 +184,12 @@ mod tests {
         let lines = u32::try_from(contents.len()).unwrap();
         let batch = StoredBatch::parse(builder.seal(900).unwrap().stored, lines).unwrap();
         let first = Offset::new(first).unwrap();
-        Arc::new(Entry { first, epoch: Epoch::new(3), time_ms: 1_700_000_000_123, batch })
+        Arc::new(Entry::new(first, Epoch::new(3), 1_700_000_000_123, batch))
     }
 
     fn decoded(frame: Frame) -> proto::Batch {
-        let Frame::Batch { prefix, stored, lines } = frame else { panic!("no batch") };
+        let Frame::Batch(parts) = frame else { panic!("no batch") };
+        let Parts { prefix, stored, lines } = *parts;
         let mut bytes = BytesMut::new();
         for part in [prefix, stored, lines] {
             bytes.put(part);

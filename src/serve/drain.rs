@@ -96,11 +96,6 @@ impl Leave {
         self.told.cancelled().await;
     }
 
-    /// Whether they were told.
-    pub(super) fn has_begun(&self) -> bool {
-        self.told.is_cancelled()
-    }
-
     /// Why, and when a caller should come back.
     pub(super) fn why(&self) -> (&'static str, Duration) {
         if self.drain.has_begun() {
@@ -144,7 +139,7 @@ mod tests {
         let drain = Drain::new();
         let (old, young) = (drain.of_connection(), drain.of_connection());
         old.begin(3);
-        assert!(old.has_begun() && !young.has_begun() && !drain.has_begun());
+        assert!(old.told.is_cancelled() && !young.told.is_cancelled() && !drain.has_begun());
         assert!(old.why().0.contains("age"));
         drain.begin();
         young.told().await;

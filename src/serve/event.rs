@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{drain::Leave, durable::Begun, frame::Frame, status};
+use super::{drain::Leave, durable::Begun, frame::Frame, permit, status};
 use crate::{
+    access::Lapse,
     hub::{ReadError, Start},
     proto::{self, subscribe_response::Event},
     record::{CommitToken, Cursor, Offset, Topic},
@@ -127,6 +128,11 @@ pub(super) fn closing(reason: String, retry_after: Duration) -> Frame {
 pub(super) fn leaving(leave: &Leave) -> Frame {
     let (reason, retry_after) = leave.why();
     closing(reason.to_owned(), retry_after)
+}
+
+/// The last message when the caller may not go on as it is.
+pub(super) fn lapsed(lapse: Lapse) -> Frame {
+    closing(lapse.to_string(), permit::lapse_wait())
 }
 
 pub(super) fn caught_up(cursor: &Cursor) -> Frame {

@@ -9,7 +9,7 @@ use tonic::{
 };
 
 use super::{codec::RequestDecoder, cut::Piece};
-use crate::{proto, record::Cursor};
+use crate::{proto, record::Cursor, store::Entry};
 
 /// Key of `SubscribeResponse.batch`, length-delimited.
 const BATCH_KEY: u8 = 2 << 3 | 2;
@@ -19,15 +19,20 @@ const BATCH_KEY: u8 = 2 << 3 | 2;
 pub enum Frame {
     /// Everything but lines.
     Event(Box<proto::SubscribeResponse>),
-    /// Lines: parts that are one `Batch` when they stand one after the other.
-    Batch {
-        /// What the relay writes.
-        prefix: Bytes,
-        /// What is stored: all of it, or its head alone.
-        stored: Bytes,
-        /// Where `stored` is only the head: the lines that are sent.
-        lines: Bytes,
-    },
+    /// Lines.
+    Batch(Box<Parts>),
+}
+
+/// What is one `Batch` when it stands one after the other. A box of it, as a queue has room for
+/// many messages that never come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parts {
+    /// What the relay writes.
+    pub(super) prefix: Bytes,
+    /// What is stored: all of it, or its head alone.
+    pub(super) stored: Bytes,
+    /// Where `stored` is only the head: the lines that are sent.
+    pub(super) lines: Bytes,
 }
 
 impl Frame {
@@ -38,24 +43,15 @@ impl Frame {
     /// The batch of a piece of an entry; `next` is where to resume after it.
     pub(super) fn batch(piece: &Piece, next: &Cursor) -> Self {
         let entry = &piece.entry;
-        let mut prefix = proto::Batch {
-            topic: next.topic.to_string(),
-            epoch: entry.epoch.to_string(),
-            base_offset: entry.first.get(),
-            next_cursor: next.to_string(),
-            time: Some(timestamp(entry.time_ms)),
-            ..proto::Batch::default()
-        };
-        if piece.is_whole() {
-            let stored = entry.batch.stored().clone();
-            return Self::Batch { prefix: prefix.encode_to_vec().into(), stored, lines: Bytes::new() };
-        }
-        prefix.offset_deltas = piece.places();
-        Self::Batch {
-            prefix: prefix.encode_to_vec().into(),
-            stored: entry.batch.head_bytes(),
-            lines: piece.line_bytes(),
-        }
+        Self::Batch(Box::new(if piece.is_whole() {
+            let make = || prefix(entry, next, Vec::new());
+            // A cursor is of another epoch only where the entry is older than all that are known.
+            let prefix = if next.epoch == entry.epoch { entry.prefix(make) } else { make() };
+            Parts { prefix, stored: entry.batch.stored().clone(), lines: Bytes::new() }
+        } else {
+            let prefix = prefix(entry, next, piece.places());
+            Parts { prefix, stored: entry.batch.head_bytes(), lines: piece.line_bytes() }
+        }))
     }
 
     /// Writes it; a batch as the field of this key, which has one byte.
@@ -63,11 +59,11 @@ impl Frame {
         let len = self.batch_bytes();
         match self {
             Self::Event(event) => event.encode(buffer).map_err(not_encoded),
-            Self::Batch { prefix, stored, lines } => {
+            Self::Batch(parts) => {
                 buffer.reserve(1 + 10 + len);
                 buffer.put_u8(batch_key);
                 prost::encode_length_delimiter(len, buffer).map_err(not_encoded)?;
-                for part in [prefix, stored, lines] {
+                for part in [parts.prefix, parts.stored, parts.lines] {
                     buffer.put_slice(&part);
                 }
                 Ok(())
@@ -79,9 +75,23 @@ impl Frame {
     pub(super) fn batch_bytes(&self) -> usize {
         match self {
             Self::Event(_) => 0,
-            Self::Batch { prefix, stored, lines } => prefix.len() + stored.len() + lines.len(),
+            Self::Batch(parts) => parts.prefix.len() + parts.stored.len() + parts.lines.len(),
         }
     }
+}
+
+/// What a relay writes before stored lines.
+fn prefix(entry: &Entry, next: &Cursor, offset_deltas: Vec<u32>) -> Bytes {
+    let prefix = proto::Batch {
+        topic: next.topic.to_string(),
+        epoch: entry.epoch.to_string(),
+        base_offset: entry.first.get(),
+        next_cursor: next.to_string(),
+        time: Some(timestamp(entry.time_ms)),
+        offset_deltas,
+        ..proto::Batch::default()
+    };
+    prefix.encode_to_vec().into()
 }
 
 /// There was no room, which there always is.

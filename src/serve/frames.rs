@@ -249,7 +249,7 @@ mod tests {
         let now = Instant::now();
         let mut frames = Frames::new(10, now);
         frames.take(&connection((0..100).map(|_| frame(PING, &[0; 8]))), now).unwrap();
-        assert!(frames.take(&frame(PING, &[0; 8]), now).is_err());
+        assert!(frames.take(&frame(SETTINGS, &[]), now).is_err());
         let later = now + Duration::from_secs(1);
         let mut more = 0;
         while frames.take(&frame(SETTINGS, &[]), later).is_ok() {

@@ -27,6 +27,7 @@ use super::{
     guest::Guest,
     metrics::Metrics,
     sizes,
+    tls::Tls,
 };
 
 /// How long to wait after a connection could not be accepted, such as for want of
@@ -59,6 +60,7 @@ pub(super) fn bind(at: SocketAddr) -> io::Result<TcpListener> {
 pub(super) struct Door {
     listener: TcpListener,
     router: axum::Router,
+    tls: Option<Tls>,
     manner: Manner,
     max_connections: usize,
     room: Arc<Semaphore>,
@@ -79,6 +81,7 @@ impl Door {
     pub(super) fn new(
         listener: TcpListener,
         router: axum::Router,
+        tls: Option<Tls>,
         options: &Options,
         drain: Drain,
         metrics: Metrics,
@@ -87,6 +90,7 @@ impl Door {
         Self {
             listener,
             router,
+            tls,
             manner: Manner::new(options, metrics.clone()),
             max_connections,
             room: Arc::new(Semaphore::new(max_connections)),
@@ -164,10 +168,23 @@ impl Door {
         closing: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         let guest = Guest::new(self.max_streams, &self.drain);
-        let manner = self.manner.clone();
+        let (manner, tls) = (self.manner.clone(), self.tls.clone());
         let mut about = Extensions::new();
         about.insert(stream.connect_info());
-        async move { manner.serve(stream, about, router, guest, closing).await }
+        async move {
+            let Some(tls) = tls else { return manner.serve(stream, about, router, guest, closing).await };
+            let shaken = tokio::select! {
+                shaken = Box::pin(tls.accept(stream)) => shaken,
+                () = closing.cancelled() => return,
+            };
+            match shaken {
+                Ok((stream, certificate)) => {
+                    certificate.map(|certificate| about.insert(certificate));
+                    Box::pin(manner.serve(stream, about, router, guest, closing)).await;
+                }
+                Err(error) => tracing::debug!(%error, "a handshake of TLS failed"),
+            }
+        }
     }
 
     /// Closes the port and waits for the connections to end what they have begun.

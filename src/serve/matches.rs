@@ -19,6 +19,10 @@ use crate::{
     record::{Topic, TopicGlob},
 };
 
+/// How many topics are held against the patterns before others have their turn: there may be
+/// many, and long patterns.
+const AT_ONCE: usize = 64;
+
 /// The patterns of one subscription, and what is there for them.
 #[derive(Debug)]
 pub(super) struct Matches {
@@ -68,8 +72,12 @@ impl Matches {
     /// # Errors
     /// `RESOURCE_EXHAUSTED` where the subscription has too many topics with them.
     pub(super) async fn existing(&mut self) -> Result<Vec<Topic>, Status> {
-        let topics = self.news.all().await;
-        self.choice.take(topics)
+        let mut existing = Vec::new();
+        for topics in self.news.all().await.chunks(AT_ONCE) {
+            existing.extend(self.choice.take(topics.to_vec())?);
+            tokio::task::yield_now().await;
+        }
+        Ok(existing)
     }
 
     /// A topic that was born, at its first line; waits for one. May be cancelled without losing any.

@@ -7,15 +7,15 @@ use prometheus_client::{
 
 use super::bounds::Bound;
 
-/// The setting whose value was reached.
-type Setting = [(&'static str, &'static str); 1];
+/// Words that this program fixes, and so never many.
+type Label = (&'static str, &'static str);
 
 /// The counters of one relay. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Metrics {
     pub(super) connections: Gauge,
-    refused: Family<Setting, Counter>,
-    cut: Family<Setting, Counter>,
+    refused: Family<[Label; 1], Counter>,
+    cut: Family<[Label; 1], Counter>,
     pub(super) subscriptions: Gauge,
     pub(super) subscribed: Counter,
     pub(super) batches: Counter,
@@ -25,6 +25,9 @@ pub(super) struct Metrics {
     pub(super) retention_rounds: Counter,
     pub(super) trimmed_lines: Counter,
     pub(super) expired_records: Counter,
+    unauthenticated: Family<[Label; 1], Counter>,
+    reloads: Family<[Label; 2], Counter>,
+    pub(super) handshakes_failed: Counter,
 }
 
 impl Metrics {
@@ -52,6 +55,14 @@ impl Metrics {
             "Records of gone sources that it removed",
             metrics.expired_records.clone(),
         );
+        let part = registry.sub_registry_with_prefix("logrelay_access");
+        part.register("refused", "Requests that did not say who makes them", metrics.unauthenticated.clone());
+        part.register("reloads", "Certificates and rules that were read again", metrics.reloads.clone());
+        part.register(
+            "handshakes_failed",
+            "Connections that ended in the handshake of TLS",
+            metrics.handshakes_failed.clone(),
+        );
         metrics
     }
 
@@ -63,5 +74,16 @@ impl Metrics {
     /// A connection was cut off, by this setting.
     pub(super) fn cut(&self, setting: &'static str) {
         self.cut.get_or_create(&[("setting", setting)]).inc();
+    }
+
+    /// A request did not say who makes it.
+    pub(super) fn unauthenticated(&self, reason: &'static str) {
+        self.unauthenticated.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Certificates or rules were read again.
+    pub(super) fn reloaded(&self, part: &'static str, applied: bool) {
+        let result = if applied { "applied" } else { "refused" };
+        self.reloads.get_or_create(&[("part", part), ("result", result)]).inc();
     }
 }

@@ -151,10 +151,13 @@ impl Publishing {
             message = timeout(FIRST_REQUEST, requests.message()) => message,
             () = leave.told() => return Err(leave.status()),
         };
-        let Ok(Some(message)) = message.unwrap_or(Ok(None)).map_err(|error| session::unreadable(&error))
-        else {
-            let why = format!("the first request has to come within {} s", FIRST_REQUEST.as_secs());
-            return Err(Status::invalid_argument(why));
+        let message = match message {
+            Ok(Ok(Some(message))) => message,
+            Ok(Err(error)) => return Err(session::unreadable(&error)),
+            Ok(Ok(None)) | Err(_) => {
+                let message = format!("no request came within {} s", FIRST_REQUEST.as_secs());
+                return Err(status::with_reason(Code::DeadlineExceeded, "NO_REQUEST", message, &[]));
+            }
         };
         let (opening, request) = request::first(message, &self.bounds)?;
         permit(caller, Action::Publish, &opening.topic)?;
@@ -163,7 +166,8 @@ impl Publishing {
             () = leave.told() => return Err(leave.status()),
         };
         tracing::debug!(caller = caller.name(), source = %seat.standing().key(), "publishes");
-        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), leave.clone()))
+        let ends = (leave.clone(), caller.expired());
+        Ok(Session::new(self, opening, seat, request, requests, responses.clone(), ends))
     }
 
     async fn admit(&self, opening: &Opening) -> Result<Seat, Status> {

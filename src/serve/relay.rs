@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Router,
     http::{StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse as _, Response as HttpResponse},
     routing::get,
 };
@@ -26,24 +27,26 @@ use super::{
     filter::Filters,
     frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
+    guard::{self, Guard},
     guest::Guest,
     metrics::Metrics,
     page::Page,
     permit::{caller, permit},
     publish::Publishing,
-    request,
+    request, status,
     subscribe::Subscription,
     topic::{self, Question},
     topics,
 };
 use crate::{
-    access::{Action, Grants, Principal},
+    access::{Action, Principal},
     hub, proto,
     store::Store,
 };
 
-/// How many messages of a stream may wait to be sent.
-const FRAMES_AHEAD: usize = 1;
+/// How many messages of a stream may wait to be sent: one, and one more, so that who sends the
+/// first has room for the next without another turn.
+const FRAMES_AHEAD: usize = 2;
 /// What `/metrics` answers with.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -260,7 +263,12 @@ impl LogRelay for Relay {
 }
 
 /// Everything that the port answers.
-pub(super) fn routes(relay: Relay, health: Routes, registry: Arc<Registry>) -> Result<Router, Error> {
+pub(super) fn routes(
+    relay: Relay,
+    health: Routes,
+    guard: Guard,
+    registry: Arc<Registry>,
+) -> Result<Router, Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -273,7 +281,7 @@ pub(super) fn routes(relay: Relay, health: Routes, registry: Arc<Registry>) -> R
         .add_service(reflection().build_v1alpha()?);
     let metrics = get(move || async move { metrics(&registry) });
     let router = services.into_axum_router().route("/metrics", metrics).fallback(unknown);
-    Ok(router.layer(Extension(Principal::anonymous(Grants::everything()))))
+    Ok(router.layer(from_fn_with_state(guard, guard::identify)))
 }
 
 fn metrics(registry: &Registry) -> HttpResponse {
@@ -286,10 +294,7 @@ fn metrics(registry: &Registry) -> HttpResponse {
 
 /// What is not there: said in the way of whoever asks.
 async fn unknown(request: axum::extract::Request) -> HttpResponse {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        let message = format!("{} is no method of this relay", request.uri().path());
-        return Status::unimplemented(message).into_http();
-    }
-    (StatusCode::NOT_FOUND, "there is gRPC (logrelay.v1.LogRelay) and /metrics here\n").into_response()
+    let path = request.uri().path();
+    let message = format!("{path} is not here: there is gRPC (logrelay.v1.LogRelay) and /metrics");
+    status::answer(&request, &Status::unimplemented(message), StatusCode::NOT_FOUND)
 }

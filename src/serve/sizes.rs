@@ -3,14 +3,14 @@
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     middleware::{Next, from_fn_with_state},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::{Options, bounds::Bound, metrics::Metrics};
+use super::{Options, bounds::Bound, metrics::Metrics, status};
 
 /// What HTTP/2 counts for each header beside its name and value.
 const HEADER_OVERHEAD_BYTES: usize = 32;
@@ -36,7 +36,7 @@ pub(super) fn within(router: Router, options: &Options, metrics: &Metrics) -> Ro
 pub(super) fn always(status: Status, told: CancellationToken) -> Router {
     Router::new().fallback(move |request: Request| {
         told.cancel();
-        let answer = refusal(&request, &status, StatusCode::SERVICE_UNAVAILABLE);
+        let answer = status::answer(&request, &status, StatusCode::SERVICE_UNAVAILABLE);
         std::future::ready(answer)
     })
 }
@@ -44,7 +44,7 @@ pub(super) fn always(status: Status, told: CancellationToken) -> Router {
 async fn keep(State(sizes): State<Sizes>, request: Request, next: Next) -> Response {
     if header_bytes(&request) > sizes.header_bytes {
         let status = Bound::HeaderBytes.reached(sizes.header_bytes, &sizes.metrics);
-        return refusal(&request, &status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        return status::answer(&request, &status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     let response = next.run(request).await;
     if is_too_large(&response) {
@@ -67,13 +67,4 @@ fn is_too_large(response: &Response) -> bool {
         .get(Status::GRPC_STATUS)
         .is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::OutOfRange);
     is_out_of_range && !headers.contains_key(Status::GRPC_STATUS_DETAILS)
-}
-
-/// A status in the way of whoever asks.
-fn refusal(request: &Request, status: &Status, code: StatusCode) -> Response {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        return status.clone().into_http();
-    }
-    (code, format!("{}\n", status.message())).into_response()
 }

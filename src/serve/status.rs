@@ -2,6 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use axum::{
+    extract::Request as HttpRequest,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response as HttpResponse},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -78,4 +83,13 @@ pub(super) fn too_many_topics(found: usize, max_topics: usize) -> Status {
         format!("{found} topics are more than a subscription may have: the bound max_topics is {max_topics}");
     let metadata = [("max_topics", max_topics.to_string())];
     with_reason(Code::ResourceExhausted, "TOO_MANY_TOPICS", message, &metadata)
+}
+
+/// A status in the way of whoever asks: of gRPC, or as an answer of HTTP with this code.
+pub(super) fn answer(request: &HttpRequest, status: &Status, code: StatusCode) -> HttpResponse {
+    let kind = request.headers().get(CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return status.clone().into_http();
+    }
+    (code, format!("{}\n", status.message())).into_response()
 }

@@ -1,7 +1,7 @@
 //! One subscription: its readers, merged in turn into one stream of messages.
 //!
-//! Messages wait in a queue of one. A caller that does not take them costs that
-//! message and no more: pages are given back after a while and read again later.
+//! Messages wait in a queue of two. A caller that does not take them costs these
+//! and no more: pages are given back after a while and read again later.
 
 use std::{
     future::poll_fn,
@@ -29,7 +29,7 @@ use super::{
     request::Request,
 };
 use crate::{
-    access::Principal,
+    access::{Expiry, Principal},
     hub::{self, Start},
     proto::{self, subscribe_response::Event},
     record::{CommitToken, Topic},
@@ -56,6 +56,8 @@ pub(super) struct Subscription {
     frames: mpsc::Sender<Result<Frame, Status>>,
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
+    /// Ends when the caller may not read any more.
+    lapse: Expiry,
     leave: Leave,
     metrics: Metrics,
     durable: Option<Durable>,
@@ -93,6 +95,7 @@ impl Subscription {
             frames,
             heartbeat,
             redis_ok: hub.redis_ok(),
+            lapse: caller.expired(),
             leave,
             metrics,
             durable,
@@ -133,14 +136,15 @@ impl Subscription {
         });
         // Redis may be away: the caller hears so until it is back.
         let opened = loop {
-            let beat = tokio::select! {
+            let (said, ends) = tokio::select! {
                 opened = &mut opening => break opened,
                 () = self.frames.closed() => return Err(Ended),
-                () = self.leave.told() => event::leaving(&self.leave),
-                _ = self.heartbeat.tick() => self.heartbeat_frame(waiting.clone()),
+                () = self.leave.told() => (event::leaving(&self.leave), true),
+                lapse = &mut self.lapse => (event::lapsed(lapse), true),
+                _ = self.heartbeat.tick() => (self.heartbeat_frame(waiting.clone()), false),
             };
-            self.send(Ok(beat)).await?;
-            if self.leave.has_begun() {
+            self.send(Ok(said)).await?;
+            if ends {
                 return Err(Ended);
             }
         };
@@ -166,6 +170,10 @@ impl Subscription {
             biased;
             () = self.leave.told() => {
                 room.send(Ok(event::leaving(&self.leave)));
+                Err(Ended)
+            }
+            lapse = &mut self.lapse => {
+                room.send(Ok(event::lapsed(lapse)));
                 Err(Ended)
             }
             () = self.frames.closed() => Err(Ended),
@@ -217,6 +225,9 @@ impl Subscription {
 
     /// Waits for room for one message. Meanwhile nothing is read ahead.
     async fn room(&mut self) -> Result<Room, Ended> {
+        if let Ok(room) = self.frames.clone().try_reserve_owned() {
+            return Ok(room);
+        }
         let mut reserve = Box::pin(self.frames.clone().reserve_owned());
         let room = tokio::select! {
             biased;

@@ -1,5 +1,7 @@
 //! One stream entry: a stored batch with its place in the topic.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
 use super::reply::RawEntry;
@@ -23,6 +25,7 @@ pub struct Entry {
     pub time_ms: u64,
     /// Its lines; checked.
     pub batch: StoredBatch,
+    prefix: OnceLock<Bytes>,
 }
 
 /// What is found at a place of a topic.
@@ -46,6 +49,16 @@ pub enum Item {
 }
 
 impl Entry {
+    /// A batch at its place.
+    pub fn new(first: Offset, epoch: Epoch, time_ms: u64, batch: StoredBatch) -> Self {
+        Self { first, epoch, time_ms, batch, prefix: OnceLock::new() }
+    }
+
+    /// What readers get before the stored bytes: the same for all of them, and made once.
+    pub fn prefix(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+        self.prefix.get_or_init(make).clone()
+    }
+
     /// The offset of its last line.
     pub fn last(&self) -> Offset {
         self.next().minus(1)
@@ -104,7 +117,7 @@ fn read_entry(last: Offset, time_ms: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Re
         return Err(format!("it says {lines} lines, but ends at offset {last}"));
     }
     let batch = StoredBatch::parse(stored, lines).map_err(|e| e.to_string())?;
-    Ok(Item::Entry(Entry { first: last.minus(u64::from(lines) - 1), epoch, time_ms, batch }))
+    Ok(Item::Entry(Entry::new(last.minus(u64::from(lines) - 1), epoch, time_ms, batch)))
 }
 
 fn number_or_text(value: &[u8]) -> Option<&str> {

@@ -39,6 +39,10 @@ impl Store {
     /// # Errors
     /// [`Error`]; [`Error::Corrupt`] where the stream has IDs that are none of ours.
     pub async fn page_before(&self, topic: &Topic, before: Offset, count: usize) -> Result<Vec<Item>, Error> {
+        // Redis takes nothing that ends before the very first ID for an error.
+        if before == Offset::ZERO {
+            return Ok(Vec::new());
+        }
         let key = self.keys.lines(topic);
         let mut command = redis::cmd("XREVRANGE");
         command.arg(&key).arg(format!("({before}-0")).arg("-").arg("COUNT").arg(count);

@@ -167,10 +167,10 @@ impl Candidates {
     }
 
     /// The file that holds a record and has its device and inode; none that is compressed.
-    pub(super) fn holder_of(&self, known: &Known, record: usize) -> Option<&Reader> {
+    pub(super) fn holder_of(&self, known: &Known, record: usize) -> Option<&Candidate> {
         let identity = &known.records[record].1.details.identity;
         let holder = self.files.get(&identity.file()).filter(|it| it.record == Some(record));
-        holder.filter(|it| !it.found.is_packed()).map(|it| &it.reader)
+        holder.filter(|it| !it.found.is_packed())
     }
 
     /// The index of the source that follows a file.

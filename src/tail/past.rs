@@ -4,7 +4,7 @@
 //! Not here: which of them have to be read.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -67,9 +67,24 @@ fn below(known: &Known, paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, PathBuf>
 pub(super) fn add(pasts: &mut Pasts, path: &Path, more: Vec<Found>) {
     let itself = Found::at(path).ok().flatten().map(|found| id_of(&found));
     let past = pasts.entry(path.to_owned()).or_default();
-    let mut there: HashSet<_> = past.iter().map(id_of).chain(itself).collect();
-    past.extend(more.into_iter().filter(|found| there.insert(id_of(found))));
+    let mut there: HashMap<_, usize> = past.iter().map(id_of).zip(0..).collect();
+    for found in more.into_iter().filter(|found| Some(id_of(found)) != itself) {
+        match there.get(&id_of(&found)).and_then(|&at| past.get_mut(at)) {
+            // Of its names the one that a rotation has given says how old it is.
+            Some(same) if is_version(path, &found.path) && !is_version(path, &same.path) => *same = found,
+            Some(_) => {}
+            None => {
+                there.insert(id_of(&found), past.len());
+                past.push(found);
+            }
+        }
+    }
     newest_first(path, past);
+}
+
+/// Whether a file is named like a rotated version of a path, in whatever folder.
+fn is_version(path: &Path, rotated: &Path) -> bool {
+    bases(rotated).iter().any(|base| base.file_name() == path.file_name())
 }
 
 /// Where the paths really lead that are links: what is there is rotated there, too.

@@ -94,13 +94,19 @@ pub(super) fn search(known: &Known, candidates: &Candidates, pasts: &Pasts) -> V
 fn wanted<'a>(known: &'a Known, candidates: &Candidates, pasts: &'a Pasts) -> Vec<Wanted<'a>> {
     let there: HashSet<FileId> = pasts.values().flatten().chain(&known.newcomers).map(id_of).collect();
     let mut wanted = Vec::new();
-    for path in pasts.keys() {
+    for (path, past) in pasts {
+        // Under another name: it can have that of a rotated file, too.
+        let is_beside = |index| {
+            let holder = candidates.holder_of(known, index).map(|it| &it.found);
+            holder
+                .is_some_and(|found| found.path != *path && !past.iter().any(|it| id_of(it) == id_of(found)))
+        };
         let followed = candidates.followed_of(path).iter().map(|&index| &known.followed[index]);
         let away = followed.filter(|source| !source.in_place && !there.contains(&source.id));
         wanted.extend(away.map(|source| Wanted { path, id: source.id, record: None }));
         for &index in candidates.records_of(&displayed(path)) {
             let record = &known.records[index].1;
-            if record.position > 0 && !candidates.hold(index) {
+            if record.position > 0 && (!candidates.hold(index) || is_beside(index)) {
                 wanted.push(Wanted { path, id: record.details.identity.file(), record: Some(record) });
             }
         }

@@ -75,7 +75,7 @@ pub(super) fn copy_of(
         bases.iter().flat_map(|path| candidates.records_of(&displayed(path))).copied().collect();
     if candidate.found.is_packed() {
         // One that is still there, under another name, is followed soon.
-        let held = indices.iter().filter_map(|&index| candidates.holder_of(known, index));
+        let held = indices.iter().filter_map(|&index| Some(&candidates.holder_of(known, index)?.reader));
         let mut originals = followed.iter().map(|source| &source.reader).chain(held);
         if originals.any(|original| is_pack_of(file, original)) {
             return Some(Original::Followed);

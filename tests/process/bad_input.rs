@@ -35,7 +35,7 @@ async fn arguments_that_make_no_sense_are_refused_with_2() {
         ("subscribe app --subscription a/b", &["--subscription", "a/b", "1 to 200"]),
         ("subscribe app --subscription s --cursor-file c", &["--subscription", "--cursor-file"]),
         ("subscribe app --heartbeat-interval-ms 0", &["1000..=300000"]),
-        ("subscribe app --relay https://relay:1", &["https", "not supported"]),
+        ("subscribe app --relay ftp://relay:1", &["ftp", "not supported"]),
         ("subscribe app --relay relay:99999", &["port"]),
         ("publish", &["<TOPIC>"]),
         ("publish a/b", &["a/b"]),

@@ -88,10 +88,10 @@ async fn a_reader_that_begins_to_read_500_mb_too_late_gets_every_line_within_the
     let (window, page, pages, pool) = (8 * MIB, MIB, 4 * MIB, 4);
     // The window; the pages of readers, and those of the feed that fills it (four at once); what
     // each connection to Redis, one of them blocking, keeps for the next answer: as much as the
-    // largest, and as the buffer doubles, twice that; for each reader a message in the queue, one
-    // that is written, and what HTTP/2 holds (400 KiB).
+    // largest, and as the buffer doubles, twice that; for each reader two messages in the queue,
+    // one that is written, and what HTTP/2 holds (400 KiB).
     let message = (LINE_BYTES as u64 + 10) * LINES_PER_BATCH;
-    let bounds = window + pages + 4 * page + (pool + 1) * 2 * page + 2 * (2 * message + 400 * KIB);
+    let bounds = window + pages + 4 * page + (pool + 1) * 2 * page + 2 * (3 * message + 400 * KIB);
     let words = format!(
         "--listen 127.0.0.1:0 --window-bytes {window} --windows-bytes {window} --page-bytes {page} \
          --pages-bytes {pages} --redis-pool-size {pool}"

@@ -3,6 +3,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use logrelay::{
+    proto::{
+        CommitCursorRequest, DeleteTopicRequest, Direction, FetchRequest, OnActiveSources,
+        SetRetentionRequest, SubscribeRequest,
+    },
     record::Topic,
     store::{self, ConnectOptions, Error, Store},
 };
@@ -10,7 +14,10 @@ use tempfile::TempDir;
 
 use crate::{
     spine::{Program, Reader},
-    support::{TestRedis, eventually, relay::TestRelay},
+    support::{
+        TestRedis, eventually,
+        relay::{TestRelay, from_earliest},
+    },
     tailing::Tailing,
 };
 
@@ -76,6 +83,23 @@ async fn a_tailer_a_relay_and_an_administrator_do_their_work_with_the_rights_of_
     let counter = "logrelay_retention_trimmed_lines_total";
     eventually("lines are trimmed", async || trimmer.metric(counter).await > 0).await;
     assert_eq!(guarded.store("relay").expire_records(tailing.topic(), 0, None).await.unwrap(), 0);
+    // A durable reader of a pattern, history, and what administrators ask of a relay.
+    let durable = SubscribeRequest { subscription: "s".to_owned(), ..from_earliest("t*") };
+    let opened = relay.subscribe(durable).await.opened().await;
+    let commit = CommitCursorRequest {
+        subscription: "s".to_owned(),
+        cursors: vec![opened.topics[0].cursor.clone()],
+        commit_token: opened.commit_token,
+        seek: false,
+    };
+    let mut client = relay.client().await;
+    client.commit_cursor(commit).await.unwrap();
+    let topic = tailing.topic().to_string();
+    let direction = Direction::Backwards.into();
+    client.fetch(FetchRequest { topic: topic.clone(), direction, ..Default::default() }).await.unwrap();
+    client.set_retention(SetRetentionRequest { topic: topic.clone(), retention: None }).await.unwrap();
+    let on_active_sources = OnActiveSources::Keep.into();
+    client.delete_topic(DeleteTopicRequest { topic, on_active_sources }).await.unwrap();
 
     let administrator = guarded.store("administrator");
     let inputs = [("app".to_owned(), "paths = [\"/var/log/app.log\"]".to_owned())];

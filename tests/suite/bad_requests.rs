@@ -2,6 +2,10 @@
 //! reason and the field, and what is allowed is served. Each call has a file of rows, a request
 //! each.
 
+mod administer;
+mod cursors;
+mod fetch;
+mod publish;
 mod row;
 mod subscribe;
 mod unary;
@@ -43,7 +47,14 @@ async fn prepare(redis: &TestRedis) -> (TestRelay, Channel, String) {
 async fn every_field_of_every_request_is_served_or_refused_by_its_name() {
     let redis = TestRedis::start().await;
     let (_relay, channel, cursor) = prepare(&redis).await;
-    let rows = [subscribe::rows(&cursor), unary::rows()];
+    let rows = [
+        subscribe::rows(&cursor),
+        unary::rows(),
+        cursors::rows(&cursor),
+        fetch::rows(&cursor),
+        administer::rows(&cursor),
+        publish::rows(),
+    ];
     for row in rows.iter().flatten() {
         row.check(&channel).await;
     }

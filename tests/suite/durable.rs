@@ -210,6 +210,22 @@ async fn a_topic_has_so_many_durable_subscriptions_and_those_that_nobody_uses_ma
 }
 
 #[tokio::test]
+async fn a_subscription_does_not_expire_while_its_stream_is_open() {
+    let redis = TestRedis::start().await;
+    let expiring = |options: &mut Options, _: &mut logrelay::hub::Options| options.durable.expiry_ms = 2500;
+    let relay = TestRelay::with(&redis, expiring).await;
+    Writer::new(&redis, "app").await.append_numbered(1, 5).await;
+    let (lines, ..) = open(&relay, topic("app")).await;
+    let store = redis.store();
+    let begun_ms = store.time_ms().await.unwrap();
+    let after = async |ms| store.time_ms().await.unwrap() > begun_ms + ms;
+    eventually("time goes on", async || after(4000).await).await;
+    assert!(committed(&relay, "s").await.is_some());
+    drop(lines);
+    eventually("it expires", async || committed(&relay, "s").await.is_none()).await;
+}
+
+#[tokio::test]
 async fn a_failover_that_forgets_commits_sends_what_was_handled_since_again_and_says_so() {
     let mut redis = TestRedis::start().await;
     let relay = TestRelay::start(&redis).await;

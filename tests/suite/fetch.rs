@@ -33,7 +33,7 @@ fn at(cursor: &str, request: FetchRequest) -> FetchRequest {
 
 fn containing(value: &str) -> Option<Filter> {
     let matcher = Matcher { op: Op::Contains.into(), value: value.to_owned(), ..Default::default() };
-    Some(Filter { matchers: vec![matcher], ..Default::default() })
+    Filter { matchers: vec![matcher], ..Default::default() }.into()
 }
 
 /// The offset of a cursor.
@@ -82,6 +82,13 @@ async fn pages_lead_to_the_tail_and_back_to_the_first_line() {
     assert_eq!((lines(&before), before.at_tail, before.at_first), (numbered(0, 38), false, true));
     let nothing = fetch(&relay, backwards(at(&before.previous_cursor, app()))).await.unwrap();
     assert_eq!((lines(&nothing), nothing.at_first), (vec![], true));
+    // Also in the very first batch, line by line.
+    let mut request = backwards(FetchRequest { max_lines: 1, ..at(&first.next_cursor, app()) });
+    for number in (0..12).rev() {
+        let page = fetch(&relay, request.clone()).await.unwrap();
+        assert_eq!((lines(&page), page.at_first), (numbered(number, number + 1), number == 0));
+        request.cursor = page.previous_cursor;
+    }
     // The cursor of a batch is one of pages, too, and each start is where it is for a subscription.
     let cursor = &before.batches[1].next_cursor;
     assert_eq!(lines(&fetch(&relay, at(cursor, app())).await.unwrap())[0].0, offset(cursor));
@@ -277,7 +284,7 @@ impl Chain {
         let page = match fetch(relay, self.request.clone()).await {
             Ok(page) => page,
             Err(status) => {
-                assert_eq!(reason(&status).1, "CURSOR_TRIMMED");
+                assert_eq!(reason(&status).1, "CURSOR_TRIMMED", "{status}");
                 assert!(forwards && self.offset < model.first);
                 let metadata = status.get_details_error_info().unwrap().metadata;
                 assert_eq!(metadata["first_offset"], model.first.to_string());

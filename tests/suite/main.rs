@@ -1,12 +1,14 @@
 //! The parts of logrelay against a real Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod access;
 mod acl;
 mod administer;
 mod advice;
 mod append;
 mod bad_requests;
 mod bounds;
+mod certificates;
 mod cluster;
 mod copytruncate;
 mod deploy;
@@ -23,6 +25,7 @@ mod half_open;
 mod hub;
 mod identity;
 mod inputs_change;
+mod jwt;
 mod limits;
 mod lines;
 mod lost_replies;
@@ -38,6 +41,7 @@ mod promoted_writers;
 mod promotion;
 mod proxy;
 mod publish;
+mod published_losses;
 mod publisher;
 mod publishing;
 mod records;
@@ -55,6 +59,7 @@ mod subscribe;
 mod support;
 mod tail;
 mod tailing;
+mod token_file;
 mod topic;
 mod turns;
 mod unprivileged;

@@ -291,6 +291,9 @@ async fn bad_input_of_every_field_is_refused_by_its_name() {
             status.get_details_bad_request().unwrap().field_violations.into_iter().map(|v| v.field).collect();
         assert_eq!(fields, [field], "{status}");
     }
+    let large = PublishRequest { lines: vec![line_of(&"x".repeat(5 << 20))], ..first("job", 1) };
+    let Err(status) = Producer::open(&relay, large).await else { panic!("it was taken") };
+    assert_eq!(reason(&status), (Code::InvalidArgument, "REQUEST_TOO_LARGE".to_owned()));
     let one = |line: Line| PublishRequest { lines: vec![line_of("a"), line], ..Default::default() };
     let label = |value: String| Line { labels: [("a".into(), value)].into(), ..line_of("b") };
     let wrong = [

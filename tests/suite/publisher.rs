@@ -1,7 +1,6 @@
-//! Publishers under whatever happens to connections, relays and Redis: each line once, and
-//! what is lost is said.
+//! Publishers while connections, relays and Redis come and go: each line once, in bounded room.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use logrelay::{
     client::{Error, PublishEvent, PublishOptions, Publisher},
@@ -15,8 +14,9 @@ use tonic_types::StatusExt as _;
 
 use crate::{
     proxy::{Fate, Proxy, some_appends},
-    publishing::{Producer, first, has_each_once, line, lines, stored},
-    spine::Reader,
+    publishing::{
+        Job, Producer, first, has_each_once, is_disconnected, is_opened, line, lines, options, publisher,
+    },
     support::{
         TestRedis,
         door::Door,
@@ -28,76 +28,6 @@ const CUTS: u32 = 50;
 const RESPONSE_TIMEOUT_MS: u64 = 100;
 /// Longer than that: its retry overtakes it.
 const LATE: Fate = Fate::Late(Duration::from_millis(RESPONSE_TIMEOUT_MS * 3 / 2));
-/// Longest that anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn app() -> Topic {
-    "app".parse().unwrap()
-}
-
-fn options(urls: &[&str]) -> PublishOptions {
-    let relays = urls.iter().map(|url| url.parse().unwrap()).collect();
-    let options = PublishOptions::new(relays, app(), "job".parse().unwrap());
-    PublishOptions { retry_first_ms: 1, retry_max_ms: 100, ..options }
-}
-
-fn publisher(relays: &[&TestRelay]) -> Publisher {
-    let urls: Vec<_> = relays.iter().map(|relay| relay.url.as_str()).collect();
-    Publisher::new(options(&urls)).unwrap()
-}
-
-/// A publisher of numbered lines, and what it was told.
-struct Job {
-    publisher: Publisher,
-    pushed: u64,
-    told: Vec<PublishEvent>,
-}
-
-impl Job {
-    fn new(publisher: Publisher) -> Self {
-        Self { publisher, pushed: 0, told: Vec::new() }
-    }
-
-    fn push(&mut self, count: u64) {
-        (self.pushed..self.pushed + count).for_each(|number| self.publisher.push(line(number)));
-        self.pushed += count;
-    }
-
-    async fn next(&mut self) -> Option<PublishEvent> {
-        let event = timeout(PATIENCE, self.publisher.next()).await.expect("nothing happened").unwrap();
-        self.told.extend(event.clone());
-        event
-    }
-
-    async fn until(&mut self, what: impl Fn(&PublishEvent) -> bool) {
-        while !what(&self.next().await.expect("it ended")) {}
-    }
-
-    async fn flush(&mut self) {
-        while self.publisher.unconfirmed_lines() > 0 {
-            self.next().await;
-        }
-    }
-
-    async fn finish(mut self) -> Vec<PublishEvent> {
-        self.publisher.end();
-        while self.next().await.is_some() {}
-        assert_eq!(self.publisher.unconfirmed_lines(), 0);
-        self.told
-    }
-
-    fn disconnections(&self) -> u32 {
-        u32::try_from(self.told.iter().filter(|event| is_disconnected(event)).count()).unwrap()
-    }
-}
-
-fn is_opened(event: &PublishEvent) -> bool {
-    matches!(event, PublishEvent::Opened { .. })
-}
-
-fn is_disconnected(event: &PublishEvent) -> bool {
-    matches!(event, PublishEvent::Disconnected { .. })
-}
 
 fn seeded() {
     let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
@@ -288,99 +218,6 @@ async fn a_relay_that_stops_acknowledges_what_it_has_and_sends_the_rest_elsewher
     assert_eq!(job.finish().await.iter().filter(|event| is_opened(event)).count(), 2);
     stopped.await.unwrap().unwrap();
     assert_eq!(redis.store().resolve(&jobs).await.unwrap().unwrap().timeline.next().get(), 10_000);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lines_that_a_failover_forgot_are_sent_again_by_a_program_that_has_them() {
-    let mut redis = TestRedis::start().await;
-    let relay = TestRelay::start(&redis).await;
-    let reader = Reader::start(&relay, &app());
-    let mut producer =
-        Producer::open(&relay, PublishRequest { resume: true, ..first("job", 1) }).await.unwrap();
-    producer.publish(0..10).await;
-    let copy = redis.copy();
-    producer.publish(10..20).await;
-    reader.until(20).await;
-    redis.replace_with(&copy).await;
-    // It is quiet, and told all the same.
-    assert_eq!(reason(&producer.status().await), (Code::Aborted, "PRODUCER_MOVED".to_owned()));
-    let again = PublishRequest { resume: true, ..first("job", 1) };
-    let mut producer = Producer::open(&relay, again).await.unwrap();
-    assert_eq!(producer.next_sequence, 10);
-    producer.publish(10..25).await;
-    reader.until(25).await;
-    reader.has_each_once(&[(Path::new(""), 25)]);
-    reader.was_only_rewound();
-    has_each_once(&redis.store(), 25).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lines_that_a_failover_forgot_and_nobody_has_are_said_and_their_numbers_left_out() {
-    let mut redis = TestRedis::start().await;
-    let relay = TestRelay::start(&redis).await;
-    let reader = Reader::start(&relay, &app());
-    let mut job = Job::new(publisher(&[&relay]));
-    job.push(10);
-    job.flush().await;
-    let copy = redis.copy();
-    job.push(10);
-    job.flush().await;
-    reader.until(20).await;
-    redis.replace_with(&copy).await;
-    job.push(10);
-    job.flush().await;
-    let lost = PublishEvent::Lost { lines: 10..20, is_new_source: false };
-    assert!(job.told.contains(&lost), "{:?}", job.told);
-    assert_eq!(job.publisher.lost_lines(), 10);
-    let numbers: Vec<_> = stored(&redis.store()).await.into_iter().map(|(_, number, _)| number).collect();
-    assert!(numbers.into_iter().eq((0..10).chain(20..30)));
-    // A reader that had them has all.
-    reader.until(30).await;
-    reader.has_each_once(&[(Path::new(""), 30)]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wiped_redis_begins_a_new_source_with_what_was_not_confirmed() {
-    let redis = TestRedis::start().await;
-    let relay = TestRelay::start(&redis).await;
-    let mut job = Job::new(publisher(&[&relay]));
-    job.push(10);
-    job.flush().await;
-    redis.control().await.run::<()>("FLUSHALL").await;
-    job.push(10);
-    job.flush().await;
-    let lost = PublishEvent::Lost { lines: 0..10, is_new_source: true };
-    assert!(job.told.contains(&lost), "{:?}", job.told);
-    let found = stored(&redis.store()).await;
-    assert!(found.iter().map(|(_, number, _)| *number).eq(10..20), "{found:?}");
-}
-
-#[tokio::test]
-async fn a_program_that_numbers_its_lines_is_told_when_it_has_to_go_back() {
-    let mut redis = TestRedis::start().await;
-    let relay = TestRelay::start(&redis).await;
-    let resuming = PublishOptions { resume: true, ..options(&[&relay.url]) };
-    let mut one = Publisher::new(resuming.clone()).unwrap();
-    assert_eq!(one.open().await.unwrap(), 0);
-    for number in 0..10 {
-        one.send(line(number)).await.unwrap();
-    }
-    one.finish().await.unwrap();
-    let copy = redis.copy();
-    let mut two = Publisher::new(resuming.clone()).unwrap();
-    assert_eq!(two.open().await.unwrap(), 10);
-    two.send(line(10)).await.unwrap();
-    two.flush().await.unwrap();
-    redis.replace_with(&copy).await;
-    two.push(line(11));
-    let Err(Error::OutOfStep { next_sequence: 10, lines }) = two.flush().await else { panic!("it went on") };
-    assert_eq!(lines, 11..12);
-    let mut three = Publisher::new(resuming).unwrap();
-    assert_eq!(three.open().await.unwrap(), 10);
-    three.send(line(10)).await.unwrap();
-    three.send(line(11)).await.unwrap();
-    three.finish().await.unwrap();
-    has_each_once(&redis.store(), 12).await;
 }
 
 #[tokio::test]

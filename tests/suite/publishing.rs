@@ -1,9 +1,11 @@
-//! A producer that says to a relay exactly what a test wants.
+//! Producers: one that says to a relay exactly what a test wants, and a program that uses the
+//! client library.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use logrelay::{
+    client::{PublishEvent, PublishOptions, Publisher},
     proto::{Line, PublishRequest, PublishResponse, log_relay_client::LogRelayClient},
     record::{Offset, Topic},
     store::{Item, Store},
@@ -16,6 +18,8 @@ use crate::{support::relay::TestRelay, tailing::numbered};
 
 /// Longest that a response may take to come.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest that anything may take to happen, after whatever was done to Redis.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// One stream of `Publish`.
 pub(crate) struct Producer {
@@ -142,4 +146,72 @@ pub(crate) async fn has_each_once(store: &Store, count: u64) {
         (number, content) != (expected, &line(*expected).content) || *source != found[0].0
     });
     assert_eq!((wrong, found.len() as u64), (None, count));
+}
+
+pub(crate) fn app() -> Topic {
+    "app".parse().unwrap()
+}
+
+pub(crate) fn options(urls: &[&str]) -> PublishOptions {
+    let relays = urls.iter().map(|url| url.parse().unwrap()).collect();
+    let options = PublishOptions::new(relays, app(), "job".parse().unwrap());
+    PublishOptions { retry_first_ms: 1, retry_max_ms: 100, ..options }
+}
+
+pub(crate) fn publisher(relays: &[&TestRelay]) -> Publisher {
+    let urls: Vec<_> = relays.iter().map(|relay| relay.url.as_str()).collect();
+    Publisher::new(options(&urls)).unwrap()
+}
+
+/// A publisher of numbered lines, and what it was told.
+pub(crate) struct Job {
+    pub(crate) publisher: Publisher,
+    pub(crate) pushed: u64,
+    pub(crate) told: Vec<PublishEvent>,
+}
+
+impl Job {
+    pub(crate) fn new(publisher: Publisher) -> Self {
+        Self { publisher, pushed: 0, told: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, count: u64) {
+        (self.pushed..self.pushed + count).for_each(|number| self.publisher.push(line(number)));
+        self.pushed += count;
+    }
+
+    pub(crate) async fn next(&mut self) -> Option<PublishEvent> {
+        let event = timeout(LONG_PATIENCE, self.publisher.next()).await.expect("nothing happened").unwrap();
+        self.told.extend(event.clone());
+        event
+    }
+
+    pub(crate) async fn until(&mut self, what: impl Fn(&PublishEvent) -> bool) {
+        while !what(&self.next().await.expect("it ended")) {}
+    }
+
+    pub(crate) async fn flush(&mut self) {
+        while self.publisher.unconfirmed_lines() > 0 {
+            self.next().await;
+        }
+    }
+
+    pub(crate) async fn finish(mut self) -> Vec<PublishEvent> {
+        self.publisher.end();
+        while self.next().await.is_some() {}
+        assert_eq!(self.publisher.unconfirmed_lines(), 0);
+        self.told
+    }
+
+    pub(crate) fn disconnections(&self) -> u32 {
+        u32::try_from(self.told.iter().filter(|event| is_disconnected(event)).count()).unwrap()
+    }
+}
+
+pub(crate) fn is_opened(event: &PublishEvent) -> bool {
+    matches!(event, PublishEvent::Opened { .. })
+}
+
+pub(crate) fn is_disconnected(event: &PublishEvent) -> bool {
+    matches!(event, PublishEvent::Disconnected { .. })
 }

@@ -82,7 +82,7 @@ async fn methods_that_are_not_there_are_unimplemented() {
     let redis = TestRedis::start().await;
     let relay = TestRelay::start(&redis).await;
     let channel = Endpoint::from_shared(relay.url.clone()).unwrap().connect().await.unwrap();
-    for path in ["/logrelay.v1.LogRelay/Publish", "/other.Service/Method"] {
+    for path in ["/logrelay.v1.LogRelay/Nothing", "/other.Service/Method"] {
         let mut grpc = tonic::client::Grpc::new(channel.clone());
         grpc.ready().await.unwrap();
         let codec = tonic_prost::ProstCodec::<(), ()>::default();

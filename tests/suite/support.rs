@@ -2,6 +2,8 @@
 //! replaced by an older copy of itself.
 #![allow(dead_code, reason = "every suite takes what it needs")]
 
+pub(crate) mod authority;
+pub(crate) mod caller;
 pub(crate) mod cluster;
 pub(crate) mod door;
 pub(crate) mod http2;

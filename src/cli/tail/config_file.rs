@@ -7,8 +7,7 @@ use std::{
 
 use tracing::warn;
 
-/// Greatest size of a file that is read again.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+use crate::files;
 
 /// A file that is looked at now and then. Its content is compared, and not its time or its
 /// inode: editors and Kubernetes put other files and links in its place.
@@ -75,16 +74,10 @@ impl ConfigFile {
     }
 }
 
-/// The content. What is no file is not opened: a pipe may be waited for without end.
 async fn read(path: &Path) -> io::Result<String> {
-    let found = tokio::fs::metadata(path).await?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    if found.len() > MOST_BYTES {
-        return Err(io::Error::other(format!("it is larger than {MOST_BYTES} bytes")));
-    }
-    tokio::fs::read_to_string(path).await
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || files::read(&path)).await;
+    String::from_utf8(read.map_err(io::Error::other)??).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -98,7 +91,7 @@ mod tests {
         let mut file = ConfigFile::new(path.clone(), "a = 1".to_owned());
         std::fs::write(&path, "a = 2").unwrap();
         assert_eq!(file.read_again().await, Some("a = 2"));
-        std::fs::File::options().write(true).open(&path).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(files::MOST_BYTES + 1).unwrap();
         assert_eq!(file.read_again().await, None);
         assert!(file.trouble.as_ref().unwrap().contains("larger than"), "{file:?}");
         std::fs::remove_file(&path).unwrap();

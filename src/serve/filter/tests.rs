@@ -21,7 +21,7 @@ fn entry(contents: &[&str]) -> Arc<Entry> {
     }
     let lines = u32::try_from(contents.len()).unwrap();
     let batch = StoredBatch::parse(builder.seal(900).unwrap().stored, lines).unwrap();
-    Arc::new(Entry { first: Offset::ZERO, epoch: Epoch::new(3), time_ms: 1, batch })
+    Arc::new(Entry::new(Offset::ZERO, Epoch::new(3), 1, batch))
 }
 
 fn matcher(op: Op, value: &str, ignore_case: bool) -> Asked {

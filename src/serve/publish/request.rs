@@ -4,7 +4,10 @@ use bytes::Bytes;
 use prost::Message as _;
 use tonic::Status;
 
-use super::super::status::{Violation, invalid};
+use super::super::{
+    codec::refused,
+    status::{Violation, invalid},
+};
 use crate::{
     proto,
     record::{EncodedLines, EncodingError, Host, Instance, Labels, LineBounds, MAX_OFFSET, Topic},
@@ -108,7 +111,7 @@ fn read(message: Bytes, bounds: &LineBounds) -> Result<(proto::PublishRequest, R
     let split = EncodedLines::split(message, bounds);
     let (head, lines) = split.map_err(|error| invalid(&[violation_of(&error)]))?;
     let head = proto::PublishRequest::decode(&head[..]);
-    let head = head.map_err(|error| invalid(&[violation("request", "BAD_REQUEST", error.to_string())]))?;
+    let head = head.map_err(|error| refused(&error))?;
     let last = head.sequence.checked_add(lines.len() as u64);
     if last.is_none_or(|last| last > MAX_OFFSET) {
         let (sequence, count) = (head.sequence, lines.len());

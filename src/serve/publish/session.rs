@@ -18,12 +18,14 @@ use tonic::{Code, Status, Streaming};
 use super::{
     super::{
         drain::Leave,
+        permit,
         status::{self, Violation},
     },
     Publishing, Responses,
     request::{self, Opening, Request},
 };
 use crate::{
+    access::{Expiry, Lapse},
     proto,
     publish::{Group, Outcome, Publisher, Seat},
     record::{Details, LineBounds, Record, Token},
@@ -41,6 +43,7 @@ pub(super) struct Session {
     requests: Streaming<Bytes>,
     responses: Responses,
     leave: Leave,
+    expiry: Expiry,
     beat: Interval,
     intake: Intake,
     group: Group,
@@ -74,6 +77,7 @@ enum Happened {
     /// An audit found that Redis has another record.
     Challenged,
     Drained,
+    Lapsed(Lapse),
     /// The caller is gone.
     Gone,
 }
@@ -87,6 +91,8 @@ enum End {
     Finished,
     /// The relay stops.
     Drained,
+    /// The caller may not publish any more as it is.
+    Lapsed(Lapse),
 }
 
 impl Session {
@@ -97,7 +103,7 @@ impl Session {
         first: Request,
         requests: Streaming<Bytes>,
         responses: Responses,
-        leave: Leave,
+        (leave, expiry): (Leave, Expiry),
     ) -> Self {
         let Publishing { options, bounds, publisher, .. } = publishing;
         let source = proto::Source {
@@ -120,6 +126,7 @@ impl Session {
             requests,
             responses,
             leave,
+            expiry,
             beat,
             intake: Intake::Idle,
             expected,
@@ -167,6 +174,7 @@ impl Session {
         tokio::select! {
             outcome = ready(&mut self.sending) => Happened::Appended(outcome),
             () = self.leave.told(), if self.end.is_none() => Happened::Drained,
+            lapse = &mut self.expiry, if self.end.is_none() => Happened::Lapsed(lapse),
             room = self.responses.reserve(), if self.has_news => match room {
                 Ok(room) => {
                     room.send(Ok(response));
@@ -203,15 +211,19 @@ impl Session {
                     self.keeping = Some(keep(self.publisher.clone(), self.seat.clone()));
                 }
             }
-            Happened::Drained => {
-                self.end = Some(End::Drained);
-                if let Intake::Waiting(..) = self.intake {
-                    self.intake = Intake::Idle;
-                }
-            }
+            Happened::Drained => self.stop_reading(End::Drained),
+            Happened::Lapsed(lapse) => self.stop_reading(End::Lapsed(lapse)),
             Happened::Gone => {}
         }
         Ok(())
+    }
+
+    /// Ends when what was taken in is stored.
+    fn stop_reading(&mut self, end: End) {
+        self.end = Some(end);
+        if let Intake::Waiting(..) = self.intake {
+            self.intake = Intake::Idle;
+        }
     }
 
     fn receive(&mut self, request: Request) {
@@ -306,6 +318,7 @@ impl Session {
             End::Left => self.publisher.leave(&self.seat).await,
             End::Finished => self.publisher.finish(&self.seat).await,
             End::Drained => return Err(self.leave.status()),
+            End::Lapsed(lapse) => return Err(permit::lapsed(lapse)),
         }
         Ok(())
     }
@@ -373,6 +386,6 @@ pub(super) fn unreadable(error: &Status) -> Status {
     if error.code() != Code::OutOfRange {
         return error.clone();
     }
-    let (field, why) = ("request".to_owned(), error.message().to_owned());
+    let (field, why) = ("request".to_owned(), format!("{} (max_request_bytes)", error.message()));
     status::invalid(&[Violation { field, reason: "REQUEST_TOO_LARGE", why }])
 }

@@ -58,11 +58,14 @@ pub fn siblings(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Vec<Found>> {
 }
 
 /// Orders files that were at `live` before: by the time of their last change, then by what
-/// a rotation added to their names.
+/// a rotation added to their names; those with other names last.
 pub fn newest_first(live: &Path, files: &mut [Found]) {
-    let rank = |found: &Found| Rank::of_path(live, &found.path).unwrap_or_default();
+    let rank = |found: &Found| Rank::of_path(live, &found.path);
     files.sort_by(|a, b| {
-        let by_rank = || rank(a).newest_first(&rank(b));
+        let by_rank = || match (rank(a), rank(b)) {
+            (Some(a), Some(b)) => a.newest_first(&b),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
         b.modified.cmp(&a.modified).then_with(by_rank).then_with(|| a.path.cmp(&b.path))
     });
 }

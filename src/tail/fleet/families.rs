@@ -19,6 +19,8 @@ use crate::tail::{
 pub(super) struct LeftOut {
     pub(super) newcomers: Vec<Found>,
     pub(super) deserted: BTreeSet<PathBuf>,
+    /// All families were tried: the next round begins.
+    pub(super) is_next_round: bool,
 }
 
 /// The path that a file's name goes back to.
@@ -69,6 +71,7 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
         })
         .collect();
     sized.sort();
+    let is_next_round = sized.iter().all(|(is_tried, ..)| *is_tried);
     let mut left = room;
     let mut chosen: HashSet<&Path> = HashSet::new();
     for (_, size, root) in &sized {
@@ -92,5 +95,5 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
         is_chosen(Path::new(&details.path))
             || !(left_ids.contains(&details.identity.file()) || left_paths.contains(&details.path))
     });
-    LeftOut { newcomers, deserted }
+    LeftOut { newcomers, deserted, is_next_round }
 }

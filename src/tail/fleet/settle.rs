@@ -114,6 +114,9 @@ impl Fleet {
         }
         self.unsettled.insert(topic.clone(), unsettled);
         if !(left_out.newcomers.is_empty() && left_out.deserted.is_empty()) {
+            if left_out.is_next_round {
+                self.tried.clear();
+            }
             self.tried.extend(known.newcomers.iter().map(id_of));
             self.leave_out(topic, left_out.newcomers, left_out.deserted, &inputs);
         }

@@ -16,7 +16,7 @@ use tonic_types::StatusExt as _;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What has to become of a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Outcome {
     Served,
     Refused {
@@ -28,7 +28,7 @@ enum Outcome {
 }
 
 /// A request as bytes, and what has to become of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     rpc: &'static str,
     what: String,
@@ -65,7 +65,7 @@ impl Row {
         more: &[u8],
         field: &'static str,
     ) -> Self {
-        let mut row = Self::wrong(rpc, format!("{more:02x?}"), request, "BAD_MESSAGE", field);
+        let mut row = Self::wrong(rpc, format!("{more:02x?}"), request, "BAD_REQUEST", field);
         row.bytes.extend_from_slice(more);
         row
     }

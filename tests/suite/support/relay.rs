@@ -55,7 +55,7 @@ impl TestRelay {
         let mut registry = Registry::default();
         let hub = Hub::new(hub_options, store.clone(), &mut registry);
         let service = Service::bind(options, store, hub, registry).await.unwrap();
-        let url = format!("http://{}", service.local_addr());
+        let url = service.url();
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "the test owns it")]
         let task = tokio::spawn(service.run(stop.clone()));

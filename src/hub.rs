@@ -18,6 +18,7 @@ mod outage;
 mod page;
 mod reader;
 mod resume;
+mod roster;
 mod start;
 mod step;
 mod topic;
@@ -42,10 +43,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     catalog::Catalog,
-    feed::{Feed, Roster},
+    feed::Feed,
     metrics::Metrics,
     outage::Outages,
     page::PageMemory,
+    roster::{Bounds, Roster},
     topic::HotTopic,
 };
 pub use self::{
@@ -75,8 +77,11 @@ pub struct Options {
     /// How long a blocking read waits, and how long a quiet topic is believed to
     /// stand where it stood.
     pub block_ms: u64,
-    /// Greatest number of topics that one blocking read waits for.
+    /// Greatest number of topics that one blocking read waits for; in a cluster it is one.
     pub topics_per_connection: usize,
+    /// Greatest number of blocking reads of a node of a cluster, each with a connection. The
+    /// topics beyond are asked for now and then, over one more connection.
+    pub blocked_reads_per_node: usize,
     /// How long a topic without readers is still followed.
     pub idle_topic_ms: u64,
     /// How long to look again when a reader is ahead of what Redis has.
@@ -92,6 +97,7 @@ impl Default for Options {
             pages_bytes: 64 << 20,
             block_ms: 1000,
             topics_per_connection: 100,
+            blocked_reads_per_node: 32,
             idle_topic_ms: 10_000,
             ahead_wait_ms: 3000,
         }
@@ -230,25 +236,41 @@ impl Inner {
             topic.readers.fetch_add(1, Ordering::AcqRel);
             return Arc::clone(topic);
         }
-        let node = self.store.node_of(name);
-        let bound = self.options.topics_per_connection.max(1);
-        let with_room = board.rosters.iter().find(|roster| roster.node == node && roster.len() < bound);
-        let roster = with_room.cloned().unwrap_or_else(|| {
-            let roster = Arc::new(Roster::new(node));
-            board.rosters.push(Arc::clone(&roster));
-            board.not_started.push(Arc::clone(&roster));
-            self.new_feed.notify_one();
-            roster
-        });
         let windows = Arc::clone(&self.windows_bytes);
-        let (wake, born) = (Arc::clone(&roster.wake), Arc::clone(&self.catalog.wake));
-        let topic = HotTopic::new(name.clone(), wake, born, self.ahead_wait(), windows);
-        let topic = Arc::new(topic);
+        let born = Arc::clone(&self.catalog.wake);
+        let topic = Arc::new(HotTopic::new(name.clone(), born, self.ahead_wait(), windows));
         topic.readers.store(1, Ordering::Release);
         board.topics.insert(name.clone(), Arc::clone(&topic));
-        roster.join(Arc::clone(&topic));
+        self.place(&mut board, Arc::clone(&topic));
         self.metrics.topics.set(count(board.topics.len()));
         topic
+    }
+
+    /// Gives a topic to a feed of its node.
+    fn place(&self, board: &mut Board, topic: Arc<HotTopic>) {
+        let bounds = if self.store.is_cluster() {
+            // A node refuses one read over several hash tags, also when all are its own.
+            Bounds { topics_a_read: 1, reads_a_node: Some(self.options.blocked_reads_per_node) }
+        } else {
+            Bounds { topics_a_read: self.options.topics_per_connection.max(1), reads_a_node: None }
+        };
+        let roster = roster::with_room(&mut board.rosters, self.store.node_of(&topic.name), bounds);
+        if roster.starts() {
+            board.not_started.push(Arc::clone(&roster));
+            self.new_feed.notify_one();
+        }
+        roster.join(topic);
+    }
+
+    /// Gives a topic that is on another node by now to a feed of that; true where it is.
+    fn move_on(&self, roster: &Roster, topic: &Arc<HotTopic>) -> bool {
+        let mut board = self.board();
+        if self.store.node_of(&topic.name) == roster.node() {
+            return false;
+        }
+        roster.leave(&topic.name);
+        self.place(&mut board, Arc::clone(topic));
+        true
     }
 
     /// Forgets a topic that still has no reader; true when it is gone.

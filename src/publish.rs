@@ -97,7 +97,7 @@ impl Publisher {
     /// A publisher to this store. [`Publisher::audit`] has to run beside it.
     pub fn new(store: Store, options: Options, metrics: Metrics) -> Self {
         Self {
-            gate: Arc::new(Gate::new(store.address(), options.retry_cap_ms, metrics.clone())),
+            gate: Arc::new(Gate::new(&store, options.retry_cap_ms, metrics.clone())),
             roster: Arc::default(),
             budget: Arc::new(Semaphore::new(options.budget_bytes as usize)),
             packer: Arc::new(Packer::new(options.compress_min_bytes)),
@@ -211,6 +211,9 @@ impl Publisher {
             let turn = self.gate.enter(topic).await;
             let worked = |appended: &Appended| match appended {
                 Appended::Stored { .. } => Worked::Writes,
+                Appended::Conflict { stored: Some(stored), .. } if stored.token == append.record.token => {
+                    Worked::Writes
+                }
                 Appended::Conflict { .. } => Worked::Reads,
             };
             let (epoch, outcome) = match turn.end(self.store.append(topic, append).await, worked) {

@@ -67,6 +67,7 @@ pub(super) async fn run(arguments: Arguments, general: General, terminal: Termin
         redis_ca_file: None,
         redis_cert_file: None,
         redis_key_file: None,
+        durability: None,
         ..settings.redis
     };
     let mut effective = Effective::new(&settings, &inputs)?;

@@ -41,6 +41,7 @@ pub(super) async fn check(store: &Store, shutdown: &CancellationToken) -> Result
 
 async fn ask(store: &Store) -> Result<(), Error> {
     store.probe().await?;
+    store.check_durability().await?;
     // A user without the right to INFO can do without the advice.
     for advice in store.advice().await.unwrap_or_default() {
         warn!("{advice}");

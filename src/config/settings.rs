@@ -15,6 +15,7 @@ use super::{
 use crate::{
     record::Host,
     serve::ClientCertificates,
+    store::Durability,
     tail::StartAt,
     telemetry::{LogFormat, LogLevel},
 };
@@ -95,8 +96,9 @@ settings! {
 settings! {
     /// Where Redis is and how to reach it; top level of the file.
     Redis {
-        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `rediss://…` (TLS), or
-        /// `redis+unix:///PATH` [default: `redis://127.0.0.1:6379`]
+        /// Where Redis is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `redis+unix:///PATH`,
+        /// `redis+sentinel://HOST,HOST/MASTER`, or `redis+cluster://HOST,HOST`; over TLS `rediss://…`,
+        /// `rediss+sentinel://…`, `rediss+cluster://…` [default: `redis://127.0.0.1:6379`]
         #[arg(help_heading = "Redis")]
         redis: RedisText = "URL",
         /// File whose first line is the password for Redis
@@ -114,6 +116,10 @@ settings! {
         /// What every key in Redis begins with
         #[arg(help_heading = "Redis")]
         prefix: String = "TEXT" => redis.prefix,
+        /// How safe lines have to be before they count as confirmed: memory, replicas=N (so many replicas
+        /// have them, too) or fsync (they are on disk; Redis 7.2 and Valkey)
+        #[arg(help_heading = "Redis")]
+        durability: Durability = "HOW" => redis.durability,
         /// Most connections for short commands
         #[arg(help_heading = "Redis")]
         redis_pool_size: u32 = "CONNECTIONS" in 1..=1_024 => redis.connect.pool_size,
@@ -339,6 +345,10 @@ settings! {
         /// Most topics that one connection to Redis waits for
         #[arg(help_heading = "Relay")]
         topics_per_connection: usize = "TOPICS" in 1..=1_000 => hub.topics_per_connection,
+        /// Most topics of one node of a cluster that are waited for by a connection each; those beyond
+        /// are asked for some times a second, over one more
+        #[arg(help_heading = "Relay")]
+        blocked_reads_per_node: usize = "TOPICS" in 0..=10_000 => hub.blocked_reads_per_node,
         /// How long a topic without readers is still followed, in milliseconds
         #[arg(help_heading = "Relay")]
         idle_topic_ms: u64 = "MS" in 0..=24 * HOUR_MS => hub.idle_topic_ms,

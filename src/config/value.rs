@@ -18,7 +18,7 @@ use super::keys::InputName;
 use crate::{
     record::Host,
     serve::ClientCertificates,
-    store::{RedisUrl, UrlError},
+    store::{Durability, RedisUrl, UrlError},
     tail::{
         StartAt,
         input::{Encoding, Format, Preset},
@@ -155,7 +155,7 @@ macro_rules! text {
         }
     )*};
 }
-text!(String, Host, LogLevel, InputName);
+text!(String, Durability, Host, LogLevel, InputName);
 
 impl Value for bool {
     type One = Self;

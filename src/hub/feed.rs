@@ -1,80 +1,53 @@
-//! Follows up to a hundred topics of one node over one blocking connection.
+//! Follows topics of one node over one connection: up to a hundred in one blocking read; of
+//! a cluster, one, or many by asking now and then.
 //!
 //! It goes by the rules of a client: it resolves on every new connection, whenever
 //! a topic was quiet for as long as a blocking read waits (a wiped or promoted
 //! server wakes nobody), and whenever an entry does not fit. Topics that are behind
 //! are read by pages and kept out of the blocking read.
 
+mod take;
+mod wait;
+
 use std::{
     collections::HashSet,
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{sync::watch, time::sleep};
 
+use self::take::{read_page, refresh};
 use super::{
     Inner,
-    page::{PageCount, bytes_of},
-    topic::{HotTopic, Spot, Taken},
+    page::PageCount,
+    roster::Roster,
+    topic::{HotTopic, Spot},
 };
 use crate::{
-    record::{Offset, Timeline, Topic},
+    record::{Offset, Topic},
     retry::Backoff,
-    store::{self, BlockingConnection, Item, NodeId},
+    store::{self, NodeId},
 };
 
 /// How many pages a feed reads at once: their sum is what it holds beside the windows.
 const PAGES_AT_ONCE: usize = 4;
-/// A blocking read that answers within this time found the entry waiting.
-const PROMPT: Duration = Duration::from_millis(2);
 /// After so many prompt answers in a row a topic is read by pages, until one is short.
 /// Twice as many, up to the greatest, each time that there was nothing to page.
 const PROMPT_READS: u32 = 3;
 const MAX_PROMPT_READS: u32 = 96;
-/// After about this time a read that should have been unblocked is unblocked again:
-/// the command may have come before the read began to wait.
-const NUDGE_AGAIN: Duration = Duration::from_millis(20);
-
-/// Which topics a feed follows.
-#[derive(Debug)]
-pub(super) struct Roster {
-    pub(super) node: NodeId,
-    /// Ends the feed's blocking read.
-    pub(super) wake: Arc<Notify>,
-    topics: Mutex<Vec<Arc<HotTopic>>>,
-}
-
-impl Roster {
-    pub(super) fn new(node: NodeId) -> Self {
-        Self { node, wake: Arc::default(), topics: Mutex::default() }
-    }
-
-    fn topics(&self) -> MutexGuard<'_, Vec<Arc<HotTopic>>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.topics().len()
-    }
-
-    pub(super) fn join(&self, topic: Arc<HotTopic>) {
-        self.topics().push(topic);
-        self.wake.notify_one();
-    }
-
-    pub(super) fn leave(&self, name: &Topic) {
-        self.topics().retain(|topic| topic.name != *name);
-    }
-}
 
 /// The reader of one roster.
 #[derive(Debug)]
 pub(super) struct Feed {
     hub: Arc<Inner>,
     roster: Arc<Roster>,
+    /// The node that it is connected to.
+    node: NodeId,
+    /// Tells when topics may be on another node.
+    moves: watch::Receiver<u64>,
     followed: Vec<Followed>,
     is_out: bool,
 }
@@ -131,7 +104,8 @@ impl Followed {
 
 impl Feed {
     pub(super) fn new(hub: Arc<Inner>, roster: Arc<Roster>) -> Self {
-        Self { hub, roster, followed: Vec::new(), is_out: false }
+        let (node, moves) = (roster.node(), hub.store.moves());
+        Self { hub, roster, node, moves, followed: Vec::new(), is_out: false }
     }
 
     /// Follows for ever.
@@ -149,7 +123,12 @@ impl Feed {
                     self.hub.metrics.outages.inc();
                 }
                 self.is_out = true;
-                sleep(backoff.next_delay()).await;
+                tokio::select! {
+                    () = sleep(backoff.next_delay()) => {}
+                    Ok(()) = self.moves.changed() => {}
+                }
+                // Where its topics are is looked up anew.
+                self.moves.mark_changed();
             }
         }
     }
@@ -162,11 +141,14 @@ impl Feed {
 
     /// Follows over one connection, until it fails or there is no topic left.
     async fn follow(&mut self, backoff: &mut Backoff) -> Result<(), store::Error> {
-        let mut connection = self.hub.store.blocking(self.roster.node).await?;
+        self.node = self.roster.node();
+        let mut connection = self.hub.store.blocking(self.node).await?;
         self.followed.iter_mut().for_each(|followed| followed.fresh_at = None);
         loop {
             self.admit();
-            if self.followed.is_empty() || self.hub.store.is_outdated(&connection) {
+            let is_elsewhere = self.roster.node() != self.node;
+            if self.followed.is_empty() || is_elsewhere || self.hub.store.is_outdated(self.node, &connection)
+            {
                 return Ok(());
             }
             self.resolve().await?;
@@ -178,8 +160,14 @@ impl Feed {
         }
     }
 
-    /// Takes in topics that joined, and lets go of those that nobody reads.
+    /// Takes in topics that joined, and lets go of those that nobody reads or that are on
+    /// another node.
     fn admit(&mut self) {
+        if self.moves.has_changed().unwrap_or(false) {
+            self.moves.mark_unchanged();
+            let (hub, roster) = (&self.hub, &self.roster);
+            self.followed.retain(|followed| !hub.move_on(roster, &followed.topic));
+        }
         let known: HashSet<_> = self.followed.iter().map(|followed| followed.topic.name.clone()).collect();
         let joined: Vec<_> =
             self.roster.topics().iter().filter(|topic| !known.contains(&topic.name)).cloned().collect();
@@ -223,173 +211,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Waits for the next entries of all topics that are not behind.
-    async fn wait(&mut self, connection: &mut BlockingConnection) -> Result<(), store::Error> {
-        let some_behind = self.followed.iter().any(Followed::is_behind);
-        let waiting = self.followed.iter().filter(|followed| !followed.is_behind());
-        let wanted: Vec<_> = waiting.filter_map(Followed::wanted).collect();
-        if wanted.is_empty() {
-            if !some_behind {
-                tokio::select! {
-                    () = self.roster.wake.notified() => {}
-                    () = sleep(self.block() / 4) => {}
-                }
-            }
-            return Ok(());
-        }
-        let block_ms = if some_behind { 1 } else { self.hub.options.block_ms.max(1) };
-        let began = Instant::now();
-        let id = connection.id();
-        let found = tokio::select! {
-            biased;
-            found = self.hub.store.wait(connection, &wanted, block_ms) => found,
-            never = self.nudge(id) => match never {},
-        };
-        let found = match found {
-            Err(error) if is_of_the_topic(&error) => {
-                self.find_broken().await?;
-                return Err(error);
-            }
-            found => found?,
-        };
-        let is_prompt = began.elapsed() < PROMPT;
-        for (name, items) in found {
-            if let Some(followed) = self.followed.iter_mut().find(|one| one.topic.name == name) {
-                followed.prompt_reads = if is_prompt { followed.prompt_reads + 1 } else { 0 };
-                take(&self.hub, followed, items).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the topics whose keys cannot be read, after all were read at once.
-    async fn find_broken(&mut self) -> Result<(), store::Error> {
-        for followed in &mut self.followed {
-            followed.broken = true;
-            refresh(&self.hub, followed).await?;
-        }
-        Ok(())
-    }
-
-    /// Unblocks the blocking read whenever a topic joined.
-    async fn nudge(&self, connection: i64) -> Infallible {
-        self.roster.wake.notified().await;
-        let mut backoff = Backoff::new(NUDGE_AGAIN, Duration::from_secs(1));
-        loop {
-            let (hub, node) = (Arc::clone(&self.hub), self.roster.node);
-            // Not as a part of this future, which is dropped as soon as it worked:
-            // that would cost a connection of the pool.
-            self.hub.errands.spawn(async move {
-                if let Err(error) = hub.store.unblock(node, connection).await {
-                    tracing::debug!(%error, "a blocking read could not be ended");
-                }
-            });
-            sleep(backoff.next_delay()).await;
-        }
-    }
-
     fn block(&self) -> Duration {
         Duration::from_millis(self.hub.options.block_ms.max(1))
     }
-}
-
-/// Asks where a topic stands. What is wrong with its keys alone is no outage.
-async fn refresh(hub: &Inner, followed: &mut Followed) -> Result<(), store::Error> {
-    let mut answer = followed.topic.refresh(&hub.store).await;
-    if answer.is_ok() && followed.broken {
-        let wanted = followed.topic.state().wanted();
-        answer = hub.store.page(&followed.topic.name, wanted, 1).await.map(drop);
-    }
-    followed.fresh_at = Some(Instant::now());
-    match answer {
-        Err(error) if is_of_the_topic(&error) => {
-            if !std::mem::replace(&mut followed.broken, true) {
-                tracing::warn!(topic = %followed.topic.name, %error, "the topic cannot be read");
-            }
-            Ok(())
-        }
-        answer => answer.map(|()| followed.broken = false),
-    }
-}
-
-fn is_of_the_topic(error: &store::Error) -> bool {
-    match error {
-        store::Error::Corrupt { .. } => true,
-        store::Error::Refused { code, .. } => code == "WRONGTYPE",
-        _ => false,
-    }
-}
-
-/// Reads a page at the window's end.
-async fn read_page(hub: &Inner, followed: &mut Followed) -> Result<(), store::Error> {
-    let (wanted, count) = (followed.topic.state().wanted(), followed.count.get());
-    let items = match hub.store.page(&followed.topic.name, wanted, count).await {
-        Err(error) if is_of_the_topic(&error) => {
-            followed.broken = true;
-            return Ok(());
-        }
-        items => items?,
-    };
-    followed.count.learn(items.len(), bytes_of(&items), hub.options.page_bytes);
-    if items.is_empty() {
-        followed.prompt_bound = (followed.prompt_bound * 2).min(MAX_PROMPT_READS);
-    } else {
-        followed.prompt_bound = PROMPT_READS;
-    }
-    if items.len() < count {
-        followed.prompt_reads = 0;
-    }
-    let tail = followed.topic.state().timeline.as_ref().map_or(Offset::ZERO, Timeline::next);
-    if items.is_empty() && tail > wanted {
-        // There should be lines. Trimmed or lost since: the timeline tells.
-        if !is_lost(hub, followed).await? {
-            return Ok(());
-        }
-        let why = format!("no entry in Redis holds the lines before offset {tail}");
-        return take(hub, followed, vec![Item::Bad { last: tail.minus(1), why }]).await;
-    }
-    take(hub, followed, items).await
-}
-
-/// Whether what was read, and does not fit, is lost: it was read between two looks at
-/// the same timeline. If not, it is to be read again.
-async fn is_lost(hub: &Inner, followed: &mut Followed) -> Result<bool, store::Error> {
-    let before = followed.topic.spot();
-    refresh(hub, followed).await?;
-    let after = followed.topic.spot();
-    let can_be_lost = {
-        let state = followed.topic.state();
-        before == after && state.is_readable() && !state.is_absent
-    };
-    let earlier = std::mem::replace(&mut followed.settled, can_be_lost.then_some(after));
-    Ok(earlier.is_some() && earlier == followed.settled)
-}
-
-/// Puts what was read into the window, as far as it fits.
-async fn take(hub: &Inner, followed: &mut Followed, items: Vec<Item>) -> Result<(), store::Error> {
-    for item in items {
-        let bound_bytes = hub.options.window_bytes;
-        let again = followed.settled.is_some().then(|| item.clone());
-        let mut taken = followed.topic.take(item, None, bound_bytes);
-        if taken == Taken::Misfit
-            && is_lost(hub, followed).await?
-            && let Some(item) = again
-        {
-            taken = followed.topic.take(item, followed.settled, bound_bytes);
-        }
-        match taken {
-            Taken::Yes { lost_lines } => {
-                hub.metrics.entries.inc();
-                hub.metrics.lost_lines.inc_by(lost_lines);
-                followed.settled = None;
-                followed.fresh_at = Some(Instant::now());
-            }
-            Taken::Newer => {
-                tracing::warn!(topic = %followed.topic.name, "an entry of a newer format: upgrade this relay");
-                return Ok(());
-            }
-            Taken::Misfit => return Ok(()),
-        }
-    }
-    Ok(())
 }

@@ -30,7 +30,7 @@ pub(super) struct HotTopic {
     state: Mutex<TopicState>,
     changed: watch::Sender<()>,
     /// Ends the feed's blocking read: it waits at an offset that is no longer wanted.
-    wake_feed: Arc<Notify>,
+    wake_feed: Mutex<Arc<Notify>>,
     /// Told when it was not there, and was born.
     born: Arc<Notify>,
     resolves_begun: AtomicU64,
@@ -82,7 +82,6 @@ pub(super) enum Taken {
 impl HotTopic {
     pub(super) fn new(
         name: Topic,
-        wake_feed: Arc<Notify>,
         born: Arc<Notify>,
         ahead_wait: Duration,
         windows_bytes: Arc<AtomicUsize>,
@@ -102,7 +101,7 @@ impl HotTopic {
             readers: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
-            wake_feed,
+            wake_feed: Mutex::default(),
             born,
             resolves_begun: AtomicU64::new(0),
             resolved: tokio::sync::Mutex::new((0, Ok(()))),
@@ -126,6 +125,11 @@ impl HotTopic {
         self.windows_bytes.fetch_add(after, Ordering::Relaxed);
         self.windows_bytes.fetch_sub(before, Ordering::Relaxed);
         result
+    }
+
+    /// Another feed follows it, which this wakes.
+    pub(super) fn follow_by(&self, wake: &Arc<Notify>) {
+        *self.wake_feed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(wake);
     }
 
     /// Where the window ends now.
@@ -158,7 +162,7 @@ impl HotTopic {
                 self.born.notify_one();
             }
             if self.change(|state| state.install(timeline, self.ahead_wait)) {
-                self.wake_feed.notify_one();
+                self.wake_feed.lock().unwrap_or_else(PoisonError::into_inner).notify_one();
             }
             self.changed.send_replace(());
         });

@@ -17,7 +17,11 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::Metrics;
-use crate::{record::Topic, retry::Backoff, store::Error};
+use crate::{
+    record::Topic,
+    retry::Backoff,
+    store::{Error, Store},
+};
 
 /// The first delay after a failure.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -32,6 +36,8 @@ type Scope = Option<Topic>;
 #[derive(Debug)]
 pub(super) struct Gate {
     address: String,
+    /// Topics are on several nodes: what one of them does is the outage of a topic.
+    by_topic: bool,
     cap: Duration,
     outages: Mutex<Outages>,
     /// Told whenever an outage ends, or a try ended without a result.
@@ -83,9 +89,14 @@ struct Shut {
 }
 
 impl Gate {
-    pub(super) fn new(address: &str, retry_cap_ms: u64, metrics: Metrics) -> Self {
+    pub(super) fn new(store: &Store, retry_cap_ms: u64, metrics: Metrics) -> Self {
+        Self::of(store.address(), store.is_cluster(), retry_cap_ms, metrics)
+    }
+
+    fn of(address: &str, by_topic: bool, retry_cap_ms: u64, metrics: Metrics) -> Self {
         Self {
             address: address.to_owned(),
+            by_topic,
             cap: Duration::from_millis(retry_cap_ms),
             outages: Mutex::default(),
             changed: Notify::new(),
@@ -178,9 +189,10 @@ impl Gate {
                     warn!(redis = self.address, %error, "redis is away: lines wait where they are");
                     self.metrics.redis_up.set(0);
                 }
-                Some(topic) => {
+                Some(topic) if error.is_of_one_topic() => {
                     error!(%topic, %error, "the topic cannot be used: its lines wait where they are");
                 }
+                Some(topic) => warn!(%topic, %error, "its node is away: lines wait where they are"),
             }
             Outage {
                 since: now,
@@ -207,7 +219,9 @@ impl Turn<'_> {
         match (&result, &self.tries) {
             (Ok(value), Some(tried)) => self.gate.ended(tried, worked(value)),
             (Ok(_), None) => {}
-            (Err(error), tried) if error.is_of_one_topic() => {
+            (Err(error), tried)
+                if error.is_of_one_topic() || (self.gate.by_topic && self.topic.is_some()) =>
+            {
                 if *tried == Some(None) {
                     self.gate.ended(&None, Worked::Reads);
                 }

@@ -12,8 +12,16 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn advice(&self) -> Result<Vec<String>, Error> {
-        let info: String = self.pool.get().await?.query(&redis::cmd("INFO")).await?;
-        Ok(advice(&info))
+        let mut all = Vec::new();
+        for pool in self.servers.every().await? {
+            let info: String = pool.get().await?.query(&redis::cmd("INFO")).await?;
+            let advice = advice(&info).into_iter();
+            // Which of them, where there are several.
+            let named =
+                advice.map(|text| if self.is_cluster() { format!("{}: {text}", pool.at()) } else { text });
+            all.extend(named);
+        }
+        Ok(all)
     }
 }
 

@@ -22,7 +22,11 @@ local as_believed = stored == false
 if believed ~= '' then
   as_believed = stored and string.sub(stored, 1, #believed) == believed
 end
-if not as_believed then return { 'conflict', state.epoch, stored } end
+if not as_believed then
+  -- Sent again: written again, for who waits on this connection until it is safe.
+  if stored == record then redis.call('HSET', STATE, 's:' .. source, record) end
+  return { 'conflict', state.epoch, stored }
+end
 
 if lines == 0 then
   redis.call('HSET', STATE, 's:' .. source, record)

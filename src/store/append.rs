@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use redis::{Script, ScriptInvocation};
+use redis::Script;
 
-use super::{Error, Store};
+use super::{Error, Store, script::TopicScript};
 use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Topic};
 
 static APPEND: LazyLock<Script> =
@@ -99,15 +99,15 @@ impl Store {
         source: &str,
         believed: &str,
         record: &str,
-    ) -> ScriptInvocation<'static> {
+    ) -> TopicScript<'static> {
         let mut script = self.topic_script(&APPEND, topic);
         script.arg(source).arg(believed).arg(record);
         script
     }
 
-    async fn run_append(&self, topic: &Topic, script: &ScriptInvocation<'_>) -> Result<Answer, Error> {
-        let mut connection = self.pool.get().await?;
-        let reply: Vec<Option<String>> = connection.invoke(script).await?;
+    async fn run_append(&self, topic: &Topic, script: &TopicScript<'_>) -> Result<Answer, Error> {
+        let (key, durability) = (&script.key, self.durability);
+        let reply: Vec<Option<String>> = self.servers.invoke_durably(key, &script.script, durability).await?;
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());
@@ -116,7 +116,7 @@ impl Store {
                 let (word, _ms, source) = (word(), word(), word());
                 Ok(Answer { is_conflict: status == "conflict", epoch, word, source })
             }
-            "not-master" => Err(self.not_master(epoch)),
+            "not-master" => Err(self.not_master(&script.key, epoch)),
             other => {
                 Err(self.corrupt(&self.keys.state(topic), format!("the append script answered {other:?}")))
             }
@@ -125,8 +125,8 @@ impl Store {
 
     /// The error of a server that may be the wrong one by now: its name may lead to
     /// another one, so the next command goes over a new connection.
-    pub(super) fn not_master(&self, role: Option<String>) -> Error {
-        self.pool.retire_all();
+    pub(super) fn not_master(&self, key: &str, role: Option<String>) -> Error {
+        self.servers.retire(key);
         Error::NotMaster { at: self.address().to_owned(), role: role.unwrap_or_default() }
     }
 

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::{Value, aio::MultiplexedConnection};
 use tokio::time::Instant;
 
 use super::{
     connect::Connector,
     error::Error,
-    reply::{self, KeyEntries},
+    reply::{self, KeyEntries, RawEntry},
 };
 
 /// How much longer than its block time a read may take before the connection counts
@@ -76,8 +77,31 @@ impl BlockingConnection {
         command.arg("COUNT").arg(count).arg("BLOCK").arg(block_ms).arg("STREAMS").arg(keys).arg(ids);
         let answer: Result<Value, _> = command.query_async(&mut self.redis).await;
         let entries = answer.and_then(|value| Ok(reply::from_xread(value)?));
-        let entries = entries.map_err(|error| Error::of(&self.at, limit_ms, &error))?;
-        self.reading = false;
-        Ok(entries)
+        let entries = entries.map_err(|error| Error::of(&self.at, limit_ms, &error));
+        // An error that the server answers with is an answer.
+        self.reading = !matches!(entries, Ok(_) | Err(Error::Refused { .. }));
+        entries
+    }
+
+    /// The first entry of each key after the ID that stands at the same place in `ids`, where
+    /// there is one; without waiting. The commands are sent together.
+    pub(super) async fn poll(
+        &mut self,
+        keys: &[String],
+        ids: &[String],
+    ) -> Vec<Result<Vec<RawEntry>, Error>> {
+        self.redis.set_response_timeout(Duration::from_millis(LIVENESS_MARGIN_MS));
+        let reads = keys.iter().zip(ids).map(|(key, id)| {
+            let (mut redis, at) = (self.redis.clone(), &self.at);
+            async move {
+                let mut command = redis::cmd("XREAD");
+                command.arg("COUNT").arg(1).arg("STREAMS").arg(key).arg(id);
+                let answer: Result<Value, _> = command.query_async(&mut redis).await;
+                let entries = answer.and_then(|value| Ok(reply::from_xread(value)?));
+                let entries = entries.map_err(|error| Error::of(at, LIVENESS_MARGIN_MS, &error))?;
+                Ok(entries.into_iter().flat_map(|(_, entries)| entries).collect())
+            }
+        });
+        join_all(reads).await
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use redis::{Script, ScriptInvocation};
+use redis::Script;
 
-use super::{Error, Store};
+use super::{Error, Store, script::TopicScript};
 use crate::record::{Claim, Host, Instance, Record, SourceKey, Topic};
 
 static CLAIM: LazyLock<Script> =
@@ -90,10 +90,9 @@ impl Store {
         self.run_claim(topic, &script).await
     }
 
-    async fn run_claim(&self, topic: &Topic, script: &ScriptInvocation<'_>) -> Result<Claimed, Error> {
+    async fn run_claim(&self, topic: &Topic, script: &TopicScript<'_>) -> Result<Claimed, Error> {
         let key = self.keys.state(topic);
-        let mut connection = self.pool.get().await?;
-        let reply: Vec<String> = connection.invoke(script).await?;
+        let reply: Vec<String> = self.servers.invoke(&script.key, &script.script).await?;
         let word = |index: usize| reply.get(index).map(String::as_str).unwrap_or_default();
         let claim = |text: &str| match text {
             "" => Ok(None),
@@ -108,7 +107,7 @@ impl Store {
                 let record = record.map(|text| self.read_record(&key, text)).transpose()?;
                 Ok(Claimed::Conflict(Holder { claim: claim(word(2))?, record, now_ms }))
             }
-            _ => Err(self.not_master(reply.get(1).cloned())),
+            _ => Err(self.not_master(&script.key, reply.get(1).cloned())),
         }
     }
 }

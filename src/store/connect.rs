@@ -91,6 +91,14 @@ impl Connector {
         Self { at: node.to_string(), options: Arc::new(options.clone()), target: Target::Server(node) }
     }
 
+    /// The host of the one server that it connects to; empty where there is none.
+    pub(super) fn host(&self) -> &str {
+        match &self.target {
+            Target::Server(Endpoint::Tcp { host, .. }) => host,
+            Target::Server(Endpoint::Unix(_)) | Target::Master(_) => "",
+        }
+    }
+
     /// Where the server is, without user or password.
     pub fn at(&self) -> &str {
         &self.at
@@ -111,6 +119,10 @@ impl Connector {
                 Err(error) => tracing::debug!(%error, "no Sentinel says who the master is"),
             }
         }
+    }
+
+    pub(super) fn response_timeout_ms(&self) -> u64 {
+        self.options.response_timeout_ms
     }
 
     pub(super) fn connect_timeout_ms(&self) -> u64 {

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use redis::{Pipeline, Script, ScriptInvocation};
+use redis::Script;
 
-use super::{Error, Store};
+use super::{Error, Store, script::TopicScript};
 use crate::record::{Bookmark, CommitToken, Cursor, Epoch, Offset, SubscriptionName, Topic, TopicGlob};
 
 macro_rules! script {
@@ -162,11 +162,13 @@ impl Store {
     ) -> Result<Vec<Result<Option<Held>, Error>>, Error> {
         let mut found = Vec::with_capacity(wanted.len());
         for some in wanted.chunks(QUESTIONS_AT_ONCE) {
-            let mut questions = Pipeline::with_capacity(some.len());
-            for (topic, name) in some {
-                questions.hget(self.keys.cursors(topic), name.as_str());
-            }
-            let texts = self.pool.get().await?.query_all::<Option<String>>(&mut questions).await?;
+            let questions = some.iter().map(|(topic, name)| {
+                let key = self.keys.cursors(topic);
+                let mut command = redis::cmd("HGET");
+                command.arg(&key).arg(name.as_str());
+                (key, command)
+            });
+            let texts = self.servers.query_all::<Option<String>>(questions.collect()).await?;
             for ((topic, _), text) in some.iter().zip(texts) {
                 let read = |text: String| self.read_held(topic, &text.split(' ').collect::<Vec<_>>());
                 found.push(text.and_then(|text| text.map(read).transpose()));
@@ -180,9 +182,10 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn patterns(&self, name: &SubscriptionName) -> Result<Vec<TopicGlob>, Error> {
+        let key = self.keys.patterns(name);
         let mut command = redis::cmd("GET");
-        command.arg(self.keys.patterns(name));
-        let text: Option<String> = self.pool.get().await?.query(&command).await?;
+        command.arg(&key);
+        let text: Option<String> = self.servers.query(&key, &command).await?;
         // What is no pattern was not written by us.
         Ok(text.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect())
     }
@@ -198,12 +201,13 @@ impl Store {
         expiry_ms: u64,
     ) -> Result<(), Error> {
         let text = globs.iter().map(TopicGlob::as_str).collect::<Vec<_>>().join("\n");
+        let key = self.keys.patterns(name);
         let mut command = redis::cmd("SET");
-        command.arg(self.keys.patterns(name)).arg(text).arg("PX").arg(expiry_ms);
-        self.pool.get().await?.query(&command).await
+        command.arg(&key).arg(text).arg("PX").arg(expiry_ms);
+        self.servers.query(&key, &command).await
     }
 
-    fn cursors_script<'a>(&self, script: &'a Script, topic: &Topic) -> ScriptInvocation<'a> {
+    fn cursors_script<'a>(&self, script: &'a Script, topic: &Topic) -> TopicScript<'a> {
         let mut script = self.topic_script(script, topic);
         script.key(self.keys.cursors(topic));
         script

@@ -2,6 +2,8 @@
 
 use redis::{ErrorKind, RedisError};
 
+use super::durability::Durability;
+
 /// Why Redis did not do what it was asked. `at` is its address without user or
 /// password.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -63,6 +65,33 @@ pub enum Error {
         /// The name in the URL.
         name: String,
     },
+    /// The lines are stored, and not yet as safe as they have to be. Waiting helps.
+    #[error(
+        "redis at {at} has the lines, and durability = \"{durability}\" is not reached: {got} of {wanted} \
+         confirmed within {after_ms} ms"
+    )]
+    NotDurable {
+        /// Who has them.
+        at: String,
+        /// What was asked for.
+        durability: Durability,
+        /// How many replicas or disks have them.
+        got: i64,
+        /// How many should.
+        wanted: i64,
+        /// How long it was waited for.
+        after_ms: u64,
+    },
+    /// The server cannot do what the durability asks for.
+    #[error("redis at {at} cannot do durability = \"{durability}\": {why}")]
+    NoDurability {
+        /// Who cannot.
+        at: String,
+        /// What was asked for.
+        durability: Durability,
+        /// Why, and what helps.
+        why: String,
+    },
     /// Something stored is not what logrelay writes.
     #[error("redis at {at}: {why}")]
     Corrupt {
@@ -103,11 +132,17 @@ impl Error {
             Self::Refused { code, message, .. } => {
                 matches!(code.as_str(), "WRONGPASS" | "NOAUTH" | "NOPERM" | "WRONGTYPE")
                     || message.contains("AUTH <password> called without any password configured")
+                    || message.contains("cluster support disabled")
             }
-            Self::Corrupt { .. } | Self::Untrusted { .. } | Self::Tls { .. } | Self::UnknownMaster { .. } => {
-                true
-            }
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotMaster { .. } => false,
+            Self::Corrupt { .. }
+            | Self::Untrusted { .. }
+            | Self::Tls { .. }
+            | Self::UnknownMaster { .. }
+            | Self::NoDurability { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::NotMaster { .. }
+            | Self::NotDurable { .. } => false,
         }
     }
 
@@ -125,17 +160,28 @@ impl Error {
         }
     }
 
+    /// Whether what was asked for is, or will be in a moment, on another node of the cluster.
+    pub fn is_elsewhere(&self) -> bool {
+        let codes = ["MOVED", "ASK", "TRYAGAIN"];
+        matches!(self, Self::Refused { code, .. } if codes.contains(&code.as_str()))
+    }
+
     /// Whether the server refuses writes and may still serve reads: it is full, has too
-    /// few replicas, or cannot save.
+    /// few replicas, cannot save, or does not make them as safe as they have to be.
     pub fn refuses_writes(&self) -> bool {
+        if matches!(self, Self::NotDurable { .. } | Self::NoDurability { .. }) {
+            return true;
+        }
         let codes = ["OOM", "READONLY", "NOREPLICAS", "MISCONF"];
         matches!(self, Self::Refused { code, .. } if codes.contains(&code.as_str()))
     }
 }
 
 fn refused(at: String, code: &str, message: &str) -> Error {
-    // What a server of version 7.0 says of a script; it does not say which command.
-    let (code, message) = if message.contains("executing the script can't run this command") {
+    // What servers say of a script: those of version 7.0 do not say which command.
+    let (code, message) = if message.contains("ACL failure in script") {
+        ("NOPERM", message)
+    } else if message.contains("executing the script can't run this command") {
         let message = "this user has no permissions to run a command of the script; ACL LOG of the server \
                        names it, and deploy/redis has the rights that are needed";
         ("NOPERM", message)

@@ -34,9 +34,10 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn inputs(&self, of: &str) -> Result<Vec<StoredInput>, Error> {
+        let key = self.keys.inputs(of);
         let mut command = redis::cmd("HGETALL");
-        command.arg(self.keys.inputs(of));
-        let fields: Vec<(Vec<u8>, Vec<u8>)> = self.pool.get().await?.query(&command).await?;
+        command.arg(&key);
+        let fields: Vec<(Vec<u8>, Vec<u8>)> = self.servers.query(&key, &command).await?;
         let mut inputs: Vec<_> = fields.iter().map(|(name, value)| stored(name, value)).collect();
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(inputs)
@@ -68,17 +69,20 @@ impl Store {
     pub async fn input_owners(&self) -> Result<Vec<String>, Error> {
         let prefix = self.keys.inputs("");
         let mut owners = std::collections::BTreeSet::new();
-        let mut at = 0_u64;
-        loop {
-            let mut command = redis::cmd("SCAN");
-            command.arg(at).arg("MATCH").arg(format!("{}*", literal(&prefix))).arg("COUNT").arg(1_000);
-            let (next, keys): (u64, Vec<String>) = self.pool.get().await?.query(&command).await?;
-            owners.extend(keys.iter().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned));
-            if next == 0 {
-                return Ok(owners.into_iter().collect());
+        for pool in self.servers.every().await? {
+            let mut at = 0_u64;
+            loop {
+                let mut command = redis::cmd("SCAN");
+                command.arg(at).arg("MATCH").arg(format!("{}*", literal(&prefix))).arg("COUNT").arg(1_000);
+                let (next, keys): (u64, Vec<String>) = pool.get().await?.query(&command).await?;
+                owners.extend(keys.iter().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned));
+                if next == 0 {
+                    break;
+                }
+                at = next;
             }
-            at = next;
         }
+        Ok(owners.into_iter().collect())
     }
 
     async fn replace_inputs(
@@ -86,12 +90,13 @@ impl Store {
         of: &str,
         inputs: impl Iterator<Item = (&str, &str)>,
     ) -> Result<Vec<u64>, Error> {
-        let mut script = REPLACE.key(self.keys.inputs(of));
+        let key = self.keys.inputs(of);
+        let mut script = REPLACE.key(&key);
         script.arg(MAX_INPUTS);
         for (name, text) in inputs {
             script.arg(name).arg(text);
         }
-        self.pool.get().await?.invoke(&script).await
+        self.servers.invoke(&key, &script).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! The connections for short commands: kept alive while idle, replaced when they
 //! break, whoever is or is not asking. Blocking reads have their own.
 
+mod keeper;
+
 use std::{
     num::NonZeroU32,
     sync::{
@@ -12,27 +14,22 @@ use std::{
 
 use bb8::{ManageConnection, RunError};
 use bb8_redis::RedisConnectionManager;
-use futures_util::{FutureExt as _, future::try_join_all};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 use super::{
     connect::{ConnectOptions, Connector},
+    durability::Durability,
     error::Error,
     keepalive::{self, Health},
 };
-use crate::retry::Backoff;
 
 /// Connections that the pool opens before anybody asks.
 const FIRST_CONNECTIONS: u32 = 2;
-
-/// Delays between tries to connect while Redis is away.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// Connections that are younger are not retired: many callers learn the same thing.
 const LEAST_AGE_MS: u64 = 1_000;
@@ -53,6 +50,14 @@ pub struct Pool {
 pub struct Pooled<'a> {
     connection: bb8::PooledConnection<'a, Manager>,
     connector: &'a Connector,
+}
+
+/// What a connection runs; it may have to be run again, elsewhere.
+#[derive(Clone, Copy)]
+pub(super) enum Command<'a> {
+    Plain(&'a Cmd),
+    Script(&'a ScriptInvocation<'a>),
+    Durable(&'a ScriptInvocation<'a>, Durability),
 }
 
 #[derive(Debug)]
@@ -91,9 +96,18 @@ impl Pool {
     /// Begins to open connections, in the background: Redis need not be there yet.
     /// To be called in a tokio runtime.
     pub fn new(connector: Connector, options: &ConnectOptions) -> Self {
+        Self::counting(connector, options, watch::Sender::new(0))
+    }
+
+    /// The same, for one of several pools whose connections are counted together.
+    pub(super) fn counting(
+        connector: Connector,
+        options: &ConnectOptions,
+        generation: watch::Sender<u64>,
+    ) -> Self {
         let size = NonZeroU32::new(options.pool_size).unwrap_or(NonZeroU32::MIN).get();
         let state = Arc::new(State {
-            generation: watch::Sender::new(0),
+            generation,
             trouble: watch::Sender::new(None),
             lost: Arc::new(Notify::new()),
             began: Instant::now(),
@@ -113,10 +127,10 @@ impl Pool {
             .idle_timeout(None)
             .max_lifetime(None)
             .build_unchecked(manager);
-        let mut keeper = JoinSet::new();
+        let mut tasks = JoinSet::new();
         let first = FIRST_CONNECTIONS.min(size);
-        keeper.spawn(keep(connections.clone(), connector.clone(), Arc::clone(&state), first));
-        Self { connections, connector, state, _keeper: Arc::new(keeper) }
+        tasks.spawn(keeper::keep(connections.clone(), connector.clone(), Arc::clone(&state), first));
+        Self { connections, connector, state, _keeper: Arc::new(tasks) }
     }
 
     /// A connection, at once when one is idle. Otherwise it is opened or waited for, no
@@ -169,6 +183,11 @@ impl Pool {
         opened < self.state.began + retired
     }
 
+    /// What opens its connections.
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
     /// Where the server is, without user or password.
     pub fn at(&self) -> &str {
         self.connector.at()
@@ -192,6 +211,32 @@ impl Pool {
 }
 
 impl Pooled<'_> {
+    /// Runs a command of either kind.
+    ///
+    /// # Errors
+    /// As Redis or the connection says.
+    pub(super) async fn run<T: FromRedisValue>(&mut self, command: Command<'_>) -> Result<T, Error> {
+        match command {
+            Command::Plain(command) => self.query(command).await,
+            Command::Script(script) => self.invoke(script).await,
+            Command::Durable(script, durability) => {
+                let answer = self.invoke_durably(script, durability).await?;
+                let read = T::from_redis_value(answer).map_err(RedisError::from);
+                read.map_err(|error| self.connector.error(&error))
+            }
+        }
+    }
+
+    /// Where its server is.
+    pub(super) fn at(&self) -> &str {
+        self.connector.at()
+    }
+
+    /// How long a command may wait on purpose, so that its answer comes in time.
+    pub(super) fn patience_ms(&self) -> u64 {
+        self.connector.response_timeout_ms() / 2
+    }
+
     /// Runs one command.
     ///
     /// # Errors
@@ -321,52 +366,4 @@ async fn server_timeout_s(redis: &mut MultiplexedConnection) -> u64 {
     let answer: Result<(String, u64), _> =
         redis::cmd("CONFIG").arg("GET").arg("timeout").query_async(redis).await;
     answer.map_or(0, |(_, seconds)| seconds)
-}
-
-/// Replaces what breaks, for as long as the pool lives.
-async fn keep(pool: bb8::Pool<Manager>, connector: Connector, state: Arc<State>, mut wanted: u32) {
-    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
-    let mut master = None;
-    loop {
-        // The pool grows with its callers; as large as it was, it becomes again.
-        wanted = wanted.max(pool.state().connections);
-        drop_broken(&pool);
-        match refill(&pool, wanted).await {
-            Ok(()) => {
-                backoff.reset();
-                tokio::select! {
-                    () = state.lost.notified() => {}
-                    () = connector.master_moved(&mut master) => state.retire(0),
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "cannot connect to redis");
-                sleep(backoff.next_delay()).await;
-            }
-        }
-    }
-}
-
-/// Takes every idle connection once: bb8 drops the broken ones of its own accord.
-fn drop_broken(pool: &bb8::Pool<Manager>) {
-    for _ in 0..pool.state().idle_connections {
-        // Never waits: what is idle now and taken by a caller meanwhile needs no look.
-        drop(pool.get().now_or_never());
-    }
-}
-
-async fn refill(pool: &bb8::Pool<Manager>, wanted: u32) -> Result<(), Error> {
-    while let missing @ 1.. = wanted.saturating_sub(pool.state().connections) {
-        // The first one finds out alone whether Redis is there.
-        add_one(pool).await?;
-        try_join_all((1..missing).map(|_| add_one(pool))).await?;
-    }
-    Ok(())
-}
-
-async fn add_one(pool: &bb8::Pool<Manager>) -> Result<(), Error> {
-    let connection = pool.dedicated_connection().await?;
-    // Without room it is dropped: callers were faster.
-    drop(pool.add(connection));
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::{BlockingConnection, Error, Item, Resolved, Store, entry::read_id, reply::RawEntry};
+use super::{BlockingConnection, Error, Item, NodeId, Resolved, Store, entry::read_id, reply::RawEntry};
 use crate::record::{Offset, Timeline, Topic};
 
 static PROBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("probe.lua")));
@@ -29,7 +29,7 @@ impl Store {
         let key = self.keys.lines(topic);
         let mut command = redis::cmd("XRANGE");
         command.arg(&key).arg(format!("{from}-0")).arg("+").arg("COUNT").arg(count);
-        let entries: Vec<RawEntry> = self.pool.get().await?.query(&command).await?;
+        let entries: Vec<RawEntry> = self.servers.query(&key, &command).await?;
         self.read_items(&key, entries)
     }
 
@@ -46,7 +46,7 @@ impl Store {
         let key = self.keys.lines(topic);
         let mut command = redis::cmd("XREVRANGE");
         command.arg(&key).arg(format!("({before}-0")).arg("-").arg("COUNT").arg(count);
-        let entries: Vec<RawEntry> = self.pool.get().await?.query(&command).await?;
+        let entries: Vec<RawEntry> = self.servers.query(&key, &command).await?;
         self.read_items(&key, entries)
     }
 
@@ -57,6 +57,7 @@ impl Store {
     /// [`Error`], after which the connection is of no more use.
     pub async fn wait(
         &self,
+        node: NodeId,
         connection: &mut BlockingConnection,
         topics: &[(Topic, Offset)],
         block_ms: u64,
@@ -64,8 +65,8 @@ impl Store {
         let keys: Vec<_> = topics.iter().map(|(topic, _)| self.keys.lines(topic)).collect();
         let ids: Vec<_> = topics.iter().map(|&(_, next)| id_before(next)).collect();
         let entries = connection.read(&keys, &ids, block_ms, 1).await;
-        if matches!(entries, Err(Error::Timeout { .. })) {
-            self.pool.doubt_all();
+        if let (Err(error), Some(key)) = (&entries, keys.first()) {
+            self.servers.read_failed(key, node, error);
         }
         let mut found = Vec::new();
         for (key, entries) in entries? {
@@ -74,6 +75,34 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// The next entry of each topic that has one, without waiting; for topics that one read
+    /// cannot hold. The answers are in the order of the topics.
+    ///
+    /// # Errors
+    /// [`Error`] of the connection, which is then of no more use; what is wrong with one topic
+    /// is its own answer.
+    pub async fn poll(
+        &self,
+        node: NodeId,
+        connection: &mut BlockingConnection,
+        topics: &[(Topic, Offset)],
+    ) -> Result<Vec<Result<Vec<Item>, Error>>, Error> {
+        let keys: Vec<_> = topics.iter().map(|(topic, _)| self.keys.lines(topic)).collect();
+        let ids: Vec<_> = topics.iter().map(|&(_, next)| id_before(next)).collect();
+        let mut items = Vec::with_capacity(keys.len());
+        for (key, answer) in keys.iter().zip(connection.poll(&keys, &ids).await) {
+            if let Err(error) = &answer {
+                self.servers.read_failed(key, node, error);
+            }
+            items.push(match answer {
+                Ok(entries) => self.read_items(key, entries),
+                Err(error @ Error::Refused { .. }) => Err(error),
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(items)
     }
 
     /// The offset of the first line that was appended at `time_ms` (unix
@@ -133,7 +162,7 @@ impl Store {
         let key = self.keys.lines(topic);
         let mut script = PROBE.key(&key);
         script.arg(offset.get());
-        let found: Option<(String, u64, u64, u64)> = self.pool.get().await?.invoke(&script).await?;
+        let found: Option<(String, u64, u64, u64)> = self.servers.invoke(&key, &script).await?;
         let Some((id, lines, bytes, own_bytes)) = found else { return Ok(None) };
         let (last, time_ms) = read_id(&id).ok_or_else(|| self.foreign_id(&key, &id))?;
         let next = last.plus(1);

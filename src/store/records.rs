@@ -75,7 +75,7 @@ impl Store {
         let mut command = redis::cmd("HSCAN");
         command.arg(key).arg(at).arg("MATCH").arg(fields);
         command.arg("COUNT").arg(FIELDS_PER_COMMAND);
-        self.pool.get().await?.query(&command).await
+        self.servers.query(key, &command).await
     }
 
     /// The records of these sources, in their order.
@@ -95,7 +95,7 @@ impl Store {
             for source in some {
                 command.arg(record_field(source));
             }
-            let texts: Vec<Option<String>> = self.pool.get().await?.query(&command).await?;
+            let texts: Vec<Option<String>> = self.servers.query(&key, &command).await?;
             for text in texts {
                 records.push(text.map(|text| self.read_record(&key, &text)).transpose()?);
             }

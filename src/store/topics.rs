@@ -10,8 +10,9 @@ impl Store {
     /// [`Error`].
     pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
         let mut command = redis::cmd("SMEMBERS");
-        command.arg(self.keys.topics());
-        let names: Vec<String> = self.pool.get().await?.query(&command).await?;
+        let key = self.keys.topics();
+        command.arg(&key);
+        let names: Vec<String> = self.servers.query(&key, &command).await?;
         // What is no topic was not written by us; there is nothing to read under it.
         let mut topics: Vec<Topic> = names.iter().filter_map(|name| name.parse().ok()).collect();
         topics.sort();
@@ -28,17 +29,19 @@ impl Store {
             return Ok(());
         }
         let mut command = redis::cmd("SADD");
-        command.arg(self.keys.topics());
+        let key = self.keys.topics();
+        command.arg(&key);
         for topic in topics {
             command.arg(topic.as_str());
         }
-        self.pool.get().await?.query::<i64>(&command).await.map(drop)
+        self.servers.query::<i64>(&key, &command).await.map(drop)
     }
 
     /// Takes a topic from the set of all topics.
     pub(super) async fn withdraw(&self, topic: &Topic) -> Result<(), Error> {
         let mut command = redis::cmd("SREM");
-        command.arg(self.keys.topics()).arg(topic.as_str());
-        self.pool.get().await?.query::<i64>(&command).await.map(drop)
+        let key = self.keys.topics();
+        command.arg(&key).arg(topic.as_str());
+        self.servers.query::<i64>(&key, &command).await.map(drop)
     }
 }

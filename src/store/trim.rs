@@ -110,27 +110,28 @@ impl Store {
     /// [`Error`].
     pub async fn take_lock(&self, name: &str, token: &str, hold_ms: u64) -> Result<bool, Error> {
         let key = self.keys.lock(name);
-        let mut connection = self.pool.get().await?;
         let mut take = redis::cmd("SET");
         take.arg(&key).arg(token).arg("NX").arg("PX").arg(hold_ms);
-        if connection.query::<Option<String>>(&take).await?.is_some() {
+        if self.servers.query::<Option<String>>(&key, &take).await?.is_some() {
             return Ok(true);
         }
-        if connection.query::<Option<String>>(redis::cmd("GET").arg(&key)).await?.as_deref() != Some(token) {
+        let holder: Option<String> = self.servers.query(&key, redis::cmd("GET").arg(&key)).await?;
+        if holder.as_deref() != Some(token) {
             return Ok(false);
         }
         // Somebody else may have got it since: then two do the work once, which does no harm.
         let mut hold = redis::cmd("PEXPIRE");
         hold.arg(&key).arg(hold_ms);
-        connection.query::<bool>(&hold).await
+        self.servers.query::<bool>(&key, &hold).await
     }
 
-    /// The clock of the server, in unix milliseconds.
+    /// The clock of the server, of a cluster that of one of its nodes, in unix milliseconds.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn time_ms(&self) -> Result<u64, Error> {
-        let (seconds, micros): (u64, u64) = self.pool.get().await?.query(&redis::cmd("TIME")).await?;
+        let key = self.keys.topics();
+        let (seconds, micros): (u64, u64) = self.servers.query(&key, &redis::cmd("TIME")).await?;
         Ok(seconds * 1000 + micros / 1000)
     }
 }

@@ -75,6 +75,14 @@ async fn a_tailer_a_relay_and_an_administrator_do_their_work_with_the_rights_of_
     let (log, count) = program.stop().await;
     live.until(count).await;
     live.has_each_once(&[(&log, count)]);
+    let trimmer = TestRelay::over(guarded.store("relay"), |options, _| {
+        options.retention.max_bytes = 1;
+        options.retention.interval_ms = 20;
+    })
+    .await;
+    let counter = "logrelay_retention_trimmed_lines_total";
+    eventually("lines are trimmed", async || trimmer.metric(counter).await > 0).await;
+    assert_eq!(guarded.store("relay").expire_records(tailing.topic(), 0, None).await.unwrap(), 0);
     // A durable reader of a pattern, history, and what administrators ask of a relay.
     let durable = SubscribeRequest { subscription: "s".to_owned(), ..from_earliest("t*") };
     let opened = relay.subscribe(durable).await.opened().await;
@@ -92,17 +100,6 @@ async fn a_tailer_a_relay_and_an_administrator_do_their_work_with_the_rights_of_
     client.set_retention(SetRetentionRequest { topic: topic.clone(), retention: None }).await.unwrap();
     let on_active_sources = OnActiveSources::Keep.into();
     client.delete_topic(DeleteTopicRequest { topic, on_active_sources }).await.unwrap();
-
-    fs::remove_file(&log).unwrap();
-    tailing.until_gone(1).await;
-    let trimmer = TestRelay::over(guarded.store("relay"), |options, _| {
-        options.retention.max_bytes = 1;
-        options.retention.max_age_ms = 1;
-        options.retention.interval_ms = 20;
-    })
-    .await;
-    let gone = "logrelay_retention_expired_records_total";
-    eventually("the record is forgotten", async || trimmer.metric(gone).await > 0).await;
 
     let administrator = guarded.store("administrator");
     let inputs = [("app".to_owned(), "paths = [\"/var/log/app.log\"]".to_owned())];
@@ -152,7 +149,9 @@ async fn a_right_that_a_script_misses_stops_all_topics_and_says_where_to_look() 
     let guarded = Guarded::start(|line| line.replace(" +xadd", "").replace(" +hmget", "")).await;
     let error = guarded.store("tailer").resolve(&"t".parse().unwrap()).await.unwrap_err();
     assert!(error.needs_an_operator() && !error.is_of_one_topic(), "{error}");
-    assert!(error.to_string().contains("NOPERM") && error.to_string().contains("deploy/redis"), "{error}");
+    let text = error.to_string();
+    // Redis 7.0 does not say which command.
+    assert!(text.contains("NOPERM") && (text.contains("deploy/redis") || text.contains("'hmget'")), "{text}");
 }
 
 /// The commands that a script may run.

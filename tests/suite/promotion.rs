@@ -13,7 +13,7 @@ use crate::{
 /// A replica that asks for all lines gets them at once.
 const AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
-async fn replica_of(master: &TestRedis) -> TestRedis {
+pub(crate) async fn replica_of(master: &TestRedis) -> TestRedis {
     let port = master.port().to_string();
     TestRedis::with_port(&[&AT_ONCE[..], &["--replicaof", "127.0.0.1", &port]].concat()).await
 }

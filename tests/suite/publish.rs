@@ -180,8 +180,8 @@ async fn a_name_is_free_when_its_lease_has_run_out_and_the_one_before_cannot_app
         response_timeout_ms: 300,
         ..logrelay::store::ConnectOptions::new(proxy.url())
     };
-    let prefix = "logrelay".to_owned();
-    let through = logrelay::store::Store::new(logrelay::store::Options { connect, prefix }).unwrap();
+    let options = logrelay::store::Options::new(proxy.url());
+    let through = logrelay::store::Store::new(logrelay::store::Options { connect, ..options }).unwrap();
     let relays = [TestRelay::over(through, short).await, TestRelay::with(&redis, short).await];
     let opening = |instance| PublishRequest { resume: true, ..first("job", instance) };
     let mut one = Producer::open(&relays[0], opening(1)).await.unwrap();

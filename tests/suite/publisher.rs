@@ -75,7 +75,7 @@ async fn appends_whose_replies_are_lost_or_late_are_made_once() {
         connect_timeout_ms: 1000,
         ..ConnectOptions::new(proxy.url())
     };
-    let store = Store::new(store::Options { connect, prefix: "logrelay".to_owned() }).unwrap();
+    let store = Store::new(store::Options { connect, ..store::Options::new(proxy.url()) }).unwrap();
     let relays = [TestRelay::over(store, |_, _| ()).await, TestRelay::start(&redis).await];
     let doors = [Door::before(&relays[0].url).await, Door::before(&relays[1].url).await];
     proxy.judge(some_appends(fastrand::u64(..), 0.3, &[LATE, Fate::CutBefore, Fate::CutAfter]));

@@ -4,6 +4,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod caller;
+pub(crate) mod cluster;
 pub(crate) mod door;
 pub(crate) mod http2;
 pub(crate) mod relay;
@@ -17,8 +18,10 @@ use std::{
     time::Duration,
 };
 
-use logrelay::store::{self, ConnectOptions, Connector, Pool, PrivateServer, RedisUrl, ServerOptions, Store};
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use logrelay::store::{
+    self, ConnectOptions, Connector, Durability, Pool, PrivateServer, RedisUrl, ServerOptions, Store,
+};
+use redis::{AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -87,14 +90,23 @@ impl TestRedis {
     }
 
     pub(crate) fn store(&self) -> Store {
-        Store::new(store::Options { connect: self.options(), prefix: "logrelay".to_owned() }).unwrap()
+        self.store_with(Durability::default())
+    }
+
+    pub(crate) fn store_with(&self, durability: Durability) -> Store {
+        let options = store::Options { connect: self.options(), ..store::Options::new(self.url()) };
+        Store::new(store::Options { durability, ..options }).unwrap()
     }
 
     /// A connection that is none of logrelay's.
     pub(crate) async fn control(&self) -> Control {
         let socket = self.folder.path().join("redis.sock");
         let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
-        Control(client.get_multiplexed_async_connection().await.unwrap())
+        // A busy machine is no reason to fail.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        Control(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
     }
 
     /// Whether it says that it is a master; who changes its role closes all connections to it.
@@ -135,8 +147,11 @@ impl TestRedis {
     /// Starts it on the data that it left.
     pub(crate) async fn start_again(&mut self) {
         assert!(self.server.is_none(), "it runs");
-        let options =
-            ServerOptions { extra_args: self.args.clone(), ..ServerOptions::new(self.folder.path()) };
+        let options = ServerOptions {
+            binary: program(),
+            extra_args: self.args.clone(),
+            ..ServerOptions::new(self.folder.path())
+        };
         self.server = Some(PrivateServer::start(&options).await.unwrap());
     }
 
@@ -210,6 +225,11 @@ impl Control {
         let count = stats.lines().find_map(|line| line.strip_prefix(&prefix));
         count.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
     }
+}
+
+/// The server that the tests run, where it is not the one on the PATH: another version, or Valkey.
+pub(crate) fn program() -> Option<PathBuf> {
+    std::env::var_os("LOGRELAY_TEST_REDIS_SERVER").map(PathBuf::from)
 }
 
 /// Waits until `condition` holds.

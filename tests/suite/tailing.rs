@@ -11,7 +11,7 @@ use logrelay::{
     proto,
     publish::{self, Publisher},
     record::{Offset, SourceState, Topic},
-    store::{self, ConnectOptions, Entry, Item, Store},
+    store::{self, ConnectOptions, Durability, Entry, Item, Store},
     tail::{self, Following, Handle, Input, Options, Service, TopicRule, discover::Patterns},
 };
 use prost::Message as _;
@@ -29,6 +29,7 @@ pub(crate) struct Tailing {
     options: Options,
     topic: Topic,
     connect: ConnectOptions,
+    durability: Durability,
     store: Store,
     running: Option<(JoinHandle<bool>, CancellationToken)>,
     handle: Option<Handle>,
@@ -54,7 +55,8 @@ impl Tailing {
         let store = Store::new(store::Options::new(redis.url())).unwrap();
         let folder = std::sync::Arc::new(folder);
         let (running, handle, metrics) = (None, None, tail::Metrics::default());
-        Self { folder, options, topic, connect: redis.options(), store, running, handle, metrics }
+        let (connect, durability) = (redis.options(), Durability::default());
+        Self { folder, options, topic, connect, durability, store, running, handle, metrics }
     }
 
     /// The same tailer with other options.
@@ -69,6 +71,19 @@ impl Tailing {
         self
     }
 
+    /// The same tailer, whose lines have to be so safe.
+    pub(crate) fn durable(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The same tailer with other connections, also of what is asserted.
+    pub(crate) fn everything_over(mut self, connect: ConnectOptions) -> Self {
+        let options = store::Options::new(connect.url.clone());
+        self.store = Store::new(store::Options { connect: connect.clone(), ..options }).unwrap();
+        self.over(connect)
+    }
+
     /// A second tailer that does the same as `other`.
     pub(crate) fn beside(redis: &TestRedis, other: &Self) -> Self {
         let mut tailing = Self {
@@ -76,6 +91,7 @@ impl Tailing {
             options: other.options.clone(),
             topic: other.topic.clone(),
             connect: redis.options(),
+            durability: other.durability,
             store: other.store.clone(),
             running: None,
             handle: None,
@@ -100,8 +116,9 @@ impl Tailing {
 
     pub(crate) fn publisher(&self) -> Publisher {
         let connect = self.connect.clone();
-        let store =
-            Store::new(store::Options { connect, ..store::Options::new(self.connect.url.clone()) }).unwrap();
+        let durability = self.durability;
+        let options = store::Options::new(self.connect.url.clone());
+        let store = Store::new(store::Options { connect, durability, ..options }).unwrap();
         let options = publish::Options { audit_interval_ms: 200, retry_cap_ms: 200, ..Default::default() };
         Publisher::new(store, options, publish::Metrics::default())
     }

@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use super::*;
 
 fn gate() -> Gate {
-    Gate::new("somewhere", 20, Metrics::default())
+    Gate::of("somewhere", false, 20, Metrics::default())
 }
 
 fn topic(name: &str) -> Topic {
@@ -115,7 +115,7 @@ async fn a_topic_that_cannot_be_used_stops_no_other() {
 
 #[tokio::test]
 async fn topics_that_nobody_tries_any_more_are_forgotten() {
-    let gate = Gate::new("somewhere", 1, Metrics::default());
+    let gate = Gate::of("somewhere", false, 1, Metrics::default());
     let mut broken = 0;
     while broken < 10 || gate.lock().now.contains_key(&Some(topic("0"))) {
         let broken_topic = topic(&broken.to_string());

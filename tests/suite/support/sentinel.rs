@@ -1,12 +1,15 @@
 //! A master, a replica and three Sentinels that watch them.
 
-use std::{fs, process::Stdio};
+use std::{fs, process::Stdio, time::Duration};
 
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::sleep,
+};
 
-use super::{TestRedis, eventually, free_port};
+use super::{TestRedis, eventually, free_port, program};
 
 pub(crate) const MASTER_NAME: &str = "mymaster";
 
@@ -27,7 +30,7 @@ pub(crate) struct Watched {
 struct Sentinel {
     port: u16,
     _folder: TempDir,
-    _process: Child,
+    process: Child,
 }
 
 impl Watched {
@@ -47,7 +50,10 @@ impl Watched {
             control.run::<String>("INFO replication").await.contains("master_link_status:up")
         })
         .await;
-        let sentinels = (0..3).map(|_| Sentinel::start(master.port(), config)).collect();
+        let mut sentinels = Vec::new();
+        for _ in 0..3 {
+            sentinels.push(Sentinel::start(master.port(), config).await);
+        }
         let watched = Self { master, replica, sentinels };
         watched.until_ready().await;
         watched
@@ -93,7 +99,20 @@ impl Watched {
 }
 
 impl Sentinel {
-    fn start(master: u16, config: &str) -> Self {
+    async fn start(master: u16, config: &str) -> Self {
+        loop {
+            let mut sentinel = Self::try_start(master, config);
+            // Another test may have taken the port: then it ends, and the next one has another.
+            while sentinel.process.try_wait().unwrap().is_none() {
+                if sentinel.connect().await.is_ok() {
+                    return sentinel;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    fn try_start(master: u16, config: &str) -> Self {
         let (folder, port) = (TempDir::new().unwrap(), free_port());
         let file = folder.path().join("sentinel.conf");
         let text = format!(
@@ -103,9 +122,9 @@ impl Sentinel {
             dir = folder.path().display(),
         );
         fs::write(&file, text).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program().unwrap_or_else(|| "redis-server".into()));
         command.arg(&file).arg("--sentinel").stdout(Stdio::null()).kill_on_drop(true);
-        Self { port, _folder: folder, _process: command.spawn().unwrap() }
+        Self { port, _folder: folder, process: command.spawn().unwrap() }
     }
 
     async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {

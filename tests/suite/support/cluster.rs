@@ -1,0 +1,123 @@
+//! A cluster of three masters with a replica each, whose slots can be moved.
+
+use std::time::Duration;
+
+use logrelay::{
+    record::Topic,
+    store::{self, ConnectOptions, Store},
+};
+use tokio::time::sleep;
+
+use super::{TestRedis, eventually, free_port};
+
+const MASTERS: usize = 3;
+/// After so long without an answer a node takes another for gone, where one is to be killed.
+pub(crate) const NODE_TIMEOUT_MS: u32 = 1000;
+/// And where a busy machine is to be no reason for a failover.
+const LONG_NODE_TIMEOUT_MS: u32 = 10_000;
+
+/// The nodes; masters first, as it begins.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<TestRedis>,
+    ids: Vec<String>,
+}
+
+impl Cluster {
+    /// Starts it, and waits until every node says that it serves.
+    pub(crate) async fn start() -> Self {
+        Self::with(LONG_NODE_TIMEOUT_MS).await
+    }
+
+    /// The same, with another time after which nodes are taken for gone.
+    pub(crate) async fn with(node_timeout_ms: u32) -> Self {
+        let timeout = node_timeout_ms.to_string();
+        let (mut nodes, mut bus_ports) = (Vec::new(), Vec::new());
+        for _ in 0..2 * MASTERS {
+            let bus = free_port();
+            let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", &timeout, "--cluster-port"];
+            let more = ["--repl-diskless-sync-delay", "0"];
+            nodes.push(TestRedis::with_port(&[&args[..], &[&bus.to_string()], &more].concat()).await);
+            bus_ports.push(bus);
+        }
+        let mut ids = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let mut control = node.control().await;
+            ids.push(control.run::<String>("CLUSTER MYID").await);
+            control.run::<()>(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await;
+            if index < MASTERS {
+                let (first, last) = (16_384 * index / MASTERS, 16_384 * (index + 1) / MASTERS - 1);
+                control.run::<()>(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")).await;
+            }
+        }
+        let mut first = nodes[0].control().await;
+        for (node, bus) in nodes.iter().zip(&bus_ports).skip(1) {
+            first.run::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port())).await;
+        }
+        let cluster = Self { nodes, ids };
+        cluster.until_all_say("cluster_known_nodes:6").await;
+        for (index, node) in cluster.nodes.iter().enumerate().skip(MASTERS) {
+            let master = &cluster.ids[index - MASTERS];
+            let mut control = node.control().await;
+            control.run::<()>(&format!("CLUSTER REPLICATE {master}")).await;
+        }
+        cluster.until_all_say("cluster_state:ok").await;
+        for node in &cluster.nodes[..MASTERS] {
+            let mut control = node.control().await;
+            eventually("its replica follows", async || {
+                control.run::<String>("INFO replication").await.contains("state=online")
+            })
+            .await;
+        }
+        cluster
+    }
+
+    async fn until_all_say(&self, words: &str) {
+        for node in &self.nodes {
+            let mut control = node.control().await;
+            eventually(words, async || control.run::<String>("CLUSTER INFO").await.contains(words)).await;
+        }
+    }
+
+    pub(crate) fn connect(&self) -> ConnectOptions {
+        let ports = [self.nodes[1].port(), self.nodes[5].port()];
+        let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
+        ConnectOptions::new(url.parse().unwrap())
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        let connect = self.connect();
+        Store::new(store::Options { connect, ..store::Options::new("redis://unused".parse().unwrap()) })
+            .unwrap()
+    }
+
+    /// The slot of a topic.
+    pub(crate) async fn slot(&self, topic: &Topic) -> u16 {
+        let mut control = self.nodes[0].control().await;
+        control.run(&format!("CLUSTER KEYSLOT {topic}")).await
+    }
+
+    /// The index of the master that holds a topic, as the cluster began.
+    pub(crate) async fn master_of(&self, topic: &Topic) -> usize {
+        usize::from(self.slot(topic).await) * MASTERS / 16_384
+    }
+
+    /// Moves the slot of a topic to another master, a key at a time with a pause after each.
+    pub(crate) async fn migrate(&self, topic: &Topic, from: usize, to: usize, pause: Duration) {
+        let slot = self.slot(topic).await;
+        let (mut source, mut target) = (self.nodes[from].control().await, self.nodes[to].control().await);
+        target.run::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.ids[from])).await;
+        source.run::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.ids[to])).await;
+        sleep(pause).await;
+        loop {
+            let keys: Vec<String> = source.run(&format!("CLUSTER GETKEYSINSLOT {slot} 1")).await;
+            let Some(key) = keys.first() else { break };
+            let port = self.nodes[to].port();
+            source.run::<String>(&format!("MIGRATE 127.0.0.1 {port} {key} 0 5000")).await;
+            sleep(pause).await;
+        }
+        for node in [to, from].into_iter().chain((0..MASTERS).filter(|node| ![from, to].contains(node))) {
+            let mut control = self.nodes[node].control().await;
+            control.run::<()>(&format!("CLUSTER SETSLOT {slot} NODE {}", self.ids[to])).await;
+        }
+    }
+}

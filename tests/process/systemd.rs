@@ -108,7 +108,7 @@ fn the_units_are_hardened_and_start_again_whatever_happens() {
             assert_eq!(service[key], [value], "{name}: {key}");
         }
         assert_eq!(service["SystemCallFilter"], ["@system-service", "~@privileged"], "{name}");
-        assert_eq!(service.contains_key("ExecReload"), command == "tail", "{name}");
+        assert!(service.contains_key("ExecReload"), "{name}");
         assert_eq!(service.contains_key("SupplementaryGroups"), command == "tail", "{name}");
         let files: u64 = service["LimitNOFILE"][0].parse().unwrap();
         assert!(files > 10_000, "{name}: the bounds of files and connections have to fit");

@@ -120,7 +120,8 @@ async fn a_reader_of_a_topic_that_is_not_there_yet_gets_its_first_line_or_hears_
     let found = store.resolve(&"app".parse().unwrap()).await.unwrap().unwrap().timeline;
     store.trim(&"app".parse().unwrap(), found.epoch(), found.next().minus(10)).await.unwrap();
     // A relay that has no copy of what is gone.
-    let (mut lines, ..) = open(&TestRelay::start(&redis).await, topic("app")).await;
+    let relay = TestRelay::start(&redis).await;
+    let (mut lines, ..) = open(&relay, topic("app")).await;
     let Event::Gap(gap) = lines.event().await else { panic!("no gap") };
     assert_eq!((gap.from_offset, gap.to_offset), (0, 10));
     lines.until(20).await;

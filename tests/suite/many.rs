@@ -141,6 +141,15 @@ async fn readers_spread_over_the_relays_that_they_are_given() {
     }
 }
 
+/// A relay that other machines reach, too.
+async fn at(redis: &TestRedis, listen: SocketAddr) -> TestRelay {
+    TestRelay::with(redis, |serve, _| {
+        serve.listen = listen;
+        serve.access.insecure_public = true;
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_relay_of_all_addresses_is_for_both_families() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
@@ -148,7 +157,7 @@ async fn a_relay_of_all_addresses_is_for_both_families() {
         return;
     }
     let redis = TestRedis::start().await;
-    let relay = TestRelay::with(&redis, |serve, _| serve.listen = "[::]:0".parse().unwrap()).await;
+    let relay = at(&redis, "[::]:0".parse().unwrap()).await;
     Writer::new(&redis, "app").await.append_numbered(1, 3).await;
     let port = relay.url.rsplit_once(':').unwrap().1.to_owned();
     for host in ["127.0.0.1", "[::1]", "localhost"] {
@@ -170,7 +179,7 @@ async fn a_relay_listens_on_an_address_with_its_interface() {
     let (ip, interface) = address.split_once('%').unwrap();
     let index = std::fs::read_to_string(format!("/sys/class/net/{interface}/ifindex")).unwrap();
     let listen: SocketAddr = format!("[{ip}%{}]:0", index.trim()).parse().unwrap();
-    let relay = TestRelay::with(&redis, |serve, _| serve.listen = listen).await;
+    let relay = at(&redis, listen).await;
     Writer::new(&redis, "app").await.append_numbered(1, 3).await;
     let port = relay.url.rsplit_once(':').unwrap().1;
     read(&mut reading(&[&format!("http://[{address}]:{port}")]), 3).await;

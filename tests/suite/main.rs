@@ -55,6 +55,7 @@ mod serve;
 mod server;
 mod silence;
 mod spine;
+mod stuck;
 mod subscribe;
 mod support;
 mod tail;

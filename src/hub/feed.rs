@@ -84,6 +84,30 @@ impl Followed {
         }
     }
 
+    /// Its keys were looked at: what is wrong with them alone is no error.
+    fn looked(&mut self, answer: Result<(), store::Error>) -> Result<(), store::Error> {
+        self.fresh_at = Some(Instant::now());
+        match answer {
+            Err(error) if self.breaks(&error) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                if std::mem::replace(&mut self.broken, false) {
+                    tracing::info!(topic = %self.topic.name, "the topic can be read again");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the error is of this topic alone, which then waits. That is said once.
+    fn breaks(&mut self, error: &store::Error) -> bool {
+        let is_of_topic = error.is_of_one_topic();
+        if is_of_topic && !std::mem::replace(&mut self.broken, true) {
+            tracing::warn!(topic = %self.topic.name, %error, "the topic cannot be read");
+        }
+        is_of_topic
+    }
+
     fn is_due(&self, block: Duration) -> bool {
         self.fresh_at.is_none_or(|at| at.elapsed() >= block)
     }
@@ -119,10 +143,7 @@ impl Feed {
                 continue;
             }
             if let Err(error) = self.follow(&mut backoff).await {
-                if !self.is_out && self.hub.outages.begin(&error) {
-                    self.hub.metrics.outages.inc();
-                }
-                self.is_out = true;
+                self.hub.failed(&mut self.is_out, &error);
                 tokio::select! {
                     () = sleep(backoff.next_delay()) => {}
                     Ok(()) = self.moves.changed() => {}
@@ -152,10 +173,11 @@ impl Feed {
                 return Ok(());
             }
             self.resolve().await?;
-            self.recovered();
-            backoff.reset();
             self.read_pages().await?;
             self.wait(&mut connection).await?;
+            // Only now: that a connection can be opened does not say that it can be read.
+            self.recovered();
+            backoff.reset();
             self.hub.bound_windows();
         }
     }

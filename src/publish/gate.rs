@@ -51,6 +51,8 @@ struct Outages {
     now: BTreeMap<Scope, Outage>,
     /// When the last one of the server ended.
     ended_at: Option<Instant>,
+    /// Whether the list of topics cannot be used.
+    list_is_broken: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,8 @@ struct Outage {
     trying: bool,
     /// Reads may work all the while: only a write that works ends it.
     of_writes: bool,
+    /// Whether it was said that somebody has to change a setting.
+    is_for_operator: bool,
 }
 
 /// What a command that worked has shown to work.
@@ -200,11 +204,27 @@ impl Gate {
                 backoff: Backoff::new(FIRST_DELAY, self.cap),
                 trying: false,
                 of_writes: false,
+                is_for_operator: error.needs_an_operator(),
             }
         });
+        // It may begin with a connection that ends, and go on with a wrong password.
+        if error.needs_an_operator() && !std::mem::replace(&mut outage.is_for_operator, true) {
+            error!(redis = self.address, %error, "redis refuses until somebody changes a setting; lines wait");
+        }
         if turn.tries.as_ref() == Some(scope) || outage.retry_at == now {
             outage.retry_at = now + outage.backoff.next_delay();
             outage.of_writes = error.refuses_writes();
+        }
+    }
+
+    /// The list of topics was used, or could not be: it has a key of its own, which lines can
+    /// do without.
+    fn lists(&self, error: Option<&Error>) {
+        let was_broken = std::mem::replace(&mut self.lock().list_is_broken, error.is_some());
+        match error {
+            Some(error) if !was_broken => error!(%error, "the list of topics cannot be used"),
+            None if was_broken => info!("the list of topics can be used again"),
+            _ => {}
         }
     }
 
@@ -216,22 +236,26 @@ impl Gate {
 impl Turn<'_> {
     /// Ends the turn. None when the command has to be sent again.
     pub(super) fn end<T>(self, result: Result<T, Error>, worked: impl Fn(&T) -> Worked) -> Option<T> {
-        match (&result, &self.tries) {
-            (Ok(value), Some(tried)) => self.gate.ended(tried, worked(value)),
-            (Ok(_), None) => {}
-            (Err(error), tried)
-                if error.is_of_one_topic() || (self.gate.by_topic && self.topic.is_some()) =>
-            {
-                if *tried == Some(None) {
+        match &result {
+            Ok(value) => {
+                if let Some(tried) = &self.tries {
+                    self.gate.ended(tried, worked(value));
+                }
+                if self.topic.is_none() {
+                    self.gate.lists(None);
+                }
+            }
+            Err(error) if error.is_of_one_topic() || (self.gate.by_topic && self.topic.is_some()) => {
+                if self.tries == Some(None) {
                     self.gate.ended(&None, Worked::Reads);
                 }
                 if self.topic.is_some() {
                     self.gate.failed(&self.topic, error, &self);
                 } else {
-                    error!(%error, "the list of topics cannot be written");
+                    self.gate.lists(Some(error));
                 }
             }
-            (Err(error), _) => self.gate.failed(&None, error, &self),
+            Err(error) => self.gate.failed(&None, error, &self),
         }
         result.ok()
     }

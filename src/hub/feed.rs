@@ -48,6 +48,8 @@ pub(super) struct Feed {
     node: NodeId,
     /// Tells when topics may be on another node.
     moves: watch::Receiver<u64>,
+    /// Counts connections: where one was made, another try is worth it.
+    connections: watch::Receiver<u64>,
     followed: Vec<Followed>,
     is_out: bool,
 }
@@ -128,8 +130,8 @@ impl Followed {
 
 impl Feed {
     pub(super) fn new(hub: Arc<Inner>, roster: Arc<Roster>) -> Self {
-        let (node, moves) = (roster.node(), hub.store.moves());
-        Self { hub, roster, node, moves, followed: Vec::new(), is_out: false }
+        let (node, moves, connections) = (roster.node(), hub.store.moves(), hub.store.connections());
+        Self { hub, roster, node, moves, connections, followed: Vec::new(), is_out: false }
     }
 
     /// Follows for ever.
@@ -142,11 +144,13 @@ impl Feed {
                 self.roster.wake.notified().await;
                 continue;
             }
+            self.connections.mark_unchanged();
             if let Err(error) = self.follow(&mut backoff).await {
                 self.hub.failed(&mut self.is_out, &error);
                 tokio::select! {
                     () = sleep(backoff.next_delay()) => {}
                     Ok(()) = self.moves.changed() => {}
+                    Ok(()) = self.connections.changed() => {}
                 }
                 // Where its topics are is looked up anew.
                 self.moves.mark_changed();

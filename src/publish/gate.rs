@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 use tracing::{error, info, warn};
@@ -42,6 +42,8 @@ pub(super) struct Gate {
     outages: Mutex<Outages>,
     /// Told whenever an outage ends, or a try ended without a result.
     changed: Notify,
+    /// Counts connections: a new one is worth a try at once.
+    connections: watch::Receiver<u64>,
     metrics: Metrics,
 }
 
@@ -59,6 +61,8 @@ struct Outages {
 struct Outage {
     since: Instant,
     retry_at: Instant,
+    /// How many connections had been made when it was tried last.
+    connections: u64,
     backoff: Backoff,
     trying: bool,
     /// Reads may work all the while: only a write that works ends it.
@@ -81,6 +85,8 @@ pub(super) struct Turn<'a> {
     gate: &'a Gate,
     topic: Scope,
     entered_at: Instant,
+    /// How many connections had been made then.
+    connections: u64,
     /// The outage whose end it tries.
     tries: Option<Scope>,
 }
@@ -88,19 +94,26 @@ pub(super) struct Turn<'a> {
 /// Why a command has to wait.
 struct Shut {
     scope: Scope,
-    /// None: until another's try has ended.
-    until: Option<Instant>,
+    /// Until when, or until there are more connections than so many; none: until another's
+    /// try has ended.
+    until: Option<(Instant, u64)>,
 }
 
 impl Gate {
     pub(super) fn new(store: &Store, retry_cap_ms: u64, metrics: Metrics) -> Self {
-        Self::of(store.address(), store.is_cluster(), retry_cap_ms, metrics)
+        Self::of(store.address(), (store.is_cluster(), store.connections()), retry_cap_ms, metrics)
     }
 
-    fn of(address: &str, by_topic: bool, retry_cap_ms: u64, metrics: Metrics) -> Self {
+    fn of(
+        address: &str,
+        (by_topic, connections): (bool, watch::Receiver<u64>),
+        retry_cap_ms: u64,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             address: address.to_owned(),
             by_topic,
+            connections,
             cap: Duration::from_millis(retry_cap_ms),
             outages: Mutex::default(),
             changed: Notify::new(),
@@ -114,7 +127,7 @@ impl Gate {
             let changed = self.changed.notified();
             match self.ask(Some(topic)) {
                 Ok(turn) => return turn,
-                Err(shut) => wait(changed, shut.until).await,
+                Err(shut) => self.wait(changed, shut).await,
             }
         }
     }
@@ -127,7 +140,7 @@ impl Gate {
             match self.ask(topic) {
                 Ok(turn) => return Some(turn),
                 Err(Shut { scope: Some(_), .. }) => return None,
-                Err(shut) => wait(changed, shut.until).await,
+                Err(shut) => self.wait(changed, shut).await,
             }
         }
     }
@@ -139,20 +152,31 @@ impl Gate {
     }
 
     fn ask(&self, topic: Option<&Topic>) -> Result<Turn<'_>, Shut> {
-        let (topic, entered_at) = (topic.cloned(), Instant::now());
+        let (topic, entered_at, connections) = (topic.cloned(), Instant::now(), *self.connections.borrow());
         let mut outages = self.lock();
         for scope in [None, topic.clone()] {
             let Some(outage) = outages.now.get_mut(&scope) else { continue };
             if outage.trying {
                 return Err(Shut { scope, until: None });
             }
-            if outage.retry_at > entered_at {
-                return Err(Shut { scope, until: Some(outage.retry_at) });
+            if outage.retry_at > entered_at && outage.connections == connections {
+                return Err(Shut { scope, until: Some((outage.retry_at, connections)) });
             }
             outage.trying = true;
-            return Ok(Turn { gate: self, topic, entered_at, tries: Some(scope) });
+            return Ok(Turn { gate: self, topic, entered_at, connections, tries: Some(scope) });
         }
-        Ok(Turn { gate: self, topic, entered_at, tries: None })
+        Ok(Turn { gate: self, topic, entered_at, connections, tries: None })
+    }
+
+    /// Until `changed`, a connection was made, or it is time.
+    async fn wait(&self, changed: impl Future<Output = ()>, shut: Shut) {
+        let Some((until, made)) = shut.until else { return changed.await };
+        let mut connections = self.connections.clone();
+        tokio::select! {
+            () = changed => {}
+            Ok(_) = connections.wait_for(|now| *now != made) => {}
+            () = sleep_until(until) => {}
+        }
     }
 
     fn ended(&self, scope: &Scope, worked: Worked) {
@@ -201,6 +225,7 @@ impl Gate {
             Outage {
                 since: now,
                 retry_at: now,
+                connections: 0,
                 backoff: Backoff::new(FIRST_DELAY, self.cap),
                 trying: false,
                 of_writes: false,
@@ -213,6 +238,7 @@ impl Gate {
         }
         if turn.tries.as_ref() == Some(scope) || outage.retry_at == now {
             outage.retry_at = now + outage.backoff.next_delay();
+            outage.connections = turn.connections;
             outage.of_writes = error.refuses_writes();
         }
     }
@@ -273,14 +299,6 @@ impl Drop for Turn<'_> {
             outage.trying = false;
         }
         self.gate.changed.notify_waiters();
-    }
-}
-
-/// Until `changed`, but no longer than `until`.
-async fn wait(changed: impl Future<Output = ()>, until: Option<Instant>) {
-    match until {
-        Some(at) => tokio::select! { () = changed => {}, () = sleep_until(at) => {} },
-        None => changed.await,
     }
 }
 

@@ -72,6 +72,9 @@ impl Traffic {
 async fn what_is_not_of_one_topic_is_kept_and_found_over_several_nodes() {
     let cluster = Cluster::small().await;
     let tailings = tailings(&cluster, 4);
+    for tailing in &tailings {
+        append(&tailing.path("app.log"), "a line\n");
+    }
     let store = cluster.store();
     let mut topics: Vec<_> = tailings.iter().map(|tailing| tailing.topic().clone()).collect();
     topics.sort();

@@ -72,6 +72,11 @@ impl TestRedis {
         }
     }
 
+    /// The unix socket behind which it is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
     /// The TCP port of a server that was started with one.
     pub(crate) fn port(&self) -> u16 {
         self.port.unwrap()

@@ -42,6 +42,16 @@ async fn each_line_is_read_once_and_in_order_whatever_happens_around_one_redis()
     run::run(Topology::Single, first_seed()).await.is_clean();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_line_is_read_once_and_in_order_whatever_happens_under_sentinels() {
+    run::run(Topology::Sentinel, first_seed()).await.is_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_line_is_read_once_and_in_order_whatever_happens_to_a_cluster() {
+    run::run(Topology::Cluster, first_seed()).await.is_clean();
+}
+
 /// What `make chaos` runs; the seeds follow each other.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes many minutes"]

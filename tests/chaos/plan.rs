@@ -9,10 +9,12 @@ use fastrand::Rng;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topology {
     Single,
+    Sentinel,
+    Cluster,
 }
 
 impl Topology {
-    pub(crate) const ALL: &[Self] = &[Self::Single];
+    pub(crate) const ALL: &[Self] = &[Self::Single, Self::Sentinel, Self::Cluster];
 }
 
 /// What can happen.
@@ -41,6 +43,11 @@ pub(crate) enum Kind {
     RedisPaused,
     RedisFull,
     RedisDemoted,
+    /// With both alive.
+    FailedOver,
+    /// The replica did not get what was written last, and the master is killed.
+    FailedOverWithLoss,
+    SlotMoved,
     ScriptsFlushed,
     ClientsKilled,
 }
@@ -79,6 +86,8 @@ impl Kind {
     ];
 
     const OF_SINGLE: &[Self] = &[Self::RedisRolledBack, Self::RedisDemoted];
+    const OF_SENTINEL: &[Self] = &[Self::FailedOver, Self::FailedOverWithLoss];
+    const OF_CLUSTER: &[Self] = &[Self::FailedOver, Self::FailedOverWithLoss, Self::SlotMoved];
 }
 
 /// One thing that happens.
@@ -106,6 +115,8 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let own = match topology {
             Topology::Single => Kind::OF_SINGLE,
+            Topology::Sentinel => Kind::OF_SENTINEL,
+            Topology::Cluster => Kind::OF_CLUSTER,
         };
         let of_redis = [Kind::OF_ANY_REDIS, own].concat();
         let mut plan = Self { to_parties: Vec::new(), to_redis: Vec::new() };
@@ -134,10 +145,10 @@ fn steps(rng: &mut Rng, kinds: &[Kind]) -> Vec<Step> {
 
 #[test]
 fn a_seed_draws_the_same_plan_again_and_every_fault_is_in_it() {
-    let plan = |seed| format!("{:?}", Plan::draw(Topology::Single, seed, 1));
+    let plan = |seed| format!("{:?}", Plan::draw(Topology::Cluster, seed, 1));
     assert_eq!(plan(7), plan(7));
     assert_ne!(plan(7), plan(8));
-    for kind in [Kind::OF_PARTIES, Kind::OF_ANY_REDIS, Kind::OF_SINGLE].concat() {
+    for kind in [Kind::OF_PARTIES, Kind::OF_ANY_REDIS, Kind::OF_CLUSTER].concat() {
         assert!(plan(7).contains(&format!("{kind:?}")), "{kind:?}");
     }
 }

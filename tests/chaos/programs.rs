@@ -93,7 +93,7 @@ async fn write(shared: Arc<Shared>, at: usize, id: String, mut log: Log, mut rng
             rotations += 1;
             log.rename(rotations);
             shared.has(at, &log);
-            log = shared.begin(at, &id, &log.path().to_owned());
+            log = shared.begin(at, &id, log.path());
         }
         shared.has(at, &log);
         sleep(Duration::from_millis(rng.u64(2..40))).await;

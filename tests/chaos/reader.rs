@@ -9,7 +9,7 @@ use std::{
 
 use logrelay::{
     client::{Event, Options, Start, State, Subscription},
-    record::TopicGlob,
+    record::Topic,
 };
 use tokio::{
     task::JoinSet,
@@ -24,7 +24,7 @@ use crate::{
 
 /// Reads until it is killed.
 pub(crate) struct Reader {
-    topics: Vec<TopicGlob>,
+    topics: Vec<Topic>,
     heard: Arc<Mutex<Heard>>,
     stop: CancellationToken,
     running: JoinSet<State>,
@@ -43,7 +43,7 @@ pub(crate) struct Heard {
 
 impl Reader {
     /// A reader of all lines of these topics.
-    pub(crate) fn start(relays: &[String], topics: &[TopicGlob]) -> Self {
+    pub(crate) fn start(relays: &[String], topics: &[Topic]) -> Self {
         let heard = Heard {
             ledger: Ledger::default(),
             told: BTreeMap::new(),
@@ -73,7 +73,7 @@ impl Reader {
     fn resume(&mut self, relays: &[String], state: State) {
         let options = Options {
             relays: relays.iter().map(|url| url.parse().unwrap()).collect(),
-            topics: self.topics.clone(),
+            topics: self.topics.iter().cloned().map(Into::into).collect(),
             start: Start::Earliest,
             state,
             heartbeat_interval_ms: 1000,

@@ -3,7 +3,7 @@
 use std::{sync::Mutex, time::Instant};
 
 use fastrand::Rng;
-use logrelay::record::TopicGlob;
+use logrelay::record::Topic;
 use tempfile::TempDir;
 use tokio::{sync::RwLock, time::sleep};
 
@@ -27,7 +27,7 @@ const READERS: usize = 3;
 /// What those need who let things happen.
 pub(crate) struct Stage<'a> {
     relays: Vec<String>,
-    topics: &'a [TopicGlob],
+    topics: &'a [Topic],
     programs: &'a Programs,
     report: Mutex<Report>,
     /// Held for reading while a tailer is down.
@@ -35,6 +35,11 @@ pub(crate) struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// One of the topics.
+    pub(crate) fn topic(&self, whom: usize) -> &Topic {
+        &self.topics[whom % self.topics.len()]
+    }
+
     /// Waits until somebody who begins now has every line that was written until now.
     pub(crate) async fn newcomer(&self, when: &str) {
         let written = self.programs.written();
@@ -42,7 +47,8 @@ impl Stage<'_> {
         if !reader.has(&written).await {
             println!("{when}: {:?}", reader.with(|heard| heard.ledger.lost_in_words(&written)));
         }
-        self.report.lock().unwrap().read(&format!("a newcomer {when}"), &reader.end().await, &written);
+        let heard = reader.end().await;
+        self.report.lock().unwrap().read(&format!("a newcomer {when}"), &heard, &written);
     }
 }
 
@@ -61,7 +67,7 @@ pub(crate) async fn run(topology: Topology, seed: u64) -> Report {
     let mut parties = Parties::start(tailers.collect(), relays).await;
     let programs = Programs::start(logs(&folder), &mut rng);
     let topics = HOSTS.iter().map(|(topic, _)| topic.parse().unwrap());
-    let mut topics: Vec<TopicGlob> = topics.collect();
+    let mut topics: Vec<Topic> = topics.collect();
     topics.dedup();
     let relays = parties.relays();
     parties.readers = (0..READERS).map(|_| Reader::start(&relays, &topics)).collect();
@@ -102,7 +108,7 @@ async fn settle(
     report: &mut Report,
     mut parties: Parties,
     relays: &[String],
-    topics: &[TopicGlob],
+    topics: &[Topic],
     written: &[Written],
 ) {
     for reader in &parties.readers {

@@ -59,6 +59,11 @@ impl Door {
         Self::to(Server::Unix(socket.to_owned())).await
     }
 
+    /// A door that leads nowhere yet, for a server that has to know its port.
+    pub(crate) async fn alone() -> Self {
+        Self::before_socket(Path::new("")).await
+    }
+
     async fn to(server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -84,6 +89,11 @@ impl Door {
     /// Leads new connections to another relay.
     pub(crate) fn lead_to(&self, url: &str) {
         *self.shared.to.lock().unwrap() = Server::Tcp(address_of(url));
+    }
+
+    /// Leads new connections to a server behind a unix socket.
+    pub(crate) fn lead_to_socket(&self, socket: &Path) {
+        *self.shared.to.lock().unwrap() = Server::Unix(socket.to_owned());
     }
 
     /// Cuts all connections that there are.

@@ -1,12 +1,13 @@
 # make demo    see it work: a log, a relay that dies, a reader that goes on
 # make test    every test, against real Redis servers
-# make check   format, lints, dependencies, documentation
+# make check   format, lints, dependencies, documentation, the contract
 # make valkey  the tests that speak to Redis, against a Valkey
 # make bench   how fast it is
 # make fuzz    random bytes into every parser, for FUZZ_SECONDS each
 # make soak    make fuzz, files that come and go, and the model with new seeds for a quarter of an hour
 #
-# What is missing (redis-server, nginx, Python packages, Envoy, Valkey, cargo-deny, cargo-fuzz) is installed first.
+# What is missing (redis-server, nginx, Python packages, Envoy, Valkey, cargo-deny, cargo-fuzz,
+# buf) is installed first.
 
 VENV := tests/clients/python/.venv
 TOOLS := target/tools
@@ -44,10 +45,12 @@ test-build:
 	@.ci/need cc
 	cargo $(TEST) --workspace --no-run
 
-check:
+check: $(TOOLS)/bin/buf
 	@.ci/need cc
 	@command -v cargo-deny >/dev/null || $(MAKE) $(TOOLS)/bin/cargo-deny
 	cargo fmt --all --check
+	$< lint
+	$< breaking --against .ci/released
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
@@ -94,6 +97,9 @@ $(ENVOY)/ready:
 
 $(TOOLS)/bin/cargo-fuzz:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+
+$(TOOLS)/bin/buf: .ci/buf/package-lock.json
+	.ci/buf/install $@
 
 # No registry has a package of it that reads today's Cargo.lock. Compiled without
 # optimisation: 40 s on two cores, against 5 min.

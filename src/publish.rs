@@ -30,6 +30,7 @@ use self::{
 pub use self::{
     group::Group,
     metrics::Metrics,
+    packer::Packing,
     producer::{Admission, Applicant, Seat},
     roster::{Challenge, Standing},
 };
@@ -163,17 +164,20 @@ impl Publisher {
         }
     }
 
+    /// Begins to make a batch ready to be appended, beside what its source does meanwhile.
+    pub fn pack(&self, batch: SealedBatch) -> Packing {
+        self.packer.pack(batch)
+    }
+
     /// Appends a batch of a source, or only its record, after the one that
     /// `standing` has confirmed; on success that becomes `record`. Tries as long as
     /// Redis is away. A source has one append under way at a time.
-    pub async fn append(
-        &self,
-        standing: &Standing,
-        mut record: Record,
-        mut batch: Option<SealedBatch>,
-    ) -> Outcome {
-        if let Some(batch) = &mut batch {
-            self.packer.pack(batch).await;
+    pub async fn append(&self, standing: &Standing, mut record: Record, batch: Option<Packing>) -> Outcome {
+        let batch = match batch {
+            Some(packing) => Some(packing.done().await),
+            None => None,
+        };
+        if batch.is_some() {
             record.details.appended_ms = unix_ms();
         }
         self.append_after(standing, Some(standing.confirmed()), record, batch.as_ref()).await

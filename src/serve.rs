@@ -50,11 +50,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    codec::{RequestCodec, RequestDecoder},
+    codec::{Pair, RequestCodec, RequestDecoder},
     entrance::{AccessOptions, check},
-    frame::{Frame, FrameCodec, Parts},
-    page::{Page, PageCodec},
-    publish::{PublishCodec, PublishOptions},
+    frame::{Frame, FrameCodec, FrameEncoder, Parts},
+    page::{Page, PageCodec, PageEncoder},
+    publish::{BytesDecoder, PublishCodec, PublishOptions},
     reload::Reloader,
     retention::RetentionOptions,
     tls::{ClientCertificates, TlsError, TlsOptions},
@@ -362,7 +362,7 @@ impl Service {
             never = retention.run() => match never {},
             never = claims.run() => match never {},
             never = reload.run() => match never {},
-            () = publishing.audit() => {}
+            never = publishing.audit() => match never {},
         }
         tracing::info!(within_ms = options.drain_ms, "stopping");
         // Subscriptions still read from the hub, and callers still knock, until all

@@ -189,7 +189,7 @@ async fn read_stdin(
     let reading = tail::publish_stdin(publisher, topic, host, lines, tokio::io::stdin(), shutdown.clone());
     tokio::select! {
         read = reading => read.context("standard input"),
-        () = publisher.audit() => Ok(()),
+        never = publisher.audit() => match never {},
     }
 }
 

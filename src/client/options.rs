@@ -109,9 +109,7 @@ impl Default for Options {
 impl Options {
     /// Checks what the types cannot say.
     pub(super) fn check(&self) -> Result<(), OptionsError> {
-        if self.relays.is_empty() {
-            return Err(OptionsError::NoRelay);
-        }
+        check_relays(&self.relays)?;
         if self.topics.is_empty() {
             return Err(OptionsError::NoTopic);
         }
@@ -123,20 +121,28 @@ impl Options {
         if !(1_000..=300_000).contains(&self.heartbeat_interval_ms) {
             return Err(OptionsError::Heartbeat(self.heartbeat_interval_ms));
         }
-        let times = [
+        check_times(&[
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("retry_first_ms", self.retry_first_ms),
             ("retry_max_ms", self.retry_max_ms),
-        ];
-        match times.into_iter().find(|(_, ms)| !(1..=86_400_000).contains(ms)) {
-            Some((name, ms)) => Err(OptionsError::Time(name, ms)),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// How long a connection may be silent before it counts as dead.
     pub(super) fn silence(&self) -> Duration {
         Duration::from_millis(self.heartbeat_interval_ms.saturating_mul(3))
+    }
+}
+
+pub(super) fn check_relays(relays: &[RelayAddress]) -> Result<(), OptionsError> {
+    if relays.is_empty() { Err(OptionsError::NoRelay) } else { Ok(()) }
+}
+
+/// A time that is none, or more than a day, is a mistake.
+pub(super) fn check_times(times: &[(&'static str, u64)]) -> Result<(), OptionsError> {
+    match times.iter().find(|(_, ms)| !(1..=86_400_000).contains(ms)) {
+        Some(&(name, ms)) => Err(OptionsError::Time(name, ms)),
+        None => Ok(()),
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    future::pending,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -46,7 +48,7 @@ struct Agreed {
 
 impl Publisher {
     /// Compares records until it is dropped.
-    pub async fn audit(&self) {
+    pub async fn audit(&self) -> Infallible {
         let mut connections = self.store.connections();
         let mut rounds = interval(Duration::from_millis(self.options.audit_interval_ms));
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -62,7 +64,8 @@ impl Publisher {
                 }
                 changed = connections.changed() => {
                     if changed.is_err() {
-                        return;
+                        // The store, which says so, is kept by this very publisher.
+                        return pending().await;
                     }
                     true
                 }

@@ -1,26 +1,29 @@
-//! Reads requests as prost does, and says what is wrong with bytes that are none, as it is said
-//! of every other field.
+//! How a call is written and read: an encoder and a decoder, paired. Requests are read as prost
+//! does, and what is wrong with bytes that are none is said as of every other field.
 
 use std::marker::PhantomData;
 
 use prost::{DecodeError, Message};
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder},
+    codec::{Codec, DecodeBuf, Decoder, Encoder},
 };
 use tonic_prost::ProstEncoder;
 
 use super::status::{Violation, invalid};
 
-/// The codec of every call whose answers are written as they are.
+/// Writes with one, reads with the other.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestCodec<T, U>(PhantomData<(T, U)>);
+pub struct Pair<E, D>(PhantomData<(E, D)>);
+
+/// The codec of every call whose answers are written as they are.
+pub type RequestCodec<T, U> = Pair<ProstEncoder<T>, RequestDecoder<U>>;
 
 /// Reads requests.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestDecoder<U>(PhantomData<U>);
 
-impl<T, U> Default for RequestCodec<T, U> {
+impl<E, D> Default for Pair<E, D> {
     fn default() -> Self {
         Self(PhantomData)
     }
@@ -32,22 +35,24 @@ impl<U> Default for RequestDecoder<U> {
     }
 }
 
-impl<T, U> Codec for RequestCodec<T, U>
+impl<E, D> Codec for Pair<E, D>
 where
-    T: Message + Send + 'static,
-    U: Message + Default + Send + 'static,
+    E: Encoder<Error = Status> + Default + Send + 'static,
+    E::Item: Send + 'static,
+    D: Decoder<Error = Status> + Default + Send + 'static,
+    D::Item: Send + 'static,
 {
-    type Encode = T;
-    type Decode = U;
-    type Encoder = ProstEncoder<T>;
-    type Decoder = RequestDecoder<U>;
+    type Encode = E::Item;
+    type Decode = D::Item;
+    type Encoder = E;
+    type Decoder = D;
 
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
+    fn encoder(&mut self) -> E {
+        E::default()
     }
 
-    fn decoder(&mut self) -> Self::Decoder {
-        RequestDecoder::default()
+    fn decoder(&mut self) -> D {
+        D::default()
     }
 }
 

@@ -5,10 +5,13 @@ use bytes::{BufMut as _, Bytes};
 use prost::Message as _;
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
+    codec::{BufferSettings, EncodeBuf, Encoder},
 };
 
-use super::{codec::RequestDecoder, cut::Piece};
+use super::{
+    codec::{Pair, RequestDecoder},
+    cut::Piece,
+};
 use crate::{proto, record::Cursor, store::Entry};
 
 /// Key of `SubscribeResponse.batch`, length-delimited.
@@ -107,27 +110,11 @@ pub(super) fn timestamp(time_ms: u64) -> prost_types::Timestamp {
 }
 
 /// Writes [`Frame`]s, and reads requests as every call does.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FrameCodec;
+pub type FrameCodec = Pair<FrameEncoder, RequestDecoder<proto::SubscribeRequest>>;
 
 /// Writes [`Frame`]s.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct FrameEncoder;
-
-impl Codec for FrameCodec {
-    type Encode = Frame;
-    type Decode = proto::SubscribeRequest;
-    type Encoder = FrameEncoder;
-    type Decoder = RequestDecoder<proto::SubscribeRequest>;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        FrameEncoder
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        RequestDecoder::default()
-    }
-}
 
 /// What is kept for each stream between two messages; one that needs more gets it.
 const BUFFER_BYTES: usize = 512;

@@ -3,11 +3,11 @@
 use prost::Message as _;
 use tonic::{
     Status,
-    codec::{Codec, EncodeBuf, Encoder},
+    codec::{EncodeBuf, Encoder},
 };
 
 use super::{
-    codec::RequestDecoder,
+    codec::{Pair, RequestDecoder},
     frame::{Frame, not_encoded},
 };
 use crate::proto;
@@ -23,28 +23,12 @@ pub struct Page {
     pub(super) rest: proto::FetchResponse,
 }
 
-/// Reads requests as prost does, and writes [`Page`]s.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PageCodec;
+/// Writes [`Page`]s, and reads requests as every call does.
+pub type PageCodec = Pair<PageEncoder, RequestDecoder<proto::FetchRequest>>;
 
 /// Writes [`Page`]s.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct PageEncoder;
-
-impl Codec for PageCodec {
-    type Encode = Page;
-    type Decode = proto::FetchRequest;
-    type Encoder = PageEncoder;
-    type Decoder = RequestDecoder<proto::FetchRequest>;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        PageEncoder
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        RequestDecoder::default()
-    }
-}
 
 impl Encoder for PageEncoder {
     type Item = Page;

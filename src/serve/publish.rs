@@ -8,7 +8,7 @@ mod codec;
 mod request;
 mod session;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::{Code, Status, Streaming};
 
-pub use self::codec::PublishCodec;
+pub use self::codec::{BytesDecoder, PublishCodec};
 use self::{request::Opening, session::Session};
 use super::{bounds::Bound, drain::Leave, metrics::Metrics, permit::permit, status};
 use crate::{
@@ -101,8 +101,8 @@ impl Publishing {
     }
 
     /// Compares where producers stand with what Redis has, until it is dropped.
-    pub(super) async fn audit(&self) {
-        self.publisher.audit().await;
+    pub(super) async fn audit(&self) -> Infallible {
+        self.publisher.audit().await
     }
 
     /// Room for one call.

@@ -84,11 +84,12 @@ impl Relay {
         Self { options, store, hub, metrics, drain, room, identities, filters, publishing, claims }
     }
 
-    fn is_open(&self) -> Result<(), Status> {
+    /// Who asks, unless the relay shuts down.
+    fn enter<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
         if self.drain.has_begun() {
             return Err(self.drain.shutting_down());
         }
-        Ok(())
+        Ok(caller(request))
     }
 
     /// Room for a stream over this connection.
@@ -127,9 +128,8 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let caller = caller(&request);
+        let caller = self.enter(&request)?;
         let guest = self.guest(&request);
-        self.is_open()?;
         let request = request::parse(request.get_ref(), &self.options, &self.filters)?;
         request.topics.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
         let place = self.place(&caller, &guest)?;
@@ -154,8 +154,8 @@ impl LogRelay for Relay {
         &self,
         request: Request<Streaming<Bytes>>,
     ) -> Result<Response<Self::PublishStream>, Status> {
-        let (caller, guest) = (caller(&request), self.guest(&request));
-        self.is_open()?;
+        let caller = self.enter(&request)?;
+        let guest = self.guest(&request);
         let seat = (self.seat(&guest)?, self.publishing.take_room()?);
         let (responses, stream) = mpsc::channel(FRAMES_AHEAD);
         let leave = guest.leave().clone();
@@ -171,8 +171,7 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::ListTopicsRequest>,
     ) -> Result<Response<proto::ListTopicsResponse>, Status> {
-        let caller = caller(&request);
-        self.is_open()?;
+        let caller = self.enter(&request)?;
         tracing::debug!(caller = caller.name(), "topics are listed");
         let topics = topics::list(&self.store, &self.hub, &caller, self.options.redis_wait_ms).await?;
         // A relay without the right to ask lists the topics all the same.
@@ -184,8 +183,7 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::GetTopicRequest>,
     ) -> Result<Response<proto::GetTopicResponse>, Status> {
-        let caller = caller(&request);
-        self.is_open()?;
+        let caller = self.enter(&request)?;
         let question = Question::parse(request.get_ref())?;
         permit(&caller, Action::Read, &question.topic)?;
         tracing::debug!(caller = caller.name(), ?question, "a topic is described");
@@ -194,8 +192,7 @@ impl LogRelay for Relay {
     }
 
     async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<Page>, Status> {
-        let caller = caller(&request);
-        self.is_open()?;
+        let caller = self.enter(&request)?;
         let query = Query::parse(request.get_ref(), &self.options, &self.filters)?;
         permit(&caller, Action::Read, &query.topic)?;
         tracing::debug!(caller = caller.name(), ?query, "a page is read");
@@ -218,8 +215,7 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::DeleteTopicRequest>,
     ) -> Result<Response<proto::DeleteTopicResponse>, Status> {
-        let caller = caller(&request);
-        self.is_open()?;
+        let caller = self.enter(&request)?;
         let deletion = Deletion::parse(request.get_ref())?;
         permit(&caller, Action::Administer, &deletion.topic)?;
         tracing::info!(caller = caller.name(), ?deletion, "a topic is to be deleted");
@@ -230,8 +226,7 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::TrimTopicRequest>,
     ) -> Result<Response<proto::TrimTopicResponse>, Status> {
-        let caller = caller(&request);
-        self.is_open()?;
+        let caller = self.enter(&request)?;
         let trimming = Trimming::parse(request.get_ref())?;
         permit(&caller, Action::Administer, &trimming.topic)?;
         tracing::info!(caller = caller.name(), ?trimming, "a topic is to be trimmed");
@@ -242,8 +237,7 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::SetRetentionRequest>,
     ) -> Result<Response<proto::SetRetentionResponse>, Status> {
-        let caller = caller(&request);
-        self.is_open()?;
+        let caller = self.enter(&request)?;
         let change = Change::parse(request.get_ref())?;
         permit(&caller, Action::Administer, &change.topic)?;
         tracing::info!(caller = caller.name(), ?change, "the retention of a topic is set");
@@ -254,8 +248,7 @@ impl LogRelay for Relay {
         &self,
         request: Request<proto::GetCursorRequest>,
     ) -> Result<Response<proto::GetCursorResponse>, Status> {
-        let caller = caller(&request);
-        self.is_open()?;
+        let caller = self.enter(&request)?;
         let inquiry = Inquiry::parse(request.get_ref(), self.options.max_topics)?;
         inquiry.wanted.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
         Ok(Response::new(inquiry.answer(&self.store, self.options.redis_wait_ms).await?))

@@ -53,9 +53,7 @@ pub(super) fn invalid(violations: &[Violation]) -> Status {
 
 /// A status with its reason and what a program may want to know of it.
 pub(super) fn with_reason(code: Code, reason: &str, message: String, metadata: &[(&str, String)]) -> Status {
-    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
-    let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<HashMap<_, _>>());
-    Status::with_error_details(code, message, details)
+    Status::with_error_details(code, message, details(reason, metadata))
 }
 
 /// `UNAVAILABLE`: try again, after a while.
@@ -71,10 +69,14 @@ pub(super) fn with_retry(
     metadata: &[(&str, String)],
     after: Duration,
 ) -> Status {
-    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<HashMap<_, _>>());
+    let mut details = details(reason, metadata);
     details.set_retry_info(Some(after));
     Status::with_error_details(code, message, details)
+}
+
+fn details(reason: &str, metadata: &[(&str, String)]) -> ErrorDetails {
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<HashMap<_, _>>())
 }
 
 /// `RESOURCE_EXHAUSTED`: a subscription has, or would have, more topics than the relay's bound.

@@ -1,11 +1,17 @@
 //! One stream entry: a stored batch with its place in the topic.
 
-use std::sync::OnceLock;
+use std::{cell::RefCell, sync::OnceLock};
 
 use bytes::Bytes;
+use zstd::bulk::Decompressor;
 
 use super::reply::RawEntry;
 use crate::record::{Epoch, Offset, StoredBatch};
+
+thread_local! {
+    /// Kept because making it costs a good part of what unpacking a small batch does.
+    static UNPACKER: RefCell<Decompressor<'static>> = RefCell::default();
+}
 
 /// Greatest size of a stored batch, unpacked, in bytes: what a client accepts as
 /// one message, less room for what the relay adds.
@@ -130,7 +136,7 @@ fn unpack(packed: &[u8]) -> Result<Bytes, String> {
     let told = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
     let told = told.and_then(|bytes| usize::try_from(bytes).ok());
     let most = told.unwrap_or(usize::MAX).min(MAX_PAYLOAD_BYTES);
-    let unpacked = zstd::bulk::decompress(packed, most);
+    let unpacked = UNPACKER.with_borrow_mut(|unpacker| unpacker.decompress(packed, most));
     let mut unpacked = unpacked.map_err(|e| format!("zstd, of at most {most} bytes: {e}"))?;
     unpacked.shrink_to_fit();
     Ok(unpacked.into())

@@ -215,15 +215,18 @@ fn is_as_read(source: &Followed) -> bool {
 
 fn assign_records(known: &Known, candidates: &mut [Candidate]) {
     let paths: Vec<_> = candidates.iter().map(|candidate| displayed(&candidate.found.path)).collect();
+    let bases = candidates.iter().map(|candidate| known.bases(&candidate.found.path));
+    let bases: Vec<Vec<_>> = bases.map(|bases| bases.iter().map(|base| displayed(base)).collect()).collect();
     let heads = candidates.iter().map(|candidate| candidate.reader.head(PRINT_BYTES).unwrap_or_default());
     let heads: Vec<_> = heads.collect();
     let suspects: Vec<_> = candidates
         .iter()
-        .zip(paths.iter().zip(&heads))
-        .map(|(candidate, (path, head))| Suspect {
+        .zip(paths.iter().zip(&bases).zip(&heads))
+        .map(|(candidate, ((path, bases), head))| Suspect {
             device: candidate.found.device,
             inode: candidate.found.inode,
             path,
+            bases,
             head,
         })
         .collect();

@@ -63,6 +63,8 @@ pub(super) struct Suspect<'a> {
     pub(super) inode: u64,
     /// Its path, as records write it.
     pub(super) path: &'a str,
+    /// The paths of which it may be a rotated version, as records write them.
+    pub(super) bases: &'a [String],
     /// Its first bytes, up to [`PRINT_BYTES`].
     pub(super) head: &'a [u8],
 }
@@ -140,13 +142,20 @@ pub(super) fn assign(
         has_content(file, record) && (is_weighty(record) || is_sibling)
     };
     let unread = |_: &Suspect<'_>, record: &Record| record.position == 0;
+    // A new file can have the inode of one that is gone. Where its name ties it to other
+    // records, it is none of a path that it has nothing to do with.
+    let unread_file = |file: &Suspect<'_>, record: &Record| {
+        let paths = || file.bases.iter().map(String::as_str).chain([file.path]);
+        let is_its = || paths().any(|path| path == record.details.path);
+        unread(file, record) && (is_its() || !paths().any(|path| index.by_path.contains_key(path)))
+    };
     // What is at the path of a record comes first: else thousands of files that begin alike
     // would each be compared with all records of that beginning.
     let rules: [(&[Among], Rule<'_>); 5] = [
         (&[Among::File], &has_content),
         (&[Among::Path, Among::Head], &is_certain),
         // Any file has the content of which nothing was read, and an inode can be another's.
-        (&[Among::File], &unread),
+        (&[Among::File], &unread_file),
         (&[Among::Path, Among::Head], &has_content),
         (&[Among::Path], &unread),
     ];
@@ -186,7 +195,7 @@ mod tests {
     }
 
     fn file(path: &str, inode: u64) -> Suspect<'_> {
-        Suspect { device: 1, inode, path, head: b"" }
+        Suspect { device: 1, inode, path, bases: &[], head: b"" }
     }
 
     #[test]
@@ -226,6 +235,16 @@ mod tests {
         let files = [file("/app.log", 8), file("/app.log.1", 7)];
         assert_eq!(assign(&files, &records, |_, _| true), [None, Some(0)]);
         assert_eq!(assign(&[file("/other.log", 9)], &records, |_, _| true), [None]);
+    }
+
+    #[test]
+    fn a_reused_inode_of_a_file_from_which_nothing_was_read_is_none_of_another_path() {
+        let records = [record(1, "/app.log", 7, 50), record(2, "/other.log", 8, 0)];
+        let bases = ["/app.log".to_owned()];
+        let rotated = Suspect { bases: &bases, ..file("/app.log.1", 8) };
+        assert_eq!(assign(&[rotated], &records, |_, record| record == 1), [None]);
+        assert_eq!(assign(&[file("/app.log", 8)], &records, |_, record| record == 1), [None]);
+        assert_eq!(assign(&[file("/moved.log", 8)], &records, |_, record| record == 1), [Some(1)]);
     }
 
     #[test]

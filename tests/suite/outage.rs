@@ -160,7 +160,7 @@ fn publisher(redis: &TestRedis) -> (Publisher, JoinSet<()>) {
     let publisher = Publisher::new(store_of(redis), options, Metrics::default());
     let mut tasks = JoinSet::new();
     let audit = publisher.clone();
-    tasks.spawn(async move { audit.audit().await });
+    tasks.spawn(async move { match audit.audit().await {} });
     (publisher, tasks)
 }
 
@@ -186,7 +186,7 @@ async fn publish(publisher: &Publisher, standing: &Standing, count: u64) {
         };
         let batch = writer.batch(2);
         let next = writer.record_after(&batch);
-        assert_eq!(publisher.append(standing, next, Some(batch)).await, Outcome::Stored);
+        assert_eq!(publisher.append(standing, next, Some(publisher.pack(batch))).await, Outcome::Stored);
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::{OptionsError, RelayAddress};
+use super::super::{
+    OptionsError, RelayAddress,
+    options::{check_relays, check_times},
+};
 use crate::record::{Host, Instance, Labels, Topic};
 
 /// What to publish where, and how to behave when things break.
@@ -60,19 +63,13 @@ impl PublishOptions {
 
     /// Checks what the types cannot say.
     pub(super) fn check(&self) -> Result<(), OptionsError> {
-        if self.relays.is_empty() {
-            return Err(OptionsError::NoRelay);
-        }
-        let times = [
+        check_relays(&self.relays)?;
+        check_times(&[
             ("silence_ms", self.silence_ms),
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("retry_first_ms", self.retry_first_ms),
             ("retry_max_ms", self.retry_max_ms),
-        ];
-        match times.into_iter().find(|(_, ms)| !(1..=86_400_000).contains(ms)) {
-            Some((name, ms)) => Err(OptionsError::Time(name, ms)),
-            None => Ok(()),
-        }
+        ])
     }
 
     pub(super) fn silence(&self) -> Duration {

@@ -4,34 +4,19 @@
 use bytes::{Buf as _, Bytes};
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder},
+    codec::{DecodeBuf, Decoder},
 };
 use tonic_prost::ProstEncoder;
 
+use super::super::codec::Pair;
 use crate::proto;
 
 /// Reads requests as bytes, and writes responses as prost does.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PublishCodec;
+pub type PublishCodec = Pair<ProstEncoder<proto::PublishResponse>, BytesDecoder>;
 
 /// Reads a message as its bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct BytesDecoder;
-
-impl Codec for PublishCodec {
-    type Encode = proto::PublishResponse;
-    type Decode = Bytes;
-    type Encoder = ProstEncoder<proto::PublishResponse>;
-    type Decoder = BytesDecoder;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        BytesDecoder
-    }
-}
 
 impl Decoder for BytesDecoder {
     type Item = Bytes;

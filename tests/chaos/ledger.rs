@@ -74,7 +74,8 @@ impl Ledger {
         }
     }
 
-    fn tell(&mut self, what: impl FnOnce() -> String) {
+    /// Notes something wrong.
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
         if self.wrong.len() < MOST_TOLD {
             self.wrong.push(what());
         }

@@ -150,7 +150,10 @@ impl Heard {
                 return;
             }
             Event::Opened { .. } | Event::Joined { .. } | Event::CaughtUp(_) | Event::Heartbeat(_) => return,
-            Event::Gap(_) => "gap",
+            Event::Gap(jump) => {
+                self.ledger.tell(|| format!("a gap though nothing is trimmed: {jump:?}"));
+                "gap"
+            }
             Event::Rewound(_) => "rewound",
             Event::Reset(_) => "reset",
             Event::Closing { .. } => "closing",

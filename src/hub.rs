@@ -58,7 +58,10 @@ pub use self::{
     start::{Opening, Start},
     step::{Error as ReadError, Step},
 };
-use crate::{record::Topic, store::Store};
+use crate::{
+    record::Topic,
+    store::{self, Store},
+};
 
 /// How long the end of a hub waits for answers to its last commands.
 const ERRANDS_WAIT: Duration = Duration::from_secs(1);
@@ -235,6 +238,15 @@ impl Handle {
 impl Inner {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody who reads could not, and perhaps could not before.
+    fn failed(&self, is_out: &mut bool, error: &store::Error) {
+        if std::mem::replace(is_out, true) {
+            self.outages.goes_on(error);
+        } else if self.outages.begin(error) {
+            self.metrics.outages.inc();
+        }
     }
 
     fn ahead_wait(&self) -> Duration {

@@ -59,9 +59,10 @@ async fn keep(State(sizes): State<Sizes>, request: Request, next: Next) -> Respo
         return status::answer(&request, &status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     let late = sizes.clone();
-    let request = match status::is_grpc(&request) {
-        true => request.map(|body| timely(body, sizes.request_wait, move || late.too_late())),
-        false => request,
+    let request = if status::is_grpc(&request) {
+        request.map(|body| timely(body, sizes.request_wait, move || late.too_late()))
+    } else {
+        request
     };
     let response = next.run(request).await;
     if is_too_large(&response) {

@@ -211,7 +211,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
             Fate::CutAfter => return Ok(()),
             Fate::Silence => return std::future::pending().await,
             Fate::Pass | Fate::CutBefore | Fate::Late(_) | Fate::Answer(_) => {
-                to_client.write_all(&answer).await?
+                to_client.write_all(&answer).await?;
             }
         }
     }

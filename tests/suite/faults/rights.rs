@@ -135,9 +135,12 @@ async fn a_connection_that_has_lost_its_login_is_replaced() {
     let mut control = redis.control().await;
     let before = control.ids("logrelay-pool").await;
     let mut is_done = false;
-    proxy.judge(move |request| match is_append(request) && !std::mem::replace(&mut is_done, true) {
-        true => Fate::Answer("-NOAUTH Authentication required.\r\n"),
-        false => Fate::Pass,
+    proxy.judge(move |request| {
+        if is_append(request) && !std::mem::replace(&mut is_done, true) {
+            Fate::Answer("-NOAUTH Authentication required.\r\n")
+        } else {
+            Fate::Pass
+        }
     });
     bed.tailer_hears("NOAUTH").await;
     bed.goes_on().await;

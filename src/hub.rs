@@ -77,6 +77,10 @@ pub struct Options {
     pub page_bytes: usize,
     /// Greatest size of the pages of all readers together, in bytes.
     pub pages_bytes: usize,
+    /// Size in bytes of what readers may hold beside the windows: pages, and messages that their
+    /// callers have not taken. What is more is sent in small copies, so that a caller that takes
+    /// nothing keeps no whole batch.
+    pub held_bytes: usize,
     /// How long a blocking read waits, and how long a quiet topic is believed to
     /// stand where it stood.
     pub block_ms: u64,
@@ -98,6 +102,7 @@ impl Default for Options {
             windows_bytes: 256 << 20,
             page_bytes: 1 << 20,
             pages_bytes: 64 << 20,
+            held_bytes: 256 << 20,
             block_ms: 1000,
             topics_per_connection: 100,
             blocked_reads_per_node: 32,
@@ -155,9 +160,11 @@ struct Board {
 impl Hub {
     /// A hub over this store, which counts what it does in `registry`.
     pub fn new(options: Options, store: Store, registry: &mut Registry) -> Self {
+        let memory = store.memory();
+        memory.bound(options.windows_bytes.saturating_add(options.held_bytes));
         let inner = Inner {
+            metrics: Metrics::register(registry, memory),
             store,
-            metrics: Metrics::register(registry),
             outages: Outages::new(),
             pages: PageMemory::new(options.pages_bytes, options.page_bytes),
             options,
@@ -215,6 +222,11 @@ impl Handle {
     /// Tells which topics there are, and which ones are new.
     pub fn news(&self) -> News {
         News::new(Arc::clone(&self.inner))
+    }
+
+    /// Whether readers wait for the pages of others.
+    pub fn pages_are_scarce(&self) -> bool {
+        self.inner.pages.is_scarce()
     }
 
     /// Whether every feed hears from Redis; true when there is none.

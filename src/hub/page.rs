@@ -51,6 +51,11 @@ impl PageMemory {
         Self { room, page_kib: u32::try_from(in_kib(page_bytes)).unwrap_or(u32::MAX) }
     }
 
+    /// Whether there is no room for one more page.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.room.available_permits() < self.page_kib as usize
+    }
+
     /// Waits until there is room for one more page. None only when closed, which
     /// it never is.
     pub(super) async fn reserve(&self) -> Option<OwnedSemaphorePermit> {

@@ -44,12 +44,17 @@ impl Filter {
     /// What is wanted of an entry; none where that is everything.
     pub(super) fn select(&self, entry: &Arc<Entry>) -> Option<Arc<Selected>> {
         let batch = &entry.batch;
-        self.recent.get_or_insert(entry, || {
+        let select = || {
             let wants_source = self.wants_source(batch);
-            Selected::of(batch, |index| {
+            Selected::of(entry, |index| {
                 wants_source && self.wants_content(batch, index) && self.wants_labels(batch, index)
             })
-        })
+        };
+        if entry.memory().is_short() {
+            self.recent.forget();
+            return select().map(Arc::new);
+        }
+        self.recent.get_or_insert(entry, select)
     }
 
     fn wants_content(&self, batch: &StoredBatch, index: u32) -> bool {

@@ -57,6 +57,7 @@ mod serve;
 mod server;
 mod silence;
 mod spine;
+mod stuck;
 mod subscribe;
 mod support;
 mod tail;

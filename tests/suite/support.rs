@@ -22,7 +22,7 @@ use std::{
 use logrelay::store::{
     self, ConnectOptions, Connector, Durability, Pool, PrivateServer, RedisUrl, ServerOptions, Store,
 };
-use redis::{AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult, aio::MultiplexedConnection};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -80,6 +80,11 @@ impl TestRedis {
         }
     }
 
+    /// The unix socket behind which it is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
     /// The TCP port of a server that was started with one.
     pub(crate) fn port(&self) -> u16 {
         self.port.unwrap()
@@ -108,24 +113,42 @@ impl TestRedis {
 
     /// A connection that is none of logrelay's.
     pub(crate) async fn control(&self) -> Control {
-        let socket = self.folder.path().join("redis.sock");
-        let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
+        self.connect().await.unwrap()
+    }
+
+    /// The same; none where nobody answers.
+    pub(crate) async fn try_control(&self) -> Option<Control> {
+        self.connect().await.ok()
+    }
+
+    async fn connect(&self) -> RedisResult<Control> {
+        let client = redis::Client::open(format!("redis+unix://{}", self.socket().display()))?;
         // A busy machine is no reason to fail.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
-        Control(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
+        Ok(Control(client.get_multiplexed_async_connection_with_config(&config).await?))
     }
 
-    /// Whether it says that it is a master; who changes its role closes all connections to it.
+    /// Whether it says that it is a master.
     pub(crate) async fn is_master(&self) -> bool {
-        let socket = self.folder.path().join("redis.sock");
-        let asked = async {
-            let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
-            let mut connection = client.get_multiplexed_async_connection().await?;
-            redis::cmd("INFO").arg("replication").query_async::<String>(&mut connection).await
-        };
-        asked.await.is_ok_and(|info| info.contains("role:master"))
+        self.replication().await.contains("role:master")
+    }
+
+    /// What it says of its part in replication; nothing where it does not answer, as who changes
+    /// its role closes all connections to it.
+    pub(crate) async fn replication(&self) -> String {
+        let Some(mut control) = self.try_control().await else { return String::new() };
+        let asked = redis::cmd("INFO").arg("replication").query_async(&mut control.0).await;
+        asked.unwrap_or_default()
+    }
+
+    /// Whether it is a replica that has just heard from its master.
+    pub(crate) async fn follows(&self) -> bool {
+        let info = self.replication().await;
+        let has = |word| info.lines().any(|line| line == word);
+        has("master_link_status:up")
+            && (has("master_last_io_seconds_ago:0") || has("master_last_io_seconds_ago:1"))
     }
 
     pub(crate) fn pid(&self) -> Pid {

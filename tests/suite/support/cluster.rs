@@ -8,7 +8,7 @@ use logrelay::{
 };
 use tokio::time::sleep;
 
-use super::{TestRedis, eventually, free_port};
+use super::{TestRedis, door::Door, eventually, free_port, sentinel::SOON};
 
 /// Slots of every cluster.
 const SLOTS: usize = 16_384;
@@ -32,22 +32,37 @@ impl Cluster {
 
     /// The same, with another time after which nodes are taken for gone.
     pub(crate) async fn with(node_timeout_ms: u32) -> Self {
-        Self::of(3, 3, node_timeout_ms).await
+        Self::of(3, 3, node_timeout_ms, &[]).await
     }
 
     /// Two masters and nobody else.
     pub(crate) async fn small() -> Self {
-        Self::of(2, 0, LONG_NODE_TIMEOUT_MS).await
+        Self::of(2, 0, LONG_NODE_TIMEOUT_MS, &[]).await
     }
 
-    async fn of(masters: usize, replicas: usize, node_timeout_ms: u32) -> Self {
+    /// Where all but the nodes' own talk goes through a door before each node, and a node is soon
+    /// taken for gone.
+    pub(crate) async fn behind(doors: &[Door]) -> Self {
+        Self::of(3, 3, NODE_TIMEOUT_MS, doors).await
+    }
+
+    async fn of(masters: usize, replicas: usize, node_timeout_ms: u32, doors: &[Door]) -> Self {
         let timeout = node_timeout_ms.to_string();
         let (mut nodes, mut bus_ports) = (Vec::new(), Vec::new());
-        for _ in 0..masters + replicas {
+        for index in 0..masters + replicas {
             let bus = free_port();
-            let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", &timeout, "--cluster-port"];
-            let more = ["--repl-diskless-sync-delay", "0"];
-            nodes.push(TestRedis::with_port(&[&args[..], &[&bus.to_string()], &more].concat()).await);
+            let port = bus.to_string();
+            let mut args = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", &timeout];
+            args.extend(["--cluster-port", &port, "--repl-diskless-sync-delay", "0"]);
+            let announced = doors.get(index).map(|door| door.port().to_string());
+            if let Some(announced) = &announced {
+                args.extend(["--cluster-announce-ip", "127.0.0.1", "--cluster-announce-port", announced]);
+                // However long it has not heard from its master.
+                args.extend(["--cluster-replica-validity-factor", "0"]);
+                args.extend(SOON);
+            }
+            nodes.push(TestRedis::with_port(&args).await);
+            doors.iter().skip(index).take(1).for_each(|door| door.lead_to_socket(&nodes[index].socket()));
             bus_ports.push(bus);
         }
         let mut ids = Vec::new();
@@ -145,11 +160,66 @@ impl Cluster {
 
     /// All keys of a slot have moved.
     pub(crate) async fn has_moved(&self, slot: u16, from: usize, to: usize) {
-        let others = (0..self.masters).filter(|node| ![from, to].contains(node));
+        let mut others = Vec::new();
+        for node in 0..self.nodes.len() {
+            if ![from, to].contains(&node) && self.nodes[node].is_master().await {
+                others.push(node);
+            }
+        }
         for node in [to, from].into_iter().chain(others) {
             let mut control = self.nodes[node].control().await;
             control.run::<()>(&format!("CLUSTER SETSLOT {slot} NODE {}", self.ids[to])).await;
         }
+    }
+
+    /// What all nodes agree on; none while they do not, or some are away or behind.
+    pub(crate) async fn agreed(&self) -> Option<Vec<Part>> {
+        let mut agreed = None;
+        for (index, node) in self.nodes.iter().enumerate() {
+            let parts = self.parts_by(node).await?;
+            let is_ready = parts[index].master.is_none() || node.follows().await;
+            if !is_ready || *agreed.get_or_insert_with(|| parts.clone()) != parts {
+                return None;
+            }
+        }
+        agreed
+    }
+
+    /// What one node believes; none where it is away, or takes another one for that.
+    async fn parts_by(&self, node: &TestRedis) -> Option<Vec<Part>> {
+        let mut control = node.try_control().await?;
+        let is_ok = control.run::<String>("CLUSTER INFO").await.contains("cluster_state:ok");
+        let text: String = control.run("CLUSTER NODES").await;
+        let index_of = |id: &str| self.ids.iter().position(|known| known == id);
+        let mut parts = vec![Part::default(); self.nodes.len()];
+        for line in text.lines().filter(|_| is_ok) {
+            let words: Vec<_> = line.split(' ').collect();
+            if words[2].contains("fail") {
+                return None;
+            }
+            let slots = words[8..].iter().filter(|word| !word.starts_with('['));
+            let slots = slots.map(|range| {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                (first.parse().unwrap(), last.parse().unwrap())
+            });
+            parts[index_of(words[0])?] = Part { master: index_of(words[3]), slots: slots.collect() };
+        }
+        is_ok.then_some(parts)
+    }
+}
+
+/// What a node does in the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Whom it follows; none: it is a master.
+    pub(crate) master: Option<usize>,
+    slots: Vec<(u16, u16)>,
+}
+
+impl Part {
+    /// Whether it serves this slot.
+    pub(crate) fn has(&self, slot: u16) -> bool {
+        self.slots.iter().any(|&(first, last)| (first..=last).contains(&slot))
     }
 }
 

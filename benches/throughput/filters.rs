@@ -57,7 +57,12 @@ const LAST: &str = "04:12:00.000Z WARN  n=100 POST /api/v1/orders/items POST /ap
 
 /// Lines a second through a substring, and through a regular expression.
 pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
-    let path = bed.write("filters.log", 0..LINES, |number| if number == LINES - 1 { LAST.into() } else { real(number) })?;
+    let path =
+        bed.write(
+            "filters.log",
+            0..LINES,
+            |number| if number == LINES - 1 { LAST.into() } else { real(number) },
+        )?;
     let mut figures = Vec::new();
     for (what, flag, op, values) in
         [("a text", "-F", Op::Contains, TEXTS), ("a regular expression", "-E", Op::Matches, EXPRESSIONS)]
@@ -121,7 +126,8 @@ async fn subscriptions(
         }
     }
     let before = running_s(&[relay.id()?])?;
-    let words = ["--host", "bench", "--topic", &topic, "--lines-per-second", LINES_PER_S, &path.to_string_lossy()];
+    let words =
+        ["--host", "bench", "--topic", &topic, "--lines-per-second", LINES_PER_S, &path.to_string_lossy()];
     let tailer = bed.logrelay("tail", &words)?;
     let all = async {
         while let Some(read) = readers.join_next().await {

@@ -147,7 +147,8 @@ mod tests {
     async fn more_batches_than_there_are_processors_are_all_packed_in_any_order() {
         let packer = Arc::new(Packer::new(1000));
         let many = available_parallelism().map_or(1, usize::from) + 2;
-        let mut under_way: Vec<_> = (0..many).map(|lines| packer.pack(batch("a line", 1000 + lines))).collect();
+        let mut under_way: Vec<_> =
+            (0..many).map(|lines| packer.pack(batch("a line", 1000 + lines))).collect();
         under_way.reverse();
         for (packing, lines) in under_way.into_iter().zip((0..many).rev()) {
             let batch = packing.done().await;

@@ -82,7 +82,8 @@ impl Files {
         let (mut config, mut topics, mut files) = (String::new(), Vec::new(), Vec::new());
         for topic in 0..load.topics {
             let name = format!("{round}-{topic}");
-            config += &format!("[[inputs]]\npaths = [\"{}/{topic}.*.log\"]\ntopic = \"{name}\"\n", root.display());
+            config +=
+                &format!("[[inputs]]\npaths = [\"{}/{topic}.*.log\"]\ntopic = \"{name}\"\n", root.display());
             topics.push(name);
             for file in 0..load.files {
                 let path = root.join(format!("{topic}.{file}.log"));
@@ -145,8 +146,7 @@ pub(super) async fn measure(bed: &mut Bed, load: Load) -> anyhow::Result<[f64; M
 
     let following = all_read(files.subscribe(&url, Start::Earliest).await?, backlog);
     let began = Instant::now();
-    let tailer =
-        bed.logrelay("tail", &["--host", "bench", "--config", &files.config.to_string_lossy()])?;
+    let tailer = bed.logrelay("tail", &["--host", "bench", "--config", &files.config.to_string_lossy()])?;
     for topic in &files.topics {
         bed.until_confirmed(topic, backlog / u64::from(load.topics)).await?;
     }

@@ -5,6 +5,7 @@
 //! every subscription gets its `closing`, and only then the port closes.
 
 mod administer;
+pub mod benching;
 mod bounds;
 mod census;
 mod codec;

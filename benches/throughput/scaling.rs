@@ -77,12 +77,10 @@ fn table(figures: &Figures, machine: &str) -> String {
         for (axis, [one, four, sixteen]) in AXES.into_iter().zip(axes) {
             let shown =
                 |value: &f64| if *value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") };
-            text += &format!(
-                "| {measure}, {unit} | {axis} | {} | {} | {} |\n",
-                shown(one),
-                shown(four),
-                shown(sixteen)
-            );
+            let [one, four, sixteen] = [one, four, sixteen].map(shown);
+            text.extend([
+                "| ", measure, ", ", unit, " | ", axis, " | ", &one, " | ", &four, " | ", &sixteen, " |\n",
+            ]);
         }
     }
     text

@@ -51,6 +51,11 @@ impl PageMemory {
         Self { room, page_kib: u32::try_from(in_kib(page_bytes)).unwrap_or(u32::MAX) }
     }
 
+    /// Room for one more page, where there is some at once.
+    pub(super) fn try_reserve(&self) -> Option<OwnedSemaphorePermit> {
+        self.room.clone().try_acquire_many_owned(self.page_kib).ok()
+    }
+
     /// Waits until there is room for one more page. None only when closed, which
     /// it never is.
     pub(super) async fn reserve(&self) -> Option<OwnedSemaphorePermit> {

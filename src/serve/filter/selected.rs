@@ -16,9 +16,8 @@ pub(in crate::serve) struct Selected {
 }
 
 impl Selected {
-    /// The lines that are wanted; none where these are all.
-    pub(in crate::serve) fn of(batch: &StoredBatch, wants: impl Fn(u32) -> bool) -> Option<Self> {
-        let places: Vec<u32> = (0..batch.lines()).filter(|index| wants(*index)).collect();
+    /// The lines at these places, which are ascending; none where these are all.
+    pub(in crate::serve) fn of(batch: &StoredBatch, places: Vec<u32>) -> Option<Self> {
         if places.len() == batch.lines() as usize {
             return None;
         }

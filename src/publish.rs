@@ -17,10 +17,13 @@ mod roster;
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
 use self::{
     gate::{Gate, Worked},
@@ -36,8 +39,12 @@ pub use self::{
 };
 use crate::{
     record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
+    retry::Backoff,
     store::{Append, Appended, Store},
 };
+
+/// The first delay before the list of topics is asked for again.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// Bounds of publishing.
 #[derive(Debug, Clone)]
@@ -156,11 +163,14 @@ impl Publisher {
 
     /// All topics that a writer has announced. Waits as long as Redis is away.
     pub async fn topics(&self) -> Vec<Topic> {
+        let mut backoff = Backoff::new(FIRST_LOOK, Duration::from_millis(self.options.retry_cap_ms));
         loop {
             let Some(turn) = self.gate.enter_unless_shut(None).await else { return Vec::new() };
             if let Some(topics) = turn.end_read(self.store.topics().await) {
                 return topics;
             }
+            // Where the list alone cannot be used, the gate is open.
+            sleep(backoff.next_delay()).await;
         }
     }
 

@@ -86,9 +86,7 @@ impl Catalog {
                     }
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut is_out, true) && hub.outages.begin(&error) {
-                        hub.metrics.outages.inc();
-                    }
+                    hub.failed(&mut is_out, &error);
                     sleep(backoff.next_delay()).await;
                 }
             }

@@ -34,14 +34,14 @@ pub(super) fn page(hub: &Arc<Inner>, topic: &Arc<HotTopic>, offset: Offset, coun
 }
 
 /// The same for a page that is wanted next: it is read while the one before is taken. None where
-/// there is no room just now.
+/// there is not plenty of room.
 pub(super) fn page_ahead(
     hub: &Arc<Inner>,
     topic: &Arc<HotTopic>,
     offset: Offset,
     count: usize,
 ) -> Option<Fetch> {
-    let room = hub.pages.try_reserve()?;
+    let room = hub.pages.spare()?;
     let begun = begin(hub, topic, offset, count, Some(room));
     let (hub, topic) = (Arc::clone(hub), Arc::clone(topic));
     Some(Box::pin(async move { Some(finish(hub, topic, offset, count, begun).await) }))

@@ -115,6 +115,12 @@ impl Reader {
         (self.page, self.ahead) = (None, None);
     }
 
+    /// Goes back to a place that it has passed, in the entry that it gave last.
+    pub fn go_back(&mut self, to: &Cursor) {
+        self.place = Some((to.epoch, to.offset));
+        self.release_page();
+    }
+
     /// What comes next. Waits while there is nothing, also while Redis is away;
     /// nothing is lost when it is dropped.
     ///

@@ -35,7 +35,12 @@ impl Filter {
     /// What is wanted of an entry; none where that is everything.
     pub(super) fn select(&self, entry: &Arc<Entry>) -> Option<Arc<Selected>> {
         let batch = &entry.batch;
-        self.recent.get_or_insert(entry, || Selected::of(batch, self.places(batch)))
+        let select = || Selected::of(entry, self.places(batch));
+        if entry.memory().is_short() {
+            self.recent.forget();
+            return select().map(Arc::new);
+        }
+        self.recent.get_or_insert(entry, select)
     }
 
     /// The places of the lines that are wanted.

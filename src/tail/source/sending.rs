@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 
 use super::Source;
 use crate::{
-    record::{Details, Identity, Record, SourceState, Token},
+    record::{Details, Record, SourceState, Token},
     tail::course::Sending,
 };
 
@@ -18,7 +18,7 @@ impl Source {
         let (batch, room) = self.group.seal(position)?;
         let (head, tail) = self.trail.prints(position);
         let last = self.standing.confirmed().details;
-        let identity = Identity { device: self.reader.device, inode: self.reader.inode, head, tail };
+        let identity = self.reader.identity(head, tail);
         let size = Some(self.reader.size());
         let details =
             Details { next_line: batch.next_line, identity, state: SourceState::Active, size, ..last };

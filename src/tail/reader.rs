@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
@@ -51,6 +51,11 @@ struct Seen {
     size: AtomicU64,
     modified_s: AtomicU64,
 }
+
+/// A file that was let go: a call that blocks may have it open for longer than whoever has
+/// made that waits for it.
+#[derive(Debug)]
+pub(super) struct LetGo(Weak<Content>);
 
 #[derive(Debug)]
 enum Content {
@@ -106,6 +111,11 @@ impl Reader {
     /// Whether it is the file of this identity, as far as device and inode tell.
     pub(super) fn is_that_of(&self, identity: &Identity) -> bool {
         identity.is_of((self.device, self.inode), self.created_ns)
+    }
+
+    /// Lets it go.
+    pub(super) fn let_go(self) -> LetGo {
+        LetGo(Arc::downgrade(&self.content))
     }
 
     /// Whether it has no name any more. Asks the file system.
@@ -283,6 +293,12 @@ impl Reader {
             return None;
         }
         Some(Block::of(bytes, before.len()))
+    }
+}
+
+impl LetGo {
+    pub(super) fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 

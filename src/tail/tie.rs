@@ -87,9 +87,8 @@ pub(super) fn copy_of(
         records.iter().filter(|record| record.details.identity.head == *head).count() == 1
     };
     // Where another file is the original now, a copy of it has nothing that is not in that.
-    let is_of_other = |index: usize| {
-        candidates.heir_of(known, index).is_some_and(|heir| !begins_like(file, &heir.reader))
-    };
+    let is_of_other =
+        |index: usize| candidates.heir_of(known, index).is_some_and(|heir| !begins_like(file, &heir.reader));
     let originals = indices.iter().zip(&records).filter(|(index, record)| {
         id_of(&candidate.found) != record.details.identity.file() && !is_of_other(**index)
     });

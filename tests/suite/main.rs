@@ -7,6 +7,7 @@ mod administer;
 mod advice;
 mod append;
 mod bad_requests;
+mod banners;
 mod bounds;
 mod certificates;
 mod cluster;

@@ -59,6 +59,7 @@ mod serve;
 mod server;
 mod silence;
 mod spine;
+mod stdin;
 mod stuck;
 mod subscribe;
 mod support;

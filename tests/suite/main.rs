@@ -60,6 +60,7 @@ mod serve;
 mod server;
 mod silence;
 mod spine;
+mod stdin;
 mod stuck;
 mod subscribe;
 mod support;

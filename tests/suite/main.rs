@@ -62,5 +62,6 @@ mod tailing;
 mod token_file;
 mod topic;
 mod turns;
+mod two_masters;
 mod unprivileged;
 mod writing;

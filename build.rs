@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .build_server(false)
+        .codec_path("crate::proto::codec::SharedCodec")
         .bytes(".logrelay.v1.Line.content")
         .btree_map(".")
         .compile_fds(descriptors)?;

@@ -9,6 +9,7 @@
 //! all windows together are too large, the largest loses half; pages wait for their
 //! turn. Nobody is disconnected for being slow.
 
+pub mod benching;
 mod catalog;
 mod feed;
 mod fetch;

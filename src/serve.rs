@@ -6,6 +6,7 @@
 
 mod administer;
 mod arrival;
+pub mod benching;
 mod body;
 mod bounds;
 mod census;

@@ -26,38 +26,44 @@ const SUBSCRIPTIONS_OF_EACH: usize = 10;
 const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Texts that stand in one line of three to one of ten thousand.
+/// Each stands in one line of fifty to one of a hundred thousand.
 const TEXTS: [&str; 10] = [
-    "status=500",
-    "status=404",
-    "POST /api/v1/orders/items",
-    " WARN ",
-    "/health/77",
-    "trace=0",
     "took_ms=899",
     "bytes=4242",
-    "client=10.1",
-    "/static/app.js/9",
+    "/health/77",
+    "client=10.19.",
+    "trace=00",
+    "/static/app.js/99",
+    "orders/items/5 ",
+    "status=500 bytes=7",
+    "WARN  n=12",
+    "PUT /api/v1/users/me/1",
 ];
 const EXPRESSIONS: [&str; 10] = [
-    "status=(404|500) ",
-    "took_ms=8[0-9][0-9]",
-    "POST /api/v1/orders/[0-9]+5 ",
-    "client=10\\.(1|2)[0-9]\\.",
+    "took_ms=8[89]9",
+    "status=(404|500) bytes=7[0-9][0-9] ",
+    "POST /api/v1/orders/[0-9]+55 ",
+    "client=10\\.(19|20)[0-9]?\\.",
     "trace=[0-9a-f]*dead",
-    "(WARN|DEBUG) .*bytes=[1-4][0-9]{3} ",
-    "n=[0-9]*00 ",
-    "/health/[0-9]{3} ",
+    "(WARN|DEBUG) .*bytes=42[0-9]{2} ",
+    "n=[0-9]*000 ",
+    "/health/7[0-9]{2} ",
     "users/me/9.*status=50[0-9]",
-    "04:12:0[0-3]\\.[0-9]+Z (WARN|DEBUG)",
+    "04:12:0[0-3]\\.1[0-9]+Z (WARN|DEBUG)",
 ];
 /// The last line: every text and every expression is in it.
-const LAST: &str = "04:12:00.000Z WARN  n=100 POST /api/v1/orders/items POST /api/v1/orders/55 /health/77 /health/777 \
-                    /static/app.js/9 users/me/9 client=10.19.1 trace=0dead status=404 status=500 bytes=4242 took_ms=899";
+const LAST: &str = "04:12:00.100Z WARN  n=12 n=1000 POST /api/v1/orders/items/5 POST /api/v1/orders/555 \
+                    PUT /api/v1/users/me/1 /health/77 /health/777 /static/app.js/99 users/me/9 client=10.19.1 \
+                    trace=00dead status=404 status=500 bytes=777 bytes=4242 took_ms=899";
 
 /// Lines a second through a substring, and through a regular expression.
 pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
-    let path = bed.write("filters.log", 0..LINES, |number| if number == LINES - 1 { LAST.into() } else { real(number) })?;
+    let path =
+        bed.write(
+            "filters.log",
+            0..LINES,
+            |number| if number == LINES - 1 { LAST.into() } else { real(number) },
+        )?;
     let mut figures = Vec::new();
     for (what, flag, op, values) in
         [("a text", "-F", Op::Contains, TEXTS), ("a regular expression", "-E", Op::Matches, EXPRESSIONS)]
@@ -121,7 +127,8 @@ async fn subscriptions(
         }
     }
     let before = running_s(&[relay.id()?])?;
-    let words = ["--host", "bench", "--topic", &topic, "--lines-per-second", LINES_PER_S, &path.to_string_lossy()];
+    let words =
+        ["--host", "bench", "--topic", &topic, "--lines-per-second", LINES_PER_S, &path.to_string_lossy()];
     let tailer = bed.logrelay("tail", &words)?;
     let all = async {
         while let Some(read) = readers.join_next().await {

@@ -93,7 +93,7 @@ impl Manner {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let seen = Arc::new(Seen::default());
-        let stream = Watched::new(stream, self.control_frames_per_second, Arc::clone(&seen));
+        let stream = Watched::new(stream, self.control_frames_per_second, Arc::clone(&seen), guest.clone());
         let of_call = guest.clone();
         let marked = router.map_request(move |mut request: Request<Incoming>| {
             let extensions = request.extensions_mut();

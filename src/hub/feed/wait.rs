@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
+use tokio::{task::yield_now, time::sleep};
 
 use super::{
     Feed, Followed,
@@ -70,9 +70,14 @@ impl Feed {
         let is_prompt = began.elapsed() < PROMPT;
         match found {
             Ok(found) => {
+                // A line goes on without waiting for another thread: this one runs what was woken
+                // last, up to three times in a row, which are a reader, its stream and its
+                // connection. So the row begins here, and Redis is asked for more behind it.
+                yield_now().await;
                 for (name, items) in found {
                     self.found(&name, items, is_prompt).await?;
                 }
+                yield_now().await;
                 Ok(())
             }
             Err(error) => self.failed(error).await,

@@ -16,10 +16,9 @@ pub(in crate::serve) struct Selected {
 }
 
 impl Selected {
-    /// The lines that are wanted; none where these are all.
-    pub(in crate::serve) fn of(entry: &Entry, wants: impl Fn(u32) -> bool) -> Option<Self> {
+    /// The lines at these places, which are ascending; none where these are all.
+    pub(in crate::serve) fn of(entry: &Entry, places: Vec<u32>) -> Option<Self> {
         let batch = &entry.batch;
-        let places: Vec<u32> = (0..batch.lines()).filter(|index| wants(*index)).collect();
         if places.len() == batch.lines() as usize {
             return None;
         }

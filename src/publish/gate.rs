@@ -67,8 +67,18 @@ struct Outage {
     trying: bool,
     /// Reads may work all the while: only a write that works ends it.
     of_writes: bool,
+    cause: Cause,
     /// Whether it was said that somebody has to change a setting.
     is_for_operator: bool,
+}
+
+/// What is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A server, or a node of a cluster.
+    Server,
+    /// Data of one topic, which its server cannot use.
+    Data,
 }
 
 /// What a command that worked has shown to work.
@@ -190,11 +200,11 @@ impl Gate {
         match scope {
             None => {
                 info!(redis = self.address, away_ms, "redis answers again");
-                self.metrics.redis_up.set(1);
                 outages.ended_at = Some(Instant::now());
             }
             Some(topic) => info!(%topic, away_ms, "the topic can be used again"),
         }
+        self.metrics.redis_up.set(outages.now.values().all(|outage| outage.cause == Cause::Data).into());
         self.changed.notify_waiters();
     }
 
@@ -215,7 +225,6 @@ impl Gate {
             match scope {
                 None => {
                     warn!(redis = self.address, %error, "redis is away: lines wait where they are");
-                    self.metrics.redis_up.set(0);
                 }
                 Some(topic) if error.is_of_one_topic() => {
                     error!(%topic, %error, "the topic cannot be used: its lines wait where they are");
@@ -229,9 +238,13 @@ impl Gate {
                 backoff: Backoff::new(FIRST_DELAY, self.cap),
                 trying: false,
                 of_writes: false,
+                cause: if error.is_of_one_topic() { Cause::Data } else { Cause::Server },
                 is_for_operator: error.needs_an_operator(),
             }
         });
+        if outage.cause == Cause::Server {
+            self.metrics.redis_up.set(0);
+        }
         // It may begin with a connection that ends, and go on with a wrong password.
         if error.needs_an_operator() && !std::mem::replace(&mut outage.is_for_operator, true) {
             error!(redis = self.address, %error, "redis refuses until somebody changes a setting; lines wait");
@@ -243,8 +256,8 @@ impl Gate {
         }
     }
 
-    /// The list of topics was used, or could not be: it has a key of its own, which lines can
-    /// do without.
+    /// The list of topics was used, or could not be: it has a key of its own, perhaps on a node
+    /// of its own, which lines can do without.
     fn lists(&self, error: Option<&Error>) {
         let was_broken = std::mem::replace(&mut self.lock().list_is_broken, error.is_some());
         match error {
@@ -271,7 +284,7 @@ impl Turn<'_> {
                     self.gate.lists(None);
                 }
             }
-            Err(error) if error.is_of_one_topic() || (self.gate.by_topic && self.topic.is_some()) => {
+            Err(error) if self.gate.by_topic || error.is_of_one_topic() => {
                 if self.tries == Some(None) {
                     self.gate.ended(&None, Worked::Reads);
                 }

@@ -93,7 +93,7 @@ impl Matches {
             };
             for topic in self.choice.take(topics)? {
                 tracing::debug!(%topic, "a topic joins");
-                self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Earliest)));
+                self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Birth)));
             }
         }
     }

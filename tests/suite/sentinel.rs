@@ -6,7 +6,7 @@ use logrelay::store::{self, ConnectOptions, Error, Store};
 
 use crate::{
     losses::{Losses, print_stall},
-    promotion::until_in_sync,
+    promotion::{until_in_sync, until_it_has_all_so_far},
     spine::{Program, Reader},
     support::{
         eventually,
@@ -56,6 +56,7 @@ async fn a_killed_master_costs_no_line_and_readers_go_on_at_the_next_one() {
     let live = Reader::start(&relays[0], tailing.topic());
     let program = Program::start(tailing.path("app.log"), 0);
     eventually("lines", async || live.count() > 500).await;
+    until_it_has_all_so_far(&watched.master, &watched.replica).await;
     watched.master.kill().await;
     until_it_goes_on(&watched, &live, Instant::now()).await;
     let live = live.pause().await.resume(&relays[1]);
@@ -91,6 +92,7 @@ async fn a_master_that_is_demoted_alive_is_left_by_all() {
     let live = Reader::start(&relay, tailing.topic());
     let program = Program::start(tailing.path("app.log"), 0);
     eventually("lines", async || live.count() > 500).await;
+    until_it_has_all_so_far(&watched.master, &watched.replica).await;
     watched.fail_over().await;
     until_promoted(&watched).await;
     until_it_goes_on(&watched, &live, Instant::now()).await;

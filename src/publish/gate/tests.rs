@@ -148,3 +148,19 @@ async fn a_connection_that_was_made_ends_the_wait_for_the_next_try() {
     assert!(waiting.await.end(Ok(()), wrote).is_some());
     assert!(is_open(&gate, "a"));
 }
+
+#[tokio::test]
+async fn a_node_of_a_cluster_that_is_away_stops_its_topics_alone_and_is_shown() {
+    let (metrics, a, b) = (Metrics::default(), topic("a"), topic("b"));
+    let gate = Gate::of("somewhere", (true, watch::channel(0).1), 20, metrics.clone());
+    metrics.redis_up.set(1);
+    // The list of topics is on a node of its own.
+    assert!(gate.enter_unless_shut(None).await.unwrap().end(timeout(), wrote).is_none());
+    assert!(is_open(&gate, "a") && is_open(&gate, "b"));
+    assert!(gate.enter(&a).await.end(timeout(), wrote).is_none());
+    assert!(gate.enter(&b).await.end(refused("WRONGTYPE"), wrote).is_none());
+    assert!(!is_open(&gate, "a") && is_open(&gate, "c"));
+    assert_eq!(metrics.redis_up.get(), 0);
+    assert!(gate.enter(&a).await.end(Ok(()), wrote).is_some());
+    assert_eq!(metrics.redis_up.get(), 1, "data that cannot be used is no node that is away");
+}

@@ -18,7 +18,10 @@ mod tests;
 mod tree;
 mod walk;
 
-pub(super) use self::found::{FileId, displayed, id_of};
+pub(super) use self::{
+    found::{FileId, displayed, id_of},
+    siblings::above,
+};
 pub use self::{
     found::{Found, Problem},
     pattern::PatternError,

@@ -7,7 +7,10 @@ use std::{
     sync::LazyLock,
 };
 
-use super::{reader::Reader, trail::PRINT_BYTES};
+use super::{
+    reader::{Reader, off_the_runtime},
+    trail::PRINT_BYTES,
+};
 use crate::record::{Identity, PrintHash, Record, SourceKey};
 
 /// The bytes of a file around a position, from which its hashes are made.
@@ -29,6 +32,16 @@ impl Surroundings {
             Ok(bytes)
         };
         Ok(Self { head: read(0)?, before: read(position - most as u64)? })
+    }
+
+    /// What stands around the position of a record; none when the content of the file does not
+    /// agree with it.
+    pub(super) async fn of(file: Reader, record: Record) -> io::Result<Option<Self>> {
+        off_the_runtime(move || {
+            let agrees = agrees(&file, &record);
+            agrees.then(|| Self::read(&file, record.position)).transpose()
+        })
+        .await
     }
 
     /// The identity of a file with these bytes.

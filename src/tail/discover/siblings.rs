@@ -99,6 +99,11 @@ pub fn bases(path: &Path) -> Vec<PathBuf> {
     lives.into_iter().map(|live| path.with_file_name(live)).collect()
 }
 
+/// The path of the same name in the folder above.
+pub(in crate::tail) fn above(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.parent()?.join(path.file_name()?))
+}
+
 /// What may stand between the parts of a rotated name.
 fn is_sign(character: char) -> bool {
     matches!(character, '.' | '-' | '_' | '~' | '@' | '+' | ':' | '=')

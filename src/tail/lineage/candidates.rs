@@ -8,14 +8,18 @@ use std::{
 
 use super::{
     copies::{Original, is_intact},
-    discover::Found,
-    identity::{By, Suspect, agrees, assign},
-    lineage::{FileId, Followed, Known, displayed, id_of},
-    packed::Shelf,
-    reader::Reader,
-    trail::PRINT_BYTES,
+    known::{Followed, Known},
 };
-use crate::record::Record;
+use crate::{
+    record::Record,
+    tail::{
+        discover::{FileId, Found, displayed, id_of},
+        identity::{By, Suspect, agrees, assign},
+        packed::Shelf,
+        reader::Reader,
+        trail::PRINT_BYTES,
+    },
+};
 
 /// A file that nobody follows, and the record that it holds.
 #[derive(Debug)]

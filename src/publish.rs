@@ -17,10 +17,13 @@ mod roster;
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
 use self::{
     gate::{Gate, Worked},
@@ -30,13 +33,18 @@ use self::{
 pub use self::{
     group::Group,
     metrics::Metrics,
+    packer::Packing,
     producer::{Admission, Applicant, Seat},
     roster::{Challenge, Standing},
 };
 use crate::{
     record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
+    retry::Backoff,
     store::{Append, Appended, Store},
 };
+
+/// The first delay before the list of topics is asked for again.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// Bounds of publishing.
 #[derive(Debug, Clone)]
@@ -155,25 +163,31 @@ impl Publisher {
 
     /// All topics that a writer has announced. Waits as long as Redis is away.
     pub async fn topics(&self) -> Vec<Topic> {
+        let mut backoff = Backoff::new(FIRST_LOOK, Duration::from_millis(self.options.retry_cap_ms));
         loop {
             let Some(turn) = self.gate.enter_unless_shut(None).await else { return Vec::new() };
             if let Some(topics) = turn.end_read(self.store.topics().await) {
                 return topics;
             }
+            // Where the list alone cannot be used, the gate is open.
+            sleep(backoff.next_delay()).await;
         }
+    }
+
+    /// Begins to make a batch ready to be appended, beside what its source does meanwhile.
+    pub fn pack(&self, batch: SealedBatch) -> Packing {
+        self.packer.pack(batch)
     }
 
     /// Appends a batch of a source, or only its record, after the one that
     /// `standing` has confirmed; on success that becomes `record`. Tries as long as
     /// Redis is away. A source has one append under way at a time.
-    pub async fn append(
-        &self,
-        standing: &Standing,
-        mut record: Record,
-        mut batch: Option<SealedBatch>,
-    ) -> Outcome {
-        if let Some(batch) = &mut batch {
-            self.packer.pack(batch).await;
+    pub async fn append(&self, standing: &Standing, mut record: Record, batch: Option<Packing>) -> Outcome {
+        let batch = match batch {
+            Some(packing) => Some(packing.done().await),
+            None => None,
+        };
+        if batch.is_some() {
             record.details.appended_ms = unix_ms();
         }
         self.append_after(standing, Some(standing.confirmed()), record, batch.as_ref()).await

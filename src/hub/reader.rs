@@ -46,6 +46,8 @@ pub struct Reader {
     page: Option<Page>,
     count: PageCount,
     fetch: Option<Fetch>,
+    /// The page behind `page`, on its way, and where it begins.
+    ahead: Option<(Offset, Fetch)>,
     /// How often in a row the timeline was looked up because something did not fit.
     doubts: u8,
     caught_up: bool,
@@ -77,6 +79,7 @@ impl Reader {
             page: None,
             count: PageCount::new(),
             fetch: None,
+            ahead: None,
             doubts: 0,
             caught_up: false,
             ahead_since: None,
@@ -102,10 +105,20 @@ impl Reader {
     /// Gives up its page, and one that is on its way, when nobody takes from it: it is
     /// read again.
     pub fn release_page(&mut self) {
-        self.page = None;
+        self.leave_page();
         self.fetch = None;
         // Nothing was looked up, perhaps: what did not fit is looked at anew.
         self.doubts = 0;
+    }
+
+    fn leave_page(&mut self) {
+        (self.page, self.ahead) = (None, None);
+    }
+
+    /// Goes back to a place that it has passed, in the entry that it gave last.
+    pub fn go_back(&mut self, to: &Cursor) {
+        self.place = Some((to.epoch, to.offset));
+        self.release_page();
     }
 
     /// What comes next. Waits while there is nothing, also while Redis is away;
@@ -129,7 +142,12 @@ impl Reader {
                 self.is_dry = false;
                 if let Some(mut page) = fetched {
                     let bytes = bytes_of(page.items.make_contiguous());
+                    let is_full = page.items.len() >= self.count.get();
                     self.count.learn(page.items.len(), bytes, self.hub.options.page_bytes);
+                    // There is more, in all likelihood: it is read and unpacked while this is sent.
+                    self.ahead = page.items.back().and_then(item_end).filter(|_| is_full).and_then(|next| {
+                        Some((next, fetch::page_ahead(&self.hub, &self.topic, next, self.count.get())?))
+                    });
                     self.page = Some(page);
                 }
             }
@@ -143,7 +161,10 @@ impl Reader {
                 Look::Again => {}
                 Look::Wait => self.is_dry = true,
                 Look::Read(offset) => {
-                    self.fetch = Some(fetch::page(&self.hub, &self.topic, offset, self.count.get()));
+                    let ahead = self.ahead.take().filter(|(next, _)| *next == offset);
+                    let fetch = ahead.map(|(_, fetch)| fetch);
+                    let read = || fetch::page(&self.hub, &self.topic, offset, self.count.get());
+                    self.fetch = Some(fetch.unwrap_or_else(read));
                 }
                 Look::Refresh(after) => self.fetch = Some(fetch::timeline(&self.hub, &self.topic, after)),
             }
@@ -168,7 +189,8 @@ impl Reader {
         }
         let place = state.window.find(offset);
         if !matches!(place, Place::Behind) {
-            (self.page, self.doubts) = (None, 0);
+            self.leave_page();
+            self.doubts = 0;
         }
         match place {
             Place::At(slot) => self.step(timeline, offset, slot),
@@ -229,7 +251,7 @@ impl Reader {
     /// not fit, is lost.
     fn doubt(&mut self) -> Look {
         if self.doubts == 0 {
-            self.page = None;
+            self.leave_page();
         }
         self.doubts += 1;
         Look::Refresh(Duration::ZERO)
@@ -255,7 +277,8 @@ impl Reader {
             return self.is_ahead(timeline, epoch, offset);
         }
         self.ahead_since = None;
-        (self.page, self.doubts) = (None, 0);
+        self.leave_page();
+        self.doubts = 0;
         self.view = Some((state.generation, timeline.clone()));
         self.caught_up &= resume == Resume::Continue;
         match resume {
@@ -290,6 +313,15 @@ impl Reader {
         self.place = Some((timeline.epoch_of(to.minus(1)), to));
         self.doubts = 0;
         Look::Step(step(to))
+    }
+}
+
+/// The offset behind an item; none where that is not known.
+fn item_end(item: &Item) -> Option<Offset> {
+    match item {
+        Item::Entry(entry) => Some(entry.next()),
+        Item::Bad { last, .. } => Some(last.plus(1)),
+        Item::Newer { .. } => None,
     }
 }
 

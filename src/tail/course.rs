@@ -1,11 +1,11 @@
 //! What the task of one file is doing, and where that is to lead.
 
-use std::{io, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{control::Fate, limits::Grant, reader::Block};
+use super::{control::Fate, limits::Grant, reader::Block, source::sending::Sealed};
 use crate::publish::Outcome;
 
 /// Why a source ended.
@@ -27,6 +27,8 @@ pub(super) type Reading = BoxFuture<'static, (Option<OwnedSemaphorePermit>, io::
 pub(super) struct Course {
     /// At most one append is in flight: each one names the record before it.
     pub(super) sending: Option<Sending>,
+    /// Full batches behind the one in flight; none where none is.
+    pub(super) ahead: VecDeque<Sealed>,
     pub(super) reading: Option<Reading>,
     /// Lines that were read wait until they may be taken: nothing more is read meanwhile.
     pub(super) waiting: Option<Waiting>,
@@ -59,7 +61,8 @@ impl Course {
         let goal = Goal::Follow;
         let (sending, reading, waiting) = (None, None, None);
         let (at_end, is_last_look, is_hurried) = (false, false, false);
-        Self { sending, reading, waiting, at_end, fate, moved_at, is_last_look, is_hurried, goal }
+        let ahead = VecDeque::new();
+        Self { sending, ahead, reading, waiting, at_end, fate, moved_at, is_last_look, is_hurried, goal }
     }
 
     /// The file is there now.

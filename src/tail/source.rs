@@ -1,7 +1,7 @@
 //! One file, from where Redis has it to its end, for as long as it is of interest.
 
 mod place;
-mod sending;
+pub(super) mod sending;
 mod taking;
 
 use std::{
@@ -18,6 +18,7 @@ use tokio::{
 };
 use tracing::warn;
 
+use self::sending::BATCHES_AHEAD;
 use super::{
     Input,
     control::{Control, Fate, Word},
@@ -175,8 +176,17 @@ impl Source {
     fn advance(&mut self, course: &mut Course, turn: &Turn) -> Option<Ended> {
         self.cut_lines(course);
         if course.sending.is_none() {
-            course.sending = self.send();
+            let next = course.ahead.pop_front().or_else(|| self.seal());
+            course.sending = next.map(|sealed| self.send(sealed));
             // The next block comes only when all lines of this one are taken.
+            self.cut_lines(course);
+        }
+        while course.sending.is_some()
+            && self.group.is_full()
+            && course.ahead.len() < BATCHES_AHEAD
+            && let Some(sealed) = self.seal()
+        {
+            course.ahead.push_back(sealed);
             self.cut_lines(course);
         }
         if course.sending.is_none() && course.reading.is_none() && course.waiting.is_none() {

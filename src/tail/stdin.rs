@@ -122,7 +122,7 @@ async fn append(publisher: &Publisher, standing: &Standing, group: &mut Group, p
         let last = standing.confirmed().details;
         let details = Details { next_line: batch.next_line, ..last };
         let record = Record { token: Token::random(), position, details };
-        match publisher.append(standing, record, Some(batch.clone())).await {
+        match publisher.append(standing, record, Some(publisher.pack(batch.clone()))).await {
             Outcome::Stored => return,
             Outcome::Elsewhere(stored) => {
                 let (from_line, to_line) = (stored.details.next_line, standing.confirmed().details.next_line);

@@ -4,6 +4,7 @@
 mod access;
 mod administer;
 mod bad_input;
+mod contract;
 mod dev;
 mod docs;
 mod durable;

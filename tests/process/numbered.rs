@@ -1,4 +1,5 @@
 //! Lines that tell their number: written as programs write, and checked by readers.
+#![allow(dead_code, reason = "the fault suite has a check of its own")]
 
 use std::{
     fs::{self, File},
@@ -43,6 +44,8 @@ impl Expected {
 /// A log file with numbered lines, written in pieces that end anywhere in a line.
 pub(crate) struct Log {
     path: PathBuf,
+    /// What each line begins with.
+    prefix: String,
     file: File,
     next: u64,
     /// What is still to be written of the last line.
@@ -52,8 +55,13 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn create(path: PathBuf) -> Self {
+        Self::with_prefix(path, String::new())
+    }
+
+    /// The same, where each line begins with this.
+    pub(crate) fn with_prefix(path: PathBuf, prefix: String) -> Self {
         let file = File::create(&path).unwrap();
-        Self { path, file, next: 0, rest: String::new(), rotations: 0 }
+        Self { path, prefix, file, next: 0, rest: String::new(), rotations: 0 }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -73,7 +81,8 @@ impl Log {
     /// Writes so many lines more, all but the end of the last one.
     pub(crate) fn write(&mut self, lines: u64) {
         let mut text = std::mem::take(&mut self.rest);
-        (self.next..self.next + lines).for_each(|number| text += &(line(number) + "\n"));
+        (self.next..self.next + lines)
+            .for_each(|number| text += &(self.prefix.clone() + &line(number) + "\n"));
         self.next += lines;
         let torn = fastrand::usize(0..line(0).len());
         self.rest = text.split_off(text.len() - torn);
@@ -86,13 +95,16 @@ impl Log {
         self.file.write_all(rest.as_bytes()).unwrap();
     }
 
-    /// Renames the file away and begins another one in its place, as log rotation does: the
-    /// old one gets the end of its last line when it is not in its place any more.
+    /// Renames the file away and begins another one in its place, as log rotation does.
     pub(crate) fn rotate(&mut self) {
         self.rotations += 1;
-        let away = format!("{}.{}", self.path.display(), self.rotations);
-        fs::rename(&self.path, away).unwrap();
-        self.finish();
+        self.rename(self.rotations);
         self.file = File::create(&self.path).unwrap();
+    }
+
+    /// Renames the file away; it gets the end of its last line when it is not in its place any more.
+    pub(crate) fn rename(&mut self, number: u32) {
+        fs::rename(&self.path, format!("{}.{number}", self.path.display())).unwrap();
+        self.finish();
     }
 }

@@ -1,6 +1,11 @@
 //! The built binary as a child process, with what it says on standard error in a file.
+#![allow(dead_code, reason = "every target takes what it needs")]
 
-use std::{fs::File, process::Stdio, time::Duration};
+use std::{
+    fs::File,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -82,15 +87,25 @@ impl Process {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// SIGKILL; returns when it is gone.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
+    /// Waits until it is gone, however that came.
+    pub(crate) async fn status(&mut self) -> ExitStatus {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("it goes on and on")).unwrap()
+    }
+
     /// Waits until it ends by itself.
     pub(crate) async fn ended(mut self) -> Ended {
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        let status = ended.unwrap_or_else(|_| panic!("it goes on and on")).unwrap();
+        let status = self.status().await;
         Ended { code: status.code(), stderr: self.stderr() }
     }
 

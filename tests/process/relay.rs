@@ -1,4 +1,5 @@
 //! Relays that run as processes of their own.
+#![allow(dead_code, reason = "every target takes what it needs")]
 
 use crate::{
     process::Process,
@@ -19,7 +20,12 @@ impl Relay {
 
     /// A relay with these arguments, `--listen` among them; returns when it listens.
     pub(crate) async fn with(redis: &TestRedis, words: &str) -> Self {
-        let words = format!("serve --redis {} {words}", redis.url());
+        Self::over(&redis.url().to_string(), words).await
+    }
+
+    /// The same, by the URL of Redis.
+    pub(crate) async fn over(redis: &str, words: &str) -> Self {
+        let words = format!("serve --redis {redis} {words}");
         let mut process = Process::start(&words);
         let rest = process.until_it_says("serving listen=").await;
         let url = format!("http://{}", rest.split_whitespace().next().unwrap());

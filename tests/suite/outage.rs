@@ -186,7 +186,7 @@ async fn publish(publisher: &Publisher, standing: &Standing, count: u64) {
         };
         let batch = writer.batch(2);
         let next = writer.record_after(&batch);
-        assert_eq!(publisher.append(standing, next, Some(batch)).await, Outcome::Stored);
+        assert_eq!(publisher.append(standing, next, Some(publisher.pack(batch))).await, Outcome::Stored);
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod caller;
+pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod door;
 pub(crate) mod http2;
@@ -21,13 +22,13 @@ use std::{
 use logrelay::store::{
     self, ConnectOptions, Connector, Durability, Pool, PrivateServer, RedisUrl, ServerOptions, Store,
 };
-use redis::{AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult, aio::MultiplexedConnection};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// Longest that a condition may take to come true, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything is written before it is answered, and survives a kill. With `everysec`,
 /// Redis puts off writes for up to two seconds while an fsync is under way.
@@ -36,6 +37,7 @@ const AT_ONCE: [&str; 2] = ["--appendfsync", "no"];
 /// A private Redis with its data in a temporary folder, gone at the end of the test.
 pub(crate) struct TestRedis {
     folder: TempDir,
+    program: Option<PathBuf>,
     args: Vec<String>,
     port: Option<u16>,
     server: Option<PrivateServer>,
@@ -49,8 +51,14 @@ impl TestRedis {
 
     /// The same with more arguments, such as `["--timeout", "2"]`.
     pub(crate) async fn with_args(args: &[&str]) -> Self {
+        Self::with_program(program(), args).await
+    }
+
+    /// The same, of another program than the usual one.
+    pub(crate) async fn with_program(program: Option<PathBuf>, args: &[&str]) -> Self {
         let args = [&AT_ONCE, args].concat().iter().map(ToString::to_string).collect();
-        let mut redis = Self { folder: TempDir::new().unwrap(), args, port: None, server: None };
+        let folder = TempDir::new().unwrap();
+        let mut redis = Self { folder, program, args, port: None, server: None };
         redis.start_again().await;
         redis
     }
@@ -70,6 +78,11 @@ impl TestRedis {
             Some(port) => format!("redis://127.0.0.1:{port}").parse().unwrap(),
             None => self.server().url(),
         }
+    }
+
+    /// The unix socket behind which it is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
     }
 
     /// The TCP port of a server that was started with one.
@@ -100,24 +113,42 @@ impl TestRedis {
 
     /// A connection that is none of logrelay's.
     pub(crate) async fn control(&self) -> Control {
-        let socket = self.folder.path().join("redis.sock");
-        let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
+        self.connect().await.unwrap()
+    }
+
+    /// The same; none where nobody answers.
+    pub(crate) async fn try_control(&self) -> Option<Control> {
+        self.connect().await.ok()
+    }
+
+    async fn connect(&self) -> RedisResult<Control> {
+        let client = redis::Client::open(format!("redis+unix://{}", self.socket().display()))?;
         // A busy machine is no reason to fail.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
-        Control(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
+        Ok(Control(client.get_multiplexed_async_connection_with_config(&config).await?))
     }
 
-    /// Whether it says that it is a master; who changes its role closes all connections to it.
+    /// Whether it says that it is a master.
     pub(crate) async fn is_master(&self) -> bool {
-        let socket = self.folder.path().join("redis.sock");
-        let asked = async {
-            let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
-            let mut connection = client.get_multiplexed_async_connection().await?;
-            redis::cmd("INFO").arg("replication").query_async::<String>(&mut connection).await
-        };
-        asked.await.is_ok_and(|info| info.contains("role:master"))
+        self.replication().await.contains("role:master")
+    }
+
+    /// What it says of its part in replication; nothing where it does not answer, as who changes
+    /// its role closes all connections to it.
+    pub(crate) async fn replication(&self) -> String {
+        let Some(mut control) = self.try_control().await else { return String::new() };
+        let asked = redis::cmd("INFO").arg("replication").query_async(&mut control.0).await;
+        asked.unwrap_or_default()
+    }
+
+    /// Whether it is a replica that has just heard from its master.
+    pub(crate) async fn follows(&self) -> bool {
+        let info = self.replication().await;
+        let has = |word| info.lines().any(|line| line == word);
+        has("master_link_status:up")
+            && (has("master_last_io_seconds_ago:0") || has("master_last_io_seconds_ago:1"))
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -148,7 +179,7 @@ impl TestRedis {
     pub(crate) async fn start_again(&mut self) {
         assert!(self.server.is_none(), "it runs");
         let options = ServerOptions {
-            binary: program(),
+            binary: self.program.clone(),
             extra_args: self.args.clone(),
             ..ServerOptions::new(self.folder.path())
         };
@@ -204,6 +235,25 @@ impl Control {
     /// Runs a command whose answer does not matter, but that it is no error.
     pub(crate) async fn send(&mut self, command: &redis::Cmd) {
         command.query_async::<redis::Value>(&mut self.0).await.unwrap();
+    }
+
+    /// The same, whatever the answer is.
+    pub(crate) async fn attempt(&mut self, command: &redis::Cmd) -> redis::RedisResult<redis::Value> {
+        command.query_async(&mut self.0).await
+    }
+
+    /// How many connections of this user are open.
+    pub(crate) async fn connections_of(&mut self, user: &str) -> usize {
+        let list: String = self.run("CLIENT LIST").await;
+        list.matches(&format!(" user={user} ")).count()
+    }
+
+    /// How often Redis has answered with an error of this code.
+    pub(crate) async fn errors(&mut self, code: &str) -> u64 {
+        let stats: String = self.run("INFO errorstats").await;
+        let prefix = format!("errorstat_{code}:count=");
+        let count = stats.lines().find_map(|line| line.strip_prefix(&prefix));
+        count.map_or(0, |count| count.trim().parse().unwrap())
     }
 
     /// The ids of the connections named `name`, in the order in which they were opened.

@@ -253,3 +253,28 @@ async fn what_redis_forgot_of_closed_files_is_sent_again() {
     tailing.until_lines(200).await;
     has_each_once(&tailing, &[10; 20]).await;
 }
+
+#[tokio::test]
+async fn a_file_with_the_inode_of_another_log_is_read_in_the_order_of_its_own() {
+    let redis = TestRedis::start().await;
+    let mut tailing = prepare_lingering(&redis);
+    let [log, older, oldest, other] =
+        ["app.log", "app.1.log", "app.2.log", "web.log"].map(|name| tailing.path(name));
+    append(&log, &lines(0, 1));
+    append(&other, "web\n");
+    tailing.resume();
+    tailing.until_lines(2).await;
+    tailing.kill().await;
+    append(&log, &lines(1, 1));
+    fs::rename(&log, &oldest).unwrap();
+    // As if the other one was deleted, and its inode was given again.
+    fs::rename(&other, &older).unwrap();
+    fs::write(&older, lines(2, 1)).unwrap();
+    append(&log, &lines(3, 1));
+    append(&other, "web again\n");
+    tailing.resume();
+    tailing.until_lines(6).await;
+    let contents = tailing.contents().await;
+    let of_log: Vec<_> = contents.into_iter().filter(|content| !content.starts_with("web")).collect();
+    assert_eq!(of_log, (0..4).map(numbered).collect::<Vec<_>>());
+}

@@ -303,7 +303,7 @@ impl Session {
         let record = Record { token: Token::random(), position: batch.end_position, details };
         let publisher = self.publisher.clone();
         let append = async move {
-            let outcome = publisher.append(&standing, record, Some(batch)).await;
+            let outcome = publisher.append(&standing, record, Some(publisher.pack(batch))).await;
             drop(room);
             outcome
         };

@@ -44,7 +44,11 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
         let base = root(path);
         above(&base).filter(|above| homes.contains(above)).unwrap_or(base)
     };
-    let family_of = |found: &Found| was_at.get(&id_of(found)).cloned().unwrap_or_else(|| home(&found.path));
+    // The name counts first: a new file can have the inode of one that is gone.
+    let family_of = |found: &Found| {
+        let home = home(&found.path);
+        if homes.contains(&home) { home } else { was_at.get(&id_of(found)).cloned().unwrap_or(home) }
+    };
     let mut families: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for found in &known.newcomers {
         families.entry(family_of(found)).or_default().push(found.path.clone());

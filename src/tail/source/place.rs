@@ -26,6 +26,7 @@ impl Source {
         outcome: Outcome,
     ) -> Result<(), Ended> {
         (course.reading, course.waiting, course.at_end) = (None, None, false);
+        course.ahead.clear();
         if course.goal == Goal::MarkGone {
             (course.goal, course.is_last_look) = (Goal::Follow, false);
         }

@@ -3,33 +3,55 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Source;
 use crate::{
-    record::{Details, Record, SourceState, Token},
+    publish::Packing,
+    record::{Details, Identity, Record, SourceState, Token},
     tail::course::Sending,
 };
 
+/// How many full batches are packed while the one before them is in flight: so that packing,
+/// which takes longest, keeps several processors busy for one file.
+pub(super) const BATCHES_AHEAD: usize = 2;
+
+/// A batch whose turn comes, and the place in the file behind it.
+pub(in crate::tail) struct Sealed {
+    packing: Packing,
+    next_line: u64,
+    position: u64,
+    identity: Identity,
+    /// Pays for what was read, until it is stored.
+    room: Option<OwnedSemaphorePermit>,
+}
+
 impl Source {
-    /// Appends what the group holds: at once when nothing is in flight, so that a
-    /// quiet file has no added delay and a busy one has large batches.
-    pub(super) fn send(&mut self) -> Option<Sending> {
+    /// Takes out what the group holds.
+    pub(super) fn seal(&mut self) -> Option<Sealed> {
         let position = self.framer.position();
         let (batch, room) = self.group.seal(position)?;
         let (head, tail) = self.trail.prints(position);
-        let last = self.standing.confirmed().details;
         let identity = self.reader.identity(head, tail);
+        let next_line = batch.next_line;
+        Some(Sealed { packing: self.context.publisher.pack(batch), next_line, position, identity, room })
+    }
+
+    /// Appends a batch: at once when nothing is in flight, so that a quiet file has no added
+    /// delay and a busy one has large batches.
+    pub(super) fn send(&self, sealed: Sealed) -> Sending {
+        let Sealed { packing, next_line, position, identity, room } = sealed;
+        let last = self.standing.confirmed().details;
         let size = Some(self.reader.size());
-        let details =
-            Details { next_line: batch.next_line, identity, state: SourceState::Active, size, ..last };
+        let details = Details { next_line, identity, state: SourceState::Active, size, ..last };
         let record = Record { token: Token::random(), position, details };
         let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
         let append = async move {
-            let outcome = publisher.append(&standing, record, Some(batch)).await;
+            let outcome = publisher.append(&standing, record, Some(packing)).await;
             drop(room);
             outcome
         };
-        Some(append.boxed())
+        append.boxed()
     }
 
     pub(super) fn mark_gone(&self) -> Sending {

@@ -9,12 +9,14 @@ use tokio::{
     time::sleep,
 };
 
-use super::{TestRedis, eventually, free_port, program};
+use super::{TestRedis, door::Door, eventually, free_port, program};
 
 pub(crate) const MASTER_NAME: &str = "mymaster";
 
 /// A replica that asks for all lines gets them at once.
 const AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
+/// A silent connection between servers is replaced soon.
+pub(crate) const SOON: [&str; 4] = ["--repl-ping-replica-period", "1", "--repl-timeout", "5"];
 
 /// After so long without an answer a Sentinel takes a server for gone.
 pub(crate) const DOWN_AFTER_MS: u64 = 1000;
@@ -42,17 +44,32 @@ impl Watched {
     /// With more arguments for the servers, and more lines in the configuration of the Sentinels.
     pub(crate) async fn with(args: &[&str], config: &str) -> Self {
         let master = TestRedis::with_port(&[&AT_ONCE, args].concat()).await;
-        let port = master.port().to_string();
-        let follow = ["--replicaof", "127.0.0.1", &port];
-        let replica = TestRedis::with_port(&[&AT_ONCE, args, &follow].concat()).await;
-        let mut control = replica.control().await;
-        eventually("the link is up", async || {
-            control.run::<String>("INFO replication").await.contains("master_link_status:up")
-        })
-        .await;
+        let replica = TestRedis::with_port(&[&AT_ONCE, args].concat()).await;
+        let port = master.port();
+        Self::watch(master, replica, port, config).await
+    }
+
+    /// Where everybody, also they themselves, goes through a door before each of the two.
+    pub(crate) async fn behind(doors: &[Door]) -> Self {
+        let mut servers = Vec::new();
+        for door in &doors[..2] {
+            let port = door.port().to_string();
+            let announce = ["--replica-announce-ip", "127.0.0.1", "--replica-announce-port", &port];
+            let redis = TestRedis::with_args(&[&AT_ONCE[..], &SOON, &announce].concat()).await;
+            door.lead_to_socket(&redis.socket());
+            servers.push(redis);
+        }
+        let (replica, master) = (servers.pop().unwrap(), servers.pop().unwrap());
+        Self::watch(master, replica, doors[0].port(), "").await
+    }
+
+    async fn watch(master: TestRedis, replica: TestRedis, port: u16, config: &str) -> Self {
+        // Not as an argument: who was promoted follows nobody when it is started again.
+        replica.control().await.run::<()>(&format!("REPLICAOF 127.0.0.1 {port}")).await;
+        eventually("the link is up", async || replica.follows().await).await;
         let mut sentinels = Vec::new();
         for _ in 0..3 {
-            sentinels.push(Sentinel::start(master.port(), config).await);
+            sentinels.push(Sentinel::start(port, config).await);
         }
         let watched = Self { master, replica, sentinels };
         watched.until_ready().await;
@@ -68,6 +85,18 @@ impl Watched {
 
     pub(crate) fn url(&self) -> String {
         format!("redis+sentinel://{}/{MASTER_NAME}", self.servers())
+    }
+
+    /// The port of the master, where all Sentinels agree on it and nobody is about to change it.
+    pub(crate) async fn master_port(&self) -> Option<u16> {
+        let mut ports = Vec::new();
+        for sentinel in &self.sentinels {
+            let state = sentinel.state().await.ok()?;
+            let is_calm = state.contains("flags=master ");
+            let port = state.split(' ').find_map(|word| word.strip_prefix("port="))?;
+            ports.push(port.parse().ok().filter(|_| is_calm)?);
+        }
+        ports.iter().all(|port| *port == ports[0]).then(|| ports[0])
     }
 
     async fn until_ready(&self) {

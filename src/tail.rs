@@ -2,24 +2,20 @@
 //!
 //! The [`Service`] looks for files (`discover`) when something changes (`watcher`) and now
 //! and then (`look`), and keeps a `fleet` of sources, one task for each file. What a newly
-//! found file is, a source that Redis knows or a new one, is told by its content
-//! (`candidates`, `identity`, `copies`) and by the files that were at its path before
-//! (`past`, `search`, `lineage`, `tie`), also when those were compressed meanwhile (`packs`,
-//! `packed`); then it is followed (`launch`), those of one path one after the other
+//! found file is, a source that Redis knows or a new one, is told by its content (`identity`)
+//! and by the files that were at its path before (`lineage`), also when those were compressed
+//! meanwhile (`packed`); then it is followed (`launch`), those of one path one after the other
 //! (`lane`). A `source` reads blocks (`reader`), makes lines of them (`framing`, of what
 //! `lines` cuts), and appends these through [`publish`](crate::publish), one batch at a time
 //! (`course`); it remembers in its `trail` by what it will be known.
 
-mod candidates;
 mod control;
-mod copies;
 mod course;
 pub mod discover;
 mod fleet;
 pub mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
-mod heirs;
 mod identity;
 pub mod input;
 mod lane;
@@ -30,14 +26,10 @@ pub mod lines;
 mod look;
 mod metrics;
 mod packed;
-mod packs;
-mod past;
 mod reader;
-mod search;
 mod source;
 mod stdin;
 pub mod template;
-mod tie;
 mod topic_rule;
 mod trail;
 pub mod watcher;

@@ -37,6 +37,7 @@ pub(super) struct Control {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word to the task that it has yet to hear")]
 struct State {
     fate: Fate,
     /// The task has yet to hear of the fate.

@@ -31,10 +31,9 @@ use super::{
     Following, Input, Limits, Options,
     control::Fate,
     course::Ended,
-    discover::{Found, Problem},
+    discover::{FileId, Found, Problem, id_of},
     lane::Lane,
     limits::Limiters,
-    lineage::{FileId, id_of},
     packed::Shelf,
     source::Context,
 };

@@ -7,7 +7,10 @@ use std::{
     sync::LazyLock,
 };
 
-use super::{reader::Reader, trail::PRINT_BYTES};
+use super::{
+    reader::{Reader, off_the_runtime},
+    trail::PRINT_BYTES,
+};
 use crate::record::{Identity, PrintHash, Record, SourceKey};
 
 /// The bytes of a file around a position, from which its hashes are made.
@@ -29,6 +32,16 @@ impl Surroundings {
             Ok(bytes)
         };
         Ok(Self { head: read(0)?, before: read(position - most as u64)? })
+    }
+
+    /// What stands around the position of a record; none when the content of the file does not
+    /// agree with it.
+    pub(super) async fn of(file: Reader, record: Record) -> io::Result<Option<Self>> {
+        off_the_runtime(move || {
+            let agrees = agrees(&file, &record);
+            agrees.then(|| Self::read(&file, record.position)).transpose()
+        })
+        .await
     }
 
     /// The identity of a file with these bytes.
@@ -63,7 +76,10 @@ pub(super) struct Suspect<'a> {
     pub(super) created_ns: Option<u64>,
     /// Its path, as records write it.
     pub(super) path: &'a str,
-    /// Its first bytes, up to [`PRINT_BYTES`]; not looked at [by inode](By::Inode).
+    /// The paths of which it may be a rotated version, as records write them; not looked at
+    /// [by inode](By::Inode).
+    pub(super) bases: &'a [String],
+    /// Its first bytes, up to [`PRINT_BYTES`]; not looked at by inode either.
     pub(super) head: &'a [u8],
 }
 
@@ -153,8 +169,15 @@ pub(super) fn assign(
         has_content(file, record) && (is_weighty(record) || is_sibling)
     };
     let is_it = |file: &Suspect<'_>, record: &Record| same_inode(file, record) && record.position > 0;
-    let is_its = |file: &Suspect<'_>, record: &Record| same_inode(file, record) && record.position == 0;
     let unread = |_: &Suspect<'_>, record: &Record| record.position == 0;
+    // A new file can have the inode of one that is gone. Where its name ties it to other
+    // records, it is none of a path that it has nothing to do with.
+    let unread_file = |file: &Suspect<'_>, record: &Record| {
+        let paths = || file.bases.iter().map(String::as_str).chain([file.path]);
+        let is_its = || paths().any(|path| path == record.details.path);
+        let is_unread = unread(file, record) && same_inode(file, record);
+        is_unread && (is_its() || !paths().any(|path| index.by_path.contains_key(path)))
+    };
     // What is at the path of a record comes first: else thousands of files that begin alike
     // would each be compared with all records of that beginning.
     let rules: Vec<(&[Among], Rule<'_>)> = match by {
@@ -162,7 +185,7 @@ pub(super) fn assign(
         By::Content => vec![
             (&[Among::Path, Among::Head], &is_certain),
             // Any file has the content of which nothing was read, and an inode can be another's.
-            (&[Among::File], &is_its),
+            (&[Among::File], &unread_file),
             (&[Among::Path, Among::Head], &has_content),
             (&[Among::Path], &unread),
         ],
@@ -203,7 +226,7 @@ mod tests {
     }
 
     fn file(path: &str, inode: u64) -> Suspect<'_> {
-        Suspect { device: 1, inode, created_ns: None, path, head: b"" }
+        Suspect { device: 1, inode, created_ns: None, path, bases: &[], head: b"" }
     }
 
     /// What both ways to tell files come to, one after the other.
@@ -273,6 +296,16 @@ mod tests {
         let files = [file("/app.log", 8), file("/app.log.1", 7)];
         assert_eq!(assign(&files, &records, |_, _| true), [None, Some(0)]);
         assert_eq!(assign(&[file("/other.log", 9)], &records, |_, _| true), [None]);
+    }
+
+    #[test]
+    fn a_reused_inode_of_a_file_from_which_nothing_was_read_is_none_of_another_path() {
+        let records = [record(1, "/app.log", 7, 50), record(2, "/other.log", 8, 0)];
+        let bases = ["/app.log".to_owned()];
+        let rotated = Suspect { bases: &bases, ..file("/app.log.1", 8) };
+        assert_eq!(assign(&[rotated], &records, |_, record| record == 1), [None]);
+        assert_eq!(assign(&[file("/app.log", 8)], &records, |_, record| record == 1), [None]);
+        assert_eq!(assign(&[file("/moved.log", 8)], &records, |_, record| record == 1), [Some(1)]);
     }
 
     #[test]

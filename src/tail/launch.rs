@@ -13,39 +13,16 @@ use tracing::info;
 use super::{
     Input, StartAt,
     control::{Control, Fate},
-    discover::Found,
+    discover::{FileId, displayed, id_of},
     identity::Surroundings,
-    lineage::{FileId, displayed, id_of},
+    lineage::{Launch, Origin},
     reader::{Reader, off_the_runtime},
     source::{Context, Source},
 };
 use crate::{
     publish::Standing,
-    record::{Details, Host, Record, SourceKey, Topic},
+    record::{Details, Host, Topic},
 };
-
-/// A file to be followed.
-#[derive(Debug)]
-pub(super) struct Launch {
-    pub(super) found: Found,
-    /// Opened when it was identified: what is read is what was looked at, whatever its
-    /// name is by now.
-    pub(super) reader: Reader,
-    /// The path whose past it is part of: its own, or the one that it was rotated from.
-    pub(super) path: PathBuf,
-    pub(super) origin: Origin,
-}
-
-/// Which source a file is.
-#[derive(Debug, Clone)]
-pub(super) enum Origin {
-    /// One that is known.
-    Known(SourceKey, Record),
-    /// A new one.
-    New,
-    /// A new one, all of whose lines were read from the file that it is a copy of.
-    Copied,
-}
 
 /// A file that is followed.
 #[derive(Debug)]

@@ -4,76 +4,60 @@
 //! while nobody looked. So the files beside it are searched for that source, and all
 //! that are newer are read, oldest first, before the one at the path.
 
+mod candidates;
+mod copies;
+mod heirs;
+mod known;
+mod packs;
+mod past;
+mod search;
+mod tie;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use super::{
+pub(super) use self::known::{Followed, Known};
+use self::{
     candidates::{Candidate, Candidates},
-    control::Read,
     copies::Original,
-    discover::{Found, Patterns, bases},
     heirs::find_heirs,
-    identity::By,
-    launch::{Launch, Origin},
-    packed::Shelf,
+    known::is_active,
     packs::look_into_packs,
-    past::{Pasts, above, add, pasts},
-    reader::Reader,
+    past::{Pasts, add, pasts},
     search::search,
     tie::{Tie, copy_of, tie_of},
 };
-use crate::record::{Record, SourceKey, SourceState};
+use super::{
+    discover::{FileId, Found, displayed, id_of},
+    identity::By,
+    reader::Reader,
+};
+use crate::record::{Record, SourceKey};
 
-/// Device and inode: which file it is, as long as somebody holds it open.
-pub(super) type FileId = (u64, u64);
-
-/// A source that is followed now.
-#[derive(Debug, Clone)]
-pub(super) struct Followed {
-    pub(super) id: FileId,
-    /// The path that it was found under, and whether it is still there.
-    pub(super) path: PathBuf,
-    pub(super) in_place: bool,
-    /// Where it is now.
-    pub(super) place: PathBuf,
-    pub(super) reader: Reader,
-    pub(super) read: Read,
-}
-
-/// What is known of one topic when new files are found.
+/// A file to be followed.
 #[derive(Debug)]
-pub(super) struct Known {
-    /// Files to be followed that nobody follows.
-    pub(super) newcomers: Vec<Found>,
-    /// Sources that nobody follows.
-    pub(super) records: Vec<(SourceKey, Record)>,
-    /// Those that are away and closed, and how much of them was read: they are of interest
-    /// when they have more.
-    pub(super) at_rest: HashMap<SourceKey, u64>,
-    pub(super) followed: Vec<Followed>,
-    /// Paths without a newcomer whose past has to be searched all the same.
-    pub(super) deserted: BTreeSet<PathBuf>,
-    /// Other paths of newcomers and followed files, each with the path that the file goes by.
-    pub(super) also: HashMap<PathBuf, PathBuf>,
-    pub(super) shelf: Arc<Shelf>,
-    /// What inputs match, and where rotated files of that go.
-    pub(super) rotated: Vec<(Patterns, Patterns)>,
+pub(super) struct Launch {
+    pub(super) found: Found,
+    /// Opened when it was identified: what is read is what was looked at, whatever its
+    /// name is by now.
+    pub(super) reader: Reader,
+    /// The path whose past it is part of: its own, or the one that it was rotated from.
+    pub(super) path: PathBuf,
+    pub(super) origin: Origin,
 }
 
-impl Known {
-    /// The paths of which a file could be a rotated version, by its name.
-    pub(super) fn bases(&self, path: &Path) -> Vec<PathBuf> {
-        let mut bases = bases(path);
-        // Rotated files can be followed where they are, in a folder below that of the log.
-        bases.extend(bases.clone().iter().filter_map(|base| above(base)));
-        // A file is rotated under any of its names.
-        bases.extend(bases.clone().iter().filter_map(|base| self.also.get(base).cloned()));
-        bases
-    }
+/// Which source a file is.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// One that is known.
+    Known(SourceKey, Record),
+    /// A new one.
+    New,
+    /// A new one, all of whose lines were read from the file that it is a copy of.
+    Copied,
 }
 
 /// What follows from what is known.
@@ -226,29 +210,4 @@ fn launch(known: &Known, candidate: &Candidate, path: &Path) -> Option<Launch> {
 /// Which file bears which name.
 fn names(files: &[Found]) -> HashSet<(&Path, FileId)> {
     files.iter().map(|found| (found.path.as_path(), id_of(found))).collect()
-}
-
-pub(super) fn is_active(record: &Record) -> bool {
-    record.details.state == SourceState::Active
-}
-
-pub(super) fn id_of(found: &Found) -> FileId {
-    (found.device, found.inode)
-}
-
-fn hex(digit: u8) -> char {
-    char::from_digit(u32::from(digit), 16).unwrap_or('?')
-}
-
-/// A path as records and messages write it: bytes that are not UTF-8 as `\xNN`.
-pub(super) fn displayed(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut text = String::new();
-    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            text.extend(['\\', 'x', hex(byte >> 4), hex(byte & 15)]);
-        }
-    }
-    text
 }

@@ -20,11 +20,10 @@ use rustix::{fs::SeekFrom, io::Errno};
 
 use super::{
     discover::Found,
-    identity::{Surroundings, agrees},
     packed::{Extent, Packed, Shelf},
     trail::PRINT_BYTES,
 };
-use crate::record::{Identity, PrintHash, Record};
+use crate::record::{Identity, PrintHash};
 
 /// Greatest size of a block, in bytes.
 pub(super) const MAX_BLOCK_BYTES: usize = 256 * 1024;
@@ -238,16 +237,6 @@ impl Reader {
             Err(_) => return Ok(None),
         };
         Ok((end > position).then_some(end))
-    }
-
-    /// What stands around the position of a record; none when the content of the file
-    /// does not agree with it.
-    pub(super) async fn surroundings(self, record: Record) -> io::Result<Option<Surroundings>> {
-        off_the_runtime(move || {
-            let agrees = agrees(&self, &record);
-            agrees.then(|| Surroundings::read(&self, record.position)).transpose()
-        })
-        .await
     }
 
     fn read_block(&self, position: u64, before: &[u8], most: usize) -> io::Result<Block> {

@@ -23,10 +23,10 @@ use super::{
     Input,
     control::{Control, Fate, Word},
     course::{Course, Ended, Goal, Reading, when_ready},
+    discover::displayed,
     framing::Framer,
     lane::Turn,
     limits::{Limiter, Limiters},
-    lineage::displayed,
     reader::{Block, FIRST_BLOCK_BYTES, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };

@@ -2,6 +2,7 @@
 //! tailer ended: by their content alone none of them can be told from the others.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     os::unix::fs::MetadataExt as _,
     path::Path,
@@ -98,7 +99,7 @@ async fn of_several_that_begin_alike_the_oldest_goes_on_and_those_after_it_are_r
             rotate(&log);
             append(&log, &banner);
             gzip(&tailing.path("app.log.1"));
-            expected += &format!("of {round}\n{banner}");
+            write!(expected, "of {round}\n{banner}").unwrap();
         }
         tailing.resume();
         has_exactly(&mut tailing, &expected).await;
@@ -116,7 +117,7 @@ async fn what_was_drained_and_compressed_is_not_taken_for_its_successor_that_beg
         for round in 0..3 {
             tailing.resume();
             append(&log, &format!("of {round}\n"));
-            expected += &format!("of {round}\n");
+            writeln!(expected, "of {round}").unwrap();
             tailing.until_lines(expected.lines().count() as u64).await;
             rotate(&log);
             append(&log, &banner);
@@ -129,7 +130,7 @@ async fn what_was_drained_and_compressed_is_not_taken_for_its_successor_that_beg
                 rotate(&log);
                 append(&log, &banner);
                 gzip(&tailing.path("app.log.1"));
-                expected += &format!("of the last\n{banner}");
+                write!(expected, "of the last\n{banner}").unwrap();
             }
         }
         tailing.resume();

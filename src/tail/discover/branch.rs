@@ -2,17 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs::{self, Metadata},
     mem,
     ops::Bound,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use super::{
-    Found,
+    folder::{Folder, Kept, id_of},
     pattern::{Pattern, States},
     room::Room,
     walk::{Listing, Walk},
@@ -28,30 +26,6 @@ pub(super) struct Branch {
     /// Where something has to appear before the base folder can be reached, and whether that
     /// is watched.
     pub(super) above: Option<(PathBuf, bool)>,
-}
-
-/// What is in a folder, by name.
-#[derive(Debug)]
-pub(super) struct Folder {
-    pub(super) id: (u64, u64),
-    pub(super) states: States,
-    pub(super) files: Vec<Kept>,
-    /// Names of folders that are walked.
-    pub(super) below: Vec<OsString>,
-    /// Changes in it are reported.
-    pub(super) is_watched: bool,
-}
-
-/// A file, as the last look saw it.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) name: OsString,
-    pub(super) device: u64,
-    pub(super) inode: u64,
-    pub(super) len: u64,
-    pub(super) modified: SystemTime,
-    /// Where it really is, if `name` is a link.
-    pub(super) real: Option<PathBuf>,
 }
 
 impl Branch {
@@ -206,15 +180,4 @@ fn changed<'a>(before: &'a [Kept], now: &'a [Kept]) -> impl Iterator<Item = (&'a
         let was = before.get(at)?;
         ((was.device, was.inode) == (file.device, file.inode)).then_some((file, was))
     })
-}
-
-pub(super) fn id_of(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-impl Kept {
-    pub(super) fn found(&self, folder: &Path) -> Found {
-        let Self { device, inode, len, modified, .. } = *self;
-        Found { path: folder.join(&self.name), device, inode, len, modified }
-    }
 }

@@ -2,7 +2,13 @@
 
 use std::{io, mem, path::Path};
 
-use super::{Problem, branch::Folder};
+use super::{folder::Folder, found::Problem};
+
+/// How many files are found at most.
+pub const MAX_FILES: usize = 100_000;
+
+/// How many folders are walked at most.
+pub const MAX_FOLDERS: usize = 100_000;
 
 /// How much may be kept, and how much is.
 #[derive(Debug)]

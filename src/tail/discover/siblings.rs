@@ -12,16 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Found;
+use super::found::{Found, is_compressed, is_packed, unpacked};
 
 #[cfg(test)]
 mod tests;
-
-/// Endings that compressing programs give.
-const COMPRESSED: [&str; 7] = ["gz", "zst", "xz", "bz2", "lz4", "lzma", "zip"];
-
-/// Those of them that are read.
-const PACKED: [&str; 2] = ["gz", "zst"];
 
 /// Words that stand for "an older one" in the names of rotated files.
 const WORDS: [&str; 8] = ["old", "bak", "backup", "orig", "prev", "previous", "save", "copy"];
@@ -105,28 +99,14 @@ pub fn bases(path: &Path) -> Vec<PathBuf> {
     lives.into_iter().map(|live| path.with_file_name(live)).collect()
 }
 
+/// The path of the same name in the folder above.
+pub(in crate::tail) fn above(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.parent()?.join(path.file_name()?))
+}
+
 /// What may stand between the parts of a rotated name.
 fn is_sign(character: char) -> bool {
     matches!(character, '.' | '-' | '_' | '~' | '@' | '+' | ':' | '=')
-}
-
-/// Whether the name is that of a compressed file that can be read.
-pub(super) fn is_packed(path: &Path) -> bool {
-    has_ending(path, &PACKED)
-}
-
-/// The path of what was packed: without the ending that this has given.
-pub(super) fn unpacked(path: &Path) -> PathBuf {
-    if is_packed(path) { path.with_extension("") } else { path.to_owned() }
-}
-
-pub(super) fn is_compressed(path: &Path) -> bool {
-    has_ending(path, &COMPRESSED)
-}
-
-fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    let ending = path.extension().and_then(OsStr::to_str);
-    ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 /// What a rotation added to a name: its numbers, in their order.

@@ -7,10 +7,12 @@ use std::{
 };
 
 use super::{
-    Found, MAX_FILES, MAX_FOLDERS, Patterns, Problem, Scan,
-    branch::{Branch, Kept},
-    room::Room,
-    walk::Walk,
+    branch::Branch,
+    folder::Kept,
+    found::{Found, Problem},
+    patterns::Patterns,
+    room::{MAX_FILES, MAX_FOLDERS, Room},
+    walk::{Looked, Walk},
 };
 
 /// The folders of all inputs.
@@ -23,17 +25,28 @@ pub struct Tree {
     targets: HashMap<PathBuf, BTreeSet<PathBuf>>,
 }
 
-/// What came out of a look.
+/// What a scan came upon.
 #[derive(Debug, Default)]
-pub struct Looked {
-    /// Files that were there before, and have another size or time of change now.
-    pub changed: Vec<PathBuf>,
-    /// What could not be looked at. The rest of the look is good.
+pub struct Scan {
+    /// In the order of the patterns, then by folder and name. A file that is reached
+    /// by several paths is there once, under the first.
+    pub files: Vec<Found>,
+    /// Where the files really are that were found through a link: real path → path.
+    pub links: HashMap<PathBuf, PathBuf>,
+    /// Folders in which something could appear or change that matters.
+    /// Of a folder that is not there yet it is the nearest one above it that is.
+    pub folders: Vec<PathBuf>,
+    /// What could not be looked at. The rest of the scan is good.
     pub problems: Vec<Problem>,
-    /// How many folders were listed.
-    pub folders: u64,
-    /// How many files and links were looked at.
-    pub files: u64,
+}
+
+impl Patterns {
+    /// Looks for files now. This blocks, for as long as the disk takes.
+    pub fn scan(&self) -> Scan {
+        let mut tree = Tree::new([self]);
+        let looked = tree.look(&|_| false);
+        tree.scan(looked)
+    }
 }
 
 impl Tree {

@@ -9,11 +9,23 @@ use std::{
 };
 
 use super::{
-    Problem,
-    branch::{Kept, id_of},
+    folder::{Kept, id_of},
+    found::Problem,
     pattern::{Pattern, States},
-    tree::Looked,
 };
+
+/// What came out of a look.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// Files that were there before, and have another size or time of change now.
+    pub changed: Vec<PathBuf>,
+    /// What could not be looked at. The rest of the look is good.
+    pub problems: Vec<Problem>,
+    /// How many folders were listed.
+    pub folders: u64,
+    /// How many files and links were looked at.
+    pub files: u64,
+}
 
 /// A look that is under way.
 pub(super) struct Walk<'a> {

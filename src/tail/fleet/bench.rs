@@ -14,8 +14,7 @@ use crate::{
     record::SourceKey,
     tail::{
         Input,
-        discover::Found,
-        lineage::{FileId, id_of},
+        discover::{FileId, Found, id_of},
         reader::{LetGo, Reader},
     },
 };

@@ -3,10 +3,7 @@
 use std::{collections::HashSet, path::Path};
 
 use super::Fleet;
-use crate::tail::{
-    discover::{Found, bases},
-    lineage::displayed,
-};
+use crate::tail::discover::{Found, bases, displayed};
 
 impl Fleet {
     /// Says of which compressed files nothing can come, as no log is known that they were.

@@ -9,9 +9,8 @@ use std::{
 };
 
 use crate::tail::{
-    discover::{Found, bases, siblings},
-    lineage::{FileId, Known, id_of},
-    past::above,
+    discover::{FileId, Found, above, bases, displayed, id_of, siblings},
+    lineage::Known,
 };
 
 /// What was left for another look.
@@ -92,8 +91,7 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
     known.deserted = searched;
     // What belongs to those must not be taken for another's.
     let left_ids: HashSet<FileId> = newcomers.iter().map(id_of).collect();
-    let left_paths: HashSet<String> =
-        newcomers.iter().map(|found| crate::tail::lineage::displayed(&found.path)).collect();
+    let left_paths: HashSet<String> = newcomers.iter().map(|found| displayed(&found.path)).collect();
     known.records.retain(|(_, record)| {
         let details = &record.details;
         is_chosen(Path::new(&details.path))

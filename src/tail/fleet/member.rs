@@ -10,9 +10,9 @@ use crate::tail::{
     Input,
     control::Fate,
     course::Ended,
+    discover::FileId,
     lane::Turn,
     launch::Live,
-    lineage::FileId,
     source::{Context, Source},
 };
 

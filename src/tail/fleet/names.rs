@@ -12,8 +12,8 @@ use super::{Fleet, member::Member};
 use crate::{
     record::{Record, SourceKey, Topic},
     tail::{
-        discover::Found,
-        lineage::{FileId, Followed, displayed, id_of},
+        discover::{FileId, Found, displayed, id_of},
+        lineage::Followed,
     },
 };
 

@@ -19,10 +19,9 @@ use crate::{
     tail::{
         Input, StartAt,
         control::Fate,
-        discover::Found,
-        launch::{Launch, Started},
-        lineage::{FileId, Followed, Known, displayed, id_of, plan},
-        past::above,
+        discover::{FileId, Found, above, displayed, id_of},
+        launch::Started,
+        lineage::{Followed, Known, Launch, plan},
         reader::off_the_runtime,
     },
 };

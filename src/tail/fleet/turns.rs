@@ -20,9 +20,8 @@ use crate::{
     record::Record,
     tail::{
         control::{Control, Read},
-        discover::Found,
+        discover::{FileId, Found, id_of},
         launch::Live,
-        lineage::{FileId, id_of},
         packed::Shelf,
         reader::{Reader, off_the_runtime},
     },

@@ -11,8 +11,8 @@ use crate::{
     record::{Details, Record, SourceState, Token},
     tail::{
         course::{Course, Ended, Goal},
+        discover::displayed,
         identity::Surroundings,
-        lineage::displayed,
         reader::{FIRST_BLOCK_BYTES, off_the_runtime},
         trail::Trail,
     },
@@ -78,7 +78,7 @@ impl Source {
     /// what the record says.
     pub(super) async fn go_to(&mut self, record: Record) -> io::Result<bool> {
         let (position, next_line) = (record.position, record.details.next_line);
-        let Some(around) = self.reader.clone().surroundings(record).await? else { return Ok(false) };
+        let Some(around) = Surroundings::of(self.reader.clone(), record).await? else { return Ok(false) };
         self.framer.seek(position, &around.head);
         self.is_dry = true;
         self.trail = Trail::new(position, around.head, around.before);

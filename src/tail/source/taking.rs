@@ -7,8 +7,8 @@ use super::Source;
 use crate::tail::{
     control::Fate,
     course::{Course, Ended, Goal},
+    discover::displayed,
     limits::{Grant, Limiter},
-    lineage::displayed,
 };
 
 impl Source {

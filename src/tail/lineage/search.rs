@@ -17,14 +17,18 @@ use std::{
 
 use super::{
     candidates::Candidates,
-    discover::{Found, bases, siblings},
-    identity::{agrees, is_weighty},
-    lineage::{FileId, Known, displayed, id_of},
+    known::Known,
     past::{Pasts, target},
-    reader::Reader,
-    trail::PRINT_BYTES,
 };
-use crate::record::Record;
+use crate::{
+    record::Record,
+    tail::{
+        discover::{FileId, Found, bases, displayed, id_of, siblings},
+        identity::{agrees, is_weighty},
+        reader::Reader,
+        trail::PRINT_BYTES,
+    },
+};
 
 /// How many folders are searched.
 const MAX_FOLDERS: usize = 256;

@@ -12,13 +12,17 @@ use std::{cmp::Reverse, path::Path, time::UNIX_EPOCH};
 use super::{
     candidates::{Candidate, Candidates},
     copies::begins_like,
-    discover::Found,
-    identity::agrees,
-    lineage::{Known, displayed, id_of},
+    known::Known,
     packs::{add_to_be_read, is_unfinished, may_become, missing},
-    reader::Reader,
 };
-use crate::record::Record;
+use crate::{
+    record::Record,
+    tail::{
+        discover::{Found, displayed, id_of},
+        identity::agrees,
+        reader::Reader,
+    },
+};
 
 /// Lets the files that were at a path before hold what nobody holds of it. Blocks.
 pub(super) fn find_heirs(known: &Known, candidates: &mut Candidates, path: &Path, beside: &[Found]) {

@@ -3,13 +3,15 @@
 
 use std::{io, path::Path};
 
-use super::{
-    control::Read,
-    identity::{agrees, is_weighty},
-    reader::Reader,
-    trail::PRINT_BYTES,
+use crate::{
+    record::{PrintHash, Record},
+    tail::{
+        control::Read,
+        identity::{agrees, is_weighty},
+        reader::Reader,
+        trail::PRINT_BYTES,
+    },
 };
-use crate::record::{PrintHash, Record};
 
 /// What became of the file that another one is a copy of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,14 +8,18 @@ use std::{
 
 use super::{
     copies::{Original, is_intact},
-    discover::Found,
-    identity::{By, Suspect, agrees, assign},
-    lineage::{FileId, Followed, Known, displayed, id_of},
-    packed::Shelf,
-    reader::Reader,
-    trail::PRINT_BYTES,
+    known::{Followed, Known},
 };
-use crate::record::Record;
+use crate::{
+    record::Record,
+    tail::{
+        discover::{FileId, Found, displayed, id_of},
+        identity::{By, Suspect, agrees, assign},
+        packed::Shelf,
+        reader::Reader,
+        trail::PRINT_BYTES,
+    },
+};
 
 /// A file that nobody follows, and the record that it holds.
 #[derive(Debug)]
@@ -26,6 +30,13 @@ pub(super) struct Candidate {
     pub(super) record: Option<usize>,
     /// What became of the file that it is a copy of; none: it is no copy.
     pub(super) copy_of: Option<Original>,
+}
+
+/// What a file is compared by besides what its reader has.
+struct About {
+    path: String,
+    bases: Vec<String>,
+    head: Vec<u8>,
 }
 
 /// All of them, by device and inode.
@@ -54,9 +65,9 @@ impl Candidate {
         Self { found: found.clone(), reader, record: None, copy_of: None }
     }
 
-    fn suspect<'a>(&self, (path, head): &'a (String, Vec<u8>)) -> Suspect<'a> {
+    fn suspect<'a>(&self, About { path, bases, head }: &'a About) -> Suspect<'a> {
         let Reader { device, inode, created_ns, .. } = self.reader;
-        Suspect { device, inode, created_ns, path, head }
+        Suspect { device, inode, created_ns, path, bases, head }
     }
 
     /// Its size now, in bytes.
@@ -117,13 +128,21 @@ impl Candidates {
         let files: Vec<&Candidate> = files.collect();
         let head_bytes = if by == By::Content { PRINT_BYTES } else { 0 };
         let heads = files.iter().map(|file| file.reader.head(head_bytes).unwrap_or_default());
-        let about = files.iter().map(|file| displayed(&file.found.path)).zip(heads).collect::<Vec<_>>();
+        let bases = |file: &&Candidate| match by {
+            By::Inode => Vec::new(),
+            By::Content => known.bases(&file.found.path).iter().map(|base| displayed(base)).collect(),
+        };
+        let names = files.iter().map(|file| displayed(&file.found.path)).zip(files.iter().map(bases));
+        let about: Vec<_> =
+            names.zip(heads).map(|((path, bases), head)| About { path, bases, head }).collect();
         let suspects: Vec<_> = files.iter().zip(&about).map(|(file, about)| file.suspect(about)).collect();
         let agrees = |file: usize, record: usize| agrees(&files[file].reader, &known.records[record].1);
         let records = assign(by, &suspects, &known.records, self.held.keys().copied().collect(), agrees);
         let ids: Vec<_> = files.iter().map(|file| id_of(&file.found)).collect();
         for (id, record) in ids.into_iter().zip(records) {
-            record.into_iter().for_each(|record| self.give(id, record));
+            if let Some(record) = record {
+                self.give(id, record);
+            }
         }
     }
 

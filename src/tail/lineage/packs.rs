@@ -10,14 +10,18 @@ use std::{
 
 use super::{
     candidates::{Candidate, Candidates},
-    discover::Found,
-    identity::agrees,
-    lineage::{Known, displayed, id_of, is_active},
-    packed::End,
+    known::{Known, is_active},
     tie::{Tie, copy_of, tie_of},
-    trail::PRINT_BYTES,
 };
-use crate::record::{PrintHash, Record};
+use crate::{
+    record::{PrintHash, Record},
+    tail::{
+        discover::{Found, displayed, id_of},
+        identity::agrees,
+        packed::End,
+        trail::PRINT_BYTES,
+    },
+};
 
 /// Says of the compressed files beside a path what they are, as far as that is needed.
 /// Blocks.

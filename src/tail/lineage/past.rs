@@ -9,10 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    discover::{Found, bases, is_older, newest_first, siblings},
-    lineage::{Known, id_of},
-};
+use super::known::Known;
+use crate::tail::discover::{Found, above, bases, id_of, is_older, newest_first, siblings};
 
 /// For each path what was there before, the newest first.
 pub(super) type Pasts = BTreeMap<PathBuf, Vec<Found>>;
@@ -45,11 +43,6 @@ pub(super) fn pasts(known: &Known, paths: &BTreeSet<PathBuf>) -> Pasts {
         add(&mut pasts, &path, vec![found]);
     }
     pasts
-}
-
-/// The path of the same name in the folder above.
-pub(super) fn above(path: &Path) -> Option<PathBuf> {
-    Some(path.parent()?.parent()?.join(path.file_name()?))
 }
 
 /// Where in folders below theirs the paths would be, of which rotated files were found there

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use super::{
     candidates::{Candidate, Candidates},
     copies::{Original, begins_like, is_pack_of, original_of},
-    discover::Found,
-    lineage::{Followed, Known, displayed, id_of},
-    trail::PRINT_BYTES,
+    known::{Followed, Known},
 };
-use crate::record::Record;
+use crate::{
+    record::Record,
+    tail::{
+        discover::{Found, displayed, id_of},
+        trail::PRINT_BYTES,
+    },
+};
 
 /// How a file beside a path is tied to that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

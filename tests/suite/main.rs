@@ -70,5 +70,6 @@ mod token_file;
 mod topic;
 mod topologies;
 mod turns;
+mod two_masters;
 mod unprivileged;
 mod writing;

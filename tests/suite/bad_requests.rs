@@ -4,6 +4,7 @@
 
 mod administer;
 mod cursors;
+mod deleted;
 mod fetch;
 mod publish;
 mod row;
@@ -46,7 +47,7 @@ async fn prepare(redis: &TestRedis) -> (TestRelay, Channel, String) {
 #[tokio::test]
 async fn every_field_of_every_request_is_served_or_refused_by_its_name() {
     let redis = TestRedis::start().await;
-    let (_relay, channel, cursor) = prepare(&redis).await;
+    let (relay, channel, cursor) = prepare(&redis).await;
     let rows = [
         subscribe::rows(&cursor),
         unary::rows(),
@@ -56,6 +57,10 @@ async fn every_field_of_every_request_is_served_or_refused_by_its_name() {
         publish::rows(),
     ];
     for row in rows.iter().flatten() {
+        row.check(&channel).await;
+    }
+    // What was deleted changes for nobody but its readers.
+    for row in deleted::rows(&deleted::prepare(&redis, &relay).await) {
         row.check(&channel).await;
     }
     // And it serves those who come after them.

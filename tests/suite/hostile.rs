@@ -41,7 +41,7 @@ impl Scene {
     }
 
     /// Nothing is left but the reader, and whoever asks.
-    async fn assert_as_before(mut self) {
+    async fn leaves_nothing_behind(mut self) {
         self.goes_on().await;
         self.reader.are_numbered(0, self.written);
         let relay = &self.relay;
@@ -93,7 +93,7 @@ async fn thousands_of_malformed_frames_end_their_connections_and_no_other() {
         timeout(PATIENCE, join_all(peers)).await.expect("they are kept waiting");
         scene.goes_on().await;
     }
-    scene.assert_as_before().await;
+    scene.leaves_nothing_behind().await;
 }
 
 /// The begin of a call whose headers have no end: each frame is one more piece of them.
@@ -110,7 +110,7 @@ async fn endless(piece: &[u8]) {
     };
     timeout(PATIENCE, flooding).await.expect("it may go on and on");
     scene.goes_on().await;
-    scene.assert_as_before().await;
+    scene.leaves_nothing_behind().await;
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_bomb_of_headers_that_unpack_to_megabytes_is_refused_and_costs_nobody_
     }
     scene.goes_on().await;
     drop(peer);
-    scene.assert_as_before().await;
+    scene.leaves_nothing_behind().await;
 }
 
 /// The largest filter that is taken, unlike that of any other number.
@@ -177,5 +177,5 @@ async fn giant_filters_are_served_or_refused_and_leave_nothing_behind() {
         }
         scene.goes_on().await;
     }
-    scene.assert_as_before().await;
+    scene.leaves_nothing_behind().await;
 }

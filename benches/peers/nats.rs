@@ -1,4 +1,4 @@
-//! NATS with JetStream, as far as a peer needs it: a server of our own, a stream in memory,
+//! NATS with `JetStream`, as far as a peer needs it: a server of our own, a stream in memory,
 //! ordered consumers, and a publisher. Written to the protocol of clients, so that readers
 //! look at lines and nothing else.
 
@@ -131,7 +131,7 @@ impl Client {
         Ok(self.stream.write_all(text.as_bytes()).await?)
     }
 
-    /// Asks JetStream for something, which has to work.
+    /// Asks `JetStream` for something, which has to work.
     async fn ask(&mut self, subject: &str, json: &str) -> anyhow::Result<()> {
         let inbox = format!("_INBOX.{:016x}", fastrand::u64(..));
         self.say(&format!("SUB {inbox} 1\r\nPUB {subject} {inbox} {}\r\n{json}\r\n", json.len())).await?;

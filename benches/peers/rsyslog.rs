@@ -11,7 +11,8 @@ use tokio::process::{Child, Command};
 /// Where packages put it: not on the PATH of every user.
 const PROGRAM: &str = "/usr/sbin/rsyslogd";
 /// Where packages put its modules.
-const MODULES: [&str; 3] = ["/usr/lib/x86_64-linux-gnu/rsyslog", "/usr/lib/aarch64-linux-gnu/rsyslog", "/usr/lib64/rsyslog"];
+const MODULES: [&str; 3] =
+    ["/usr/lib/x86_64-linux-gnu/rsyslog", "/usr/lib/aarch64-linux-gnu/rsyslog", "/usr/lib64/rsyslog"];
 
 /// How rsyslog queues lines before it sends them.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,8 @@ impl Queue {
 
 /// Whether rsyslog and both modules are there.
 pub(crate) fn is_installed() -> bool {
-    Path::new(PROGRAM).exists() && MODULES.iter().any(|folder| Path::new(folder).join("omhiredis.so").exists())
+    Path::new(PROGRAM).exists()
+        && MODULES.iter().any(|folder| Path::new(folder).join("omhiredis.so").exists())
 }
 
 /// Starts rsyslog from a file to the list `key` of the Redis at a port; it is killed when the

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io,
+    net::TcpListener,
     ops::Range,
     path::{Path, PathBuf},
     process::Stdio,
@@ -11,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use logrelay::store::{self, PrivateServer, ServerOptions, Store};
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis::{FromRedisValue, IntoConnectionInfo as _, aio::MultiplexedConnection, io::tcp::TcpSettings};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
@@ -22,13 +23,14 @@ use crate::sample;
 
 /// The longest that one side may take in one round.
 const PATIENCE: Duration = Duration::from_secs(60);
-const SOCKET: &str = "redis/redis.sock";
 const POLL: Duration = Duration::from_millis(2);
 
 /// A Redis of our own, empty at the begin of every round.
 pub(crate) struct Bed {
     server: PrivateServer,
     connection: MultiplexedConnection,
+    /// Where it listens, as it does for tailers and relays of other hosts.
+    pub(crate) port: u16,
     pub(crate) store: Store,
     folder: TempDir,
     rounds: usize,
@@ -37,11 +39,17 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
-        let options = ServerOptions { append_only: false, ..ServerOptions::new(folder.path().join("redis")) };
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let extra_args = ["--bind", "127.0.0.1", "--port", &port.to_string()].map(str::to_owned).to_vec();
+        let options = ServerOptions {
+            append_only: false,
+            extra_args,
+            ..ServerOptions::new(folder.path().join("redis"))
+        };
         let server = PrivateServer::start(&options).await?;
-        let store = Store::new(store::Options::new(server.url()))?;
-        let connection = connect(&folder.path().join(SOCKET)).await?;
-        Ok(Self { server, connection, store, folder, rounds: 0 })
+        let store = Store::new(store::Options::new(url(port).parse()?))?;
+        let connection = connect(port).await?;
+        Ok(Self { server, connection, port, store, folder, rounds: 0 })
     }
 
     pub(crate) async fn stop(self) {
@@ -57,7 +65,7 @@ impl Bed {
 
     /// A connection past logrelay, with nobody else on it.
     pub(crate) async fn connection(&self) -> anyhow::Result<MultiplexedConnection> {
-        connect(&self.socket()).await
+        connect(self.port).await
     }
 
     /// A command past logrelay.
@@ -65,8 +73,9 @@ impl Bed {
         Ok(redis::Cmd::new().arg(words).query_async(&mut self.connection).await?)
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.folder.path().join(SOCKET)
+    /// The process of Redis.
+    pub(crate) fn redis_id(&self) -> anyhow::Result<u32> {
+        Ok(self.server.pid().as_raw_nonzero().get().try_into()?)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -88,7 +97,7 @@ impl Bed {
     /// The built `logrelay` with this Redis.
     pub(crate) fn logrelay(&self, command: &str, words: &[&str]) -> anyhow::Result<Process> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_logrelay"));
-        process.args([command, "--redis", &self.server.url().to_string()]).args(words);
+        process.args([command, "--redis", &url(self.port)]).args(words);
         Process::start(process, &self.path(command))
     }
 
@@ -112,6 +121,20 @@ impl Bed {
         }
     }
 
+    /// Waits until a list has so many elements.
+    pub(crate) async fn until_long(&mut self, key: &str, elements: u64) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let len: u64 = self.run(&["LLEN", key]).await?;
+            if len >= elements {
+                ensure!(len == elements, "{len} elements came of {elements}");
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "only {len} elements of {elements} came in {PATIENCE:?}");
+            sleep(POLL).await;
+        }
+    }
+
     /// Waits until a topic has so many lines.
     pub(crate) async fn until_confirmed(&mut self, topic: &str, lines: u64) -> anyhow::Result<()> {
         let key = format!("logrelay:{{{topic}}}:state");
@@ -128,8 +151,13 @@ impl Bed {
     }
 }
 
-async fn connect(socket: &Path) -> anyhow::Result<MultiplexedConnection> {
-    let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
+fn url(port: u16) -> String {
+    format!("redis://127.0.0.1:{port}")
+}
+
+async fn connect(port: u16) -> anyhow::Result<MultiplexedConnection> {
+    let tcp = TcpSettings::default().set_nodelay(true);
+    let client = redis::Client::open(url(port).into_connection_info()?.set_tcp_settings(tcp))?;
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
     Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }

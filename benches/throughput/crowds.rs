@@ -1,5 +1,5 @@
 //! What a delivered line costs the servers, from one reader to a thousand: relay and Redis
-//! together, beside NATS with a JetStream ordered consumer for each reader.
+//! together, beside NATS with a `JetStream` ordered consumer for each reader.
 //!
 //! Lines are written a hundred times a second, as many at once as the number of readers leaves
 //! room for, and alike to both sides. The readers look at every line, and are not counted.

@@ -27,7 +27,7 @@ const MADE: u64 = 50_000;
 const MOST_S: f64 = 1.0;
 
 /// The delays of the lines that are written while the backlog is read.
-pub(crate) async fn of_quiet_files(bed: &mut Bed) -> anyhow::Result<[Figure; 2]> {
+pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     let (quiet, busy) = (bed.round().await?, "backlog");
     let root = bed.path("fair");
     fs::create_dir_all(&root)?;
@@ -65,7 +65,7 @@ pub(crate) async fn of_quiet_files(bed: &mut Bed) -> anyhow::Result<[Figure; 2]>
         goal: Goal::AtMost(1.0),
         rounds: vec![Round { ours: delays[delays.len() * percent / 100], peers: MOST_S }],
     };
-    Ok([figure(50), figure(99)])
+    Ok(vec![figure(50), figure(99)])
 }
 
 /// Writes a gigabyte; how many lines it is.

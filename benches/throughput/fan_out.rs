@@ -37,7 +37,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const WINDOW_BYTES: u32 = 1 << 20;
 
 /// Appends to the drained readers, and plain writes to as many sockets.
-pub(crate) async fn hundred_readers(bed: &mut Bed) -> anyhow::Result<Figure> {
+pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     let (relay, url) = bed.relay().await?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
@@ -46,13 +46,13 @@ pub(crate) async fn hundred_readers(bed: &mut Bed) -> anyhow::Result<Figure> {
         rounds.push(Round { ours, peers });
     }
     relay.end().await?;
-    Ok(Figure {
+    Ok(vec![Figure {
         measure: format!("fan-out of new lines to {READERS} readers that drain, all together"),
         peer: "plain TCP writes of the same bytes to as many loopback sockets",
         unit: Unit::BytesPerSecond,
         goal: Goal::AtLeast(0.5),
         rounds,
-    })
+    }])
 }
 
 /// Bytes a second of all readers, and how many bytes each got.

@@ -25,7 +25,7 @@ const MOST_BYTES: f64 = 16.0 * 1024.0;
 
 /// Ten thousand files: the processor while they rest, and while a hundred of them get a line
 /// each second; and the memory of each.
-pub(crate) async fn tailer(bed: &mut Bed) -> anyhow::Result<[Figure; 3]> {
+pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     let alone = memory_of_one(bed).await?;
     let root = bed.path("many");
     for folder in 0..FOLDERS {
@@ -54,7 +54,7 @@ pub(crate) async fn tailer(bed: &mut Bed) -> anyhow::Result<[Figure; 3]> {
         goal: Goal::AtMost(1.0),
         rounds: vec![Round { ours, peers: most }],
     };
-    Ok([
+    Ok(vec![
         figure("processor, nothing written,", Unit::PercentOfACore, resting, MOST_CPU),
         figure("processor, a line a second to 100 of them,", Unit::PercentOfACore, active, MOST_CPU),
         figure("memory for each idle file", Unit::Bytes, memory, MOST_BYTES),

@@ -1,26 +1,42 @@
 //! From files on disk to confirmed in Redis.
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use logrelay::record::{Host, Topic};
 use tokio::{process::Command, time::Instant};
 
 use crate::{
     bed::Bed,
     proof,
+    rsyslog::{self, Queue},
     sample::hundred_bytes,
     table::{Figure, Goal, Round, Unit, rate},
 };
 
-const LINES: u64 = 2_000_000;
+const LINES: u64 = 4_000_000;
+const RSYSLOG_LINES: u64 = 300_000;
 /// Whole rounds of its 50 connections with 128 commands each.
 const PEER_LINES: u64 = 50 * 128 * 32;
 const FILES: u64 = 200;
 const ROUNDS: usize = 5;
+const RSYSLOG_ROUNDS: usize = 3;
+
+/// One file and many, beside what else brings lines to Redis.
+pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = vec![one_file(bed).await.context("one file")?];
+    for (queue, peer) in [
+        (Queue::Default, "rsyslog, imfile to omhiredis (RPUSH)"),
+        (Queue::LargeBatches, "rsyslog, imfile to omhiredis (RPUSH), batches of 10,000"),
+    ] {
+        figures.push(beside_rsyslog(bed, queue, peer).await.context("rsyslog")?);
+    }
+    figures.push(many_files(bed).await.context("many files")?);
+    Ok(figures)
+}
 
 /// One file, by the tailer and as one XADD a line.
-pub(crate) async fn one_file(bed: &mut Bed) -> anyhow::Result<Figure> {
+async fn one_file(bed: &mut Bed) -> anyhow::Result<Figure> {
     bed.write("one.log", 0..LINES, hundred_bytes)?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
@@ -36,8 +52,28 @@ pub(crate) async fn one_file(bed: &mut Bed) -> anyhow::Result<Figure> {
     })
 }
 
+/// The same file, and the beginning of it for rsyslog, which is slower.
+async fn beside_rsyslog(bed: &mut Bed, queue: Queue, peer: &'static str) -> anyhow::Result<Figure> {
+    let path = bed.write("rsyslog.log", 0..RSYSLOG_LINES, hundred_bytes)?;
+    let mut rounds = Vec::new();
+    for _ in 0..RSYSLOG_ROUNDS {
+        if !rsyslog::is_installed() {
+            break;
+        }
+        let (ours, peers) = (tail_one(bed).await?, rsyslog(bed, &path, queue).await?);
+        rounds.push(Round { ours, peers });
+    }
+    Ok(Figure {
+        measure: "ingest of the same file".to_owned(),
+        peer,
+        unit: Unit::LinesPerSecond,
+        goal: Goal::AtLeast(10.0),
+        rounds,
+    })
+}
+
 /// As many lines in many files, beside one file.
-pub(crate) async fn many_files(bed: &mut Bed) -> anyhow::Result<Figure> {
+async fn many_files(bed: &mut Bed) -> anyhow::Result<Figure> {
     for file in 0..FILES {
         let numbers = file * LINES / FILES..(file + 1) * LINES / FILES;
         bed.write(&format!("many-{file}.log"), numbers, hundred_bytes)?;
@@ -89,7 +125,7 @@ async fn redis_benchmark(bed: &mut Bed) -> anyhow::Result<f64> {
     let key = bed.round().await?;
     let line = hundred_bytes(PEER_LINES);
     let mut command = Command::new("redis-benchmark");
-    command.arg("-s").arg(bed.socket()).args(["-P", "128", "-q", "-n", &PEER_LINES.to_string()]);
+    command.args(["-p", &bed.port.to_string(), "-P", "128", "-q", "-n", &PEER_LINES.to_string()]);
     command.args(["XADD", &key, "*", "m", &line]).stdout(Stdio::null()).stderr(Stdio::null());
     let began = Instant::now();
     let status = command.kill_on_drop(true).status().await?;
@@ -100,4 +136,17 @@ async fn redis_benchmark(bed: &mut Bed) -> anyhow::Result<f64> {
     let last: Vec<(String, (String, String))> = bed.run(&["XREVRANGE", &key, "+", "-", "COUNT", "1"]).await?;
     proof::is_line(last[0].1.1.as_bytes(), &line)?;
     Ok(rate(PEER_LINES, took))
+}
+
+async fn rsyslog(bed: &mut Bed, path: &Path, queue: Queue) -> anyhow::Result<f64> {
+    let key = bed.round().await?;
+    let folder = bed.path(&format!("rsyslog-{key}"));
+    let began = Instant::now();
+    let mut child = rsyslog::start(path, &key, bed.port, queue, &folder)?;
+    bed.until_long(&key, RSYSLOG_LINES).await?;
+    let took = began.elapsed();
+    child.kill().await?;
+    let last: Vec<String> = bed.run(&["LRANGE", &key, "-1", "-1"]).await?;
+    proof::is_line(last[0].as_bytes(), &hundred_bytes(RSYSLOG_LINES - 1))?;
+    Ok(rate(RSYSLOG_LINES, took))
 }

@@ -2,13 +2,17 @@
 //!
 //! Ours and the peer take turns, and every round is one ratio: what else happens on the
 //! machine falls on both. Every side proves that it carried all lines, up to the last.
-//! Not here: the pure leaves, in `leaves.rs`.
+//! `BENCH_ONLY` names the stages to run, with commas; `--scaling FILE` runs [`scaling`]
+//! instead. Not here: the pure leaves, in `leaves.rs`.
 
 mod bed;
+mod commands;
 mod cpu;
+mod crowds;
 mod delay;
 mod fairness;
 mod fan_out;
+mod filters;
 mod idle;
 mod ingest;
 mod memory;
@@ -16,8 +20,14 @@ mod proof;
 mod pulse;
 mod replay;
 mod sample;
+mod scaling;
 mod subscribers;
 mod table;
+
+#[path = "../peers/nats.rs"]
+mod nats;
+#[path = "../peers/rsyslog.rs"]
+mod rsyslog;
 
 /// What the tests have to speak HTTP/2 by hand.
 #[path = "../../tests/suite/support/http2.rs"]
@@ -26,71 +36,76 @@ mod http2;
 
 use std::{path::PathBuf, time::Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
-use self::{bed::Bed, table::Table};
+use self::{
+    bed::Bed,
+    table::{Figure, Table},
+};
+
+/// In the order of the table.
+const STAGES: [&str; 12] = [
+    "ingest",
+    "cpu",
+    "memory",
+    "replay",
+    "fan_out",
+    "crowds",
+    "delay",
+    "commands",
+    "filters",
+    "idle",
+    "fairness",
+    "subscribers",
+];
+
+async fn figures(stage: &str, bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
+    match stage {
+        "ingest" => ingest::figures(bed).await,
+        "cpu" => cpu::figures(bed).await,
+        "memory" => memory::figures(bed).await,
+        "replay" => replay::figures(bed).await,
+        "fan_out" => fan_out::figures(bed).await,
+        "crowds" => crowds::figures(bed).await,
+        "delay" => delay::figures(bed).await,
+        "commands" => commands::figures(bed).await,
+        "filters" => filters::figures(bed).await,
+        "idle" => idle::figures(bed).await,
+        "fairness" => fairness::figures(bed).await,
+        "subscribers" => subscribers::figures(bed).await,
+        other => bail!("{other:?} is none of {STAGES:?}"),
+    }
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let readme = readme_argument();
-    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
-    let wanted = |name: &str| only.is_empty() || only.split(',').any(|one| one == name);
-    let began = Instant::now();
+    let readme = path_after("--readme");
     let mut bed = Bed::start().await?;
+    if let Some(plot) = path_after("--scaling") {
+        scaling::run(&mut bed, &plot, readme.as_deref()).await?;
+        bed.stop().await;
+        return Ok(());
+    }
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+    let wanted: Vec<&str> = if only.is_empty() { STAGES.to_vec() } else { only.split(',').collect() };
+    let began = Instant::now();
     let mut table = Table::default();
-    if wanted("ingest") {
-        table.add(ingest::one_file(&mut bed).await.context("ingest of one file")?);
-        table.add(ingest::many_files(&mut bed).await.context("ingest of many files")?);
-    }
-    if wanted("cpu")
-        && let Some(figure) = cpu::of_the_tailer(&mut bed).await.context("processor time")?
-    {
-        table.add(figure);
-    }
-    if wanted("memory") {
-        table.add(memory::of_a_line(&mut bed).await.context("memory of a line")?);
-        table.add(memory::of_a_subscriber(&mut bed).await.context("memory of a subscriber")?);
-    }
-    if wanted("replay") {
-        table.add(replay::one_reader(&mut bed).await.context("replay")?);
-    }
-    if wanted("fan_out") {
-        table.add(fan_out::hundred_readers(&mut bed).await.context("fan-out")?);
-    }
-    if wanted("delay") {
-        for lines_per_s in [10, 1000] {
-            for figure in delay::of_appends(&mut bed, lines_per_s).await.context("delay of appends")? {
-                table.add(figure);
-            }
-        }
-        table.add(delay::of_files(&mut bed).await.context("delay of a file")?);
-    }
-    if wanted("idle") {
-        for figure in idle::tailer(&mut bed).await.context("idle files")? {
-            table.add(figure);
-        }
-    }
-    if wanted("fairness") {
-        for figure in fairness::of_quiet_files(&mut bed).await.context("quiet files beside a backlog")? {
-            table.add(figure);
-        }
-    }
-    if wanted("subscribers") {
-        for figure in subscribers::of_a_relay(&mut bed).await.context("subscribers")? {
-            table.add(figure);
-        }
+    for stage in wanted {
+        let (stage_began, of_stage) = (Instant::now(), figures(stage, &mut bed).await);
+        of_stage.with_context(|| stage.to_owned())?.into_iter().for_each(|figure| table.add(figure));
+        println!("{stage} took {} s", stage_began.elapsed().as_secs());
     }
     bed.stop().await;
     let text = table.to_markdown(&bed::machine(), began.elapsed());
     println!("\n{text}");
     if let Some(path) = readme {
-        table::put_into(&path, &text).with_context(|| path.display().to_string())?;
+        table::put_into(&path, "bench", &text).with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
 
-/// The file named by `--readme`; cargo adds arguments of its own.
-fn readme_argument() -> Option<PathBuf> {
-    let mut arguments = std::env::args_os().skip_while(|argument| argument != "--readme");
+/// The path behind a word; cargo adds words of its own.
+fn path_after(word: &str) -> Option<PathBuf> {
+    let mut arguments = std::env::args_os().skip_while(|argument| *argument != *word);
     arguments.nth(1).map(PathBuf::from)
 }

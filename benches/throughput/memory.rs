@@ -13,13 +13,21 @@ use crate::{
 };
 
 const LINES: u64 = 100_000;
-const CONNECTIONS: u32 = 20;
+const CONNECTIONS: u32 = 100;
 const SUBSCRIBERS_PER_CONNECTION: u32 = 50;
 const SUBSCRIBER_BYTES: f64 = 16.0 * 1024.0;
 const ROUNDS: usize = 3;
 
+/// Memory in Redis and in a relay.
+pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
+    Ok(vec![
+        of_a_line(bed).await.context("of a line")?,
+        of_a_subscriber(bed).await.context("of a subscriber")?,
+    ])
+}
+
 /// Memory of a stream of batches, and of one entry a line.
-pub(crate) async fn of_a_line(bed: &mut Bed) -> anyhow::Result<Figure> {
+async fn of_a_line(bed: &mut Bed) -> anyhow::Result<Figure> {
     let path = bed.write("real.log", 0..LINES, real)?;
     // Memory does not vary from round to round.
     let topic = bed.round().await?;
@@ -45,7 +53,7 @@ pub(crate) async fn of_a_line(bed: &mut Bed) -> anyhow::Result<Figure> {
 }
 
 /// How much a relay grows by subscribers that wait.
-pub(crate) async fn of_a_subscriber(bed: &mut Bed) -> anyhow::Result<Figure> {
+async fn of_a_subscriber(bed: &mut Bed) -> anyhow::Result<Figure> {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let topic = bed.round().await?;
@@ -61,7 +69,7 @@ pub(crate) async fn of_a_subscriber(bed: &mut Bed) -> anyhow::Result<Figure> {
         rounds.push(Round { ours: grown / subscribers, peers: SUBSCRIBER_BYTES });
     }
     Ok(Figure {
-        measure: "memory of a relay for each of 1,000 idle subscribers on 20 connections".to_owned(),
+        measure: "memory of a relay for each of 5,000 idle subscribers on 100 connections".to_owned(),
         peer: "a bound",
         unit: Unit::Bytes,
         goal: Goal::AtMost(1.0),
@@ -70,7 +78,7 @@ pub(crate) async fn of_a_subscriber(bed: &mut Bed) -> anyhow::Result<Figure> {
 }
 
 /// Subscribers on one connection, all opened.
-async fn subscribe(
+pub(crate) async fn subscribe(
     url: &str,
     topic: &str,
     count: u32,

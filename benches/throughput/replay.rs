@@ -18,7 +18,7 @@ const PIPELINE: u64 = 1000;
 const ROUNDS: usize = 5;
 
 /// Through a relay to the client library, and by XRANGE of one entry a line.
-pub(crate) async fn one_reader(bed: &mut Bed) -> anyhow::Result<Figure> {
+pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     let topic = bed.round().await?;
     let path = bed.write("replay.log", 0..LINES, hundred_bytes)?;
     let tailer = bed.tailer(&topic, &path)?;
@@ -35,13 +35,13 @@ pub(crate) async fn one_reader(bed: &mut Bed) -> anyhow::Result<Figure> {
         rounds.push(Round { ours, peers });
     }
     relay.end().await?;
-    Ok(Figure {
+    Ok(vec![Figure {
         measure: "replay of a backlog through a relay to one Rust reader".to_owned(),
         peer: "redis-rs, `XRANGE COUNT 1000` of one entry a line",
         unit: Unit::LinesPerSecond,
         goal: Goal::AtLeast(10.0),
         rounds,
-    })
+    }])
 }
 
 /// Adds lines to a stream, one entry each.

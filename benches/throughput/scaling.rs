@@ -40,7 +40,8 @@ pub(crate) async fn run(bed: &mut Bed, plot: &Path, readme: Option<&Path>) -> an
     let base = median(bed, Load::BASE).await?;
     for axis in 0..AXES.len() {
         for (at, factor) in FACTORS.into_iter().enumerate() {
-            let measured = if factor == 1 { base } else { median(bed, Load::BASE.more(axis, factor)).await? };
+            let measured =
+                if factor == 1 { base } else { median(bed, Load::BASE.more(axis, factor)).await? };
             println!("{} × {factor}: {measured:.2?}", AXES[axis]);
             for (measure, figure) in measured.into_iter().enumerate() {
                 figures[measure][axis][at] = figure;
@@ -74,13 +75,12 @@ fn table(figures: &Figures, machine: &str) -> String {
     );
     for ((measure, unit), axes) in MEASURES.into_iter().zip(figures) {
         for (axis, [one, four, sixteen]) in AXES.into_iter().zip(axes) {
-            let shown = |value: &f64| if *value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") };
-            text += &format!(
-                "| {measure}, {unit} | {axis} | {} | {} | {} |\n",
-                shown(one),
-                shown(four),
-                shown(sixteen)
-            );
+            let shown =
+                |value: &f64| if *value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+            let [one, four, sixteen] = [one, four, sixteen].map(shown);
+            text.extend([
+                "| ", measure, ", ", unit, " | ", axis, " | ", &one, " | ", &four, " | ", &sixteen, " |\n",
+            ]);
         }
     }
     text

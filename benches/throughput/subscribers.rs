@@ -52,7 +52,7 @@ const NUMBER_BYTES: usize = 20;
 const BATCH_KEY: u8 = 2 << 3 | 2;
 
 /// Memory and delays of both crowds.
-pub(crate) async fn of_a_relay(bed: &mut Bed) -> anyhow::Result<[Figure; 4]> {
+pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     raise_open_files()?;
     let (streams, late) = STREAMS.measure(bed).await.context("streams")?;
     let (connections, later) = CONNECTIONS.measure(bed).await.context("connections")?;
@@ -68,7 +68,7 @@ pub(crate) async fn of_a_relay(bed: &mut Bed) -> anyhow::Result<[Figure; 4]> {
         goal: Goal::AtMost(1.0),
         rounds: vec![Round { ours, peers: most }],
     };
-    Ok([
+    Ok(vec![
         figure(&STREAMS, "memory of a relay for each stream", Unit::Bytes, streams, MOST_STREAM_BYTES),
         figure(&STREAMS, "delay from append to reader, p99", Unit::Seconds, late, MOST_DELAY_S),
         figure(
@@ -150,13 +150,13 @@ impl Crowd {
 type Readers = JoinSet<anyhow::Result<Vec<f64>>>;
 
 /// A connection and what it shall get.
-struct Reader {
-    streams: u32,
+pub(crate) struct Reader {
+    pub(crate) streams: u32,
     /// The offsets that come, to each stream.
-    lines: Range<u64>,
-    began: Instant,
+    pub(crate) lines: Range<u64>,
+    pub(crate) began: Instant,
     /// Told when all streams are open.
-    opened: mpsc::Sender<()>,
+    pub(crate) opened: mpsc::Sender<()>,
 }
 
 /// What came over one stream.
@@ -169,7 +169,7 @@ struct Stream {
 
 impl Reader {
     /// Reads until every stream has every line; the delays of all of them.
-    async fn read(self, mut connection: TcpStream, topic: String) -> anyhow::Result<Vec<f64>> {
+    pub(crate) async fn read(self, mut connection: TcpStream, topic: String) -> anyhow::Result<Vec<f64>> {
         let request = SubscribeRequest { topics: vec![topic], ..SubscribeRequest::default() };
         let mut said = http2::open_greeting();
         for number in 0..self.streams {
@@ -274,17 +274,17 @@ impl Stream {
 }
 
 /// A line that tells when it was made, and its number.
-fn line(began: Instant, number: u64) -> Vec<u8> {
+pub(crate) fn line(began: Instant, number: u64) -> Vec<u8> {
     let mut line = stamp(began);
     line[STAMP_BYTES - NUMBER_BYTES..].copy_from_slice(format!("{number:0>NUMBER_BYTES$}").as_bytes());
     line
 }
 
-fn number(line: &[u8]) -> Option<u64> {
+pub(crate) fn number(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(line.last_chunk::<NUMBER_BYTES>()?).ok()?.parse().ok()
 }
 
-async fn connect(url: &str) -> anyhow::Result<TcpStream> {
+pub(crate) async fn connect(url: &str) -> anyhow::Result<TcpStream> {
     let stream = TcpStream::connect(url.strip_prefix("http://").context("no URL")?).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

@@ -4,10 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 
-const BEGIN: &str = "<!-- bench -->\n";
-const END: &str = "<!-- /bench -->";
-
-/// One measure, ours and the peer's.
+/// One measure, ours and the peer's; without rounds where the peer cannot be had.
 pub(crate) struct Figure {
     pub(crate) measure: String,
     pub(crate) peer: &'static str,
@@ -30,6 +27,7 @@ pub(crate) enum Unit {
     BytesPerSecond,
     Bytes,
     Seconds,
+    PerSecond,
     PercentOfACore,
 }
 
@@ -51,19 +49,37 @@ impl Figure {
     }
 
     fn row(&self) -> String {
+        if self.rounds.is_empty() {
+            let (measure, peer) = (&self.measure, self.peer);
+            return format!(
+                "| {measure} | | {peer}: not to be had on this machine | | {} | |",
+                self.goal.shown()
+            );
+        }
         let [least, median, greatest] = self.ratios();
         let ours = middle(self.rounds.iter().map(|round| round.ours));
         let peers = middle(self.rounds.iter().map(|round| round.peers));
-        let (goal, is_met) = match self.goal {
-            Goal::AtLeast(goal) => (format!("≥ {goal} ×"), median >= goal),
-            Goal::AtMost(goal) => (format!("≤ {goal} ×"), median <= goal),
+        let is_met = match self.goal {
+            Goal::AtLeast(goal) => median >= goal,
+            Goal::AtMost(goal) => median <= goal,
         };
         let (ours, peers) = (self.unit.shown(ours), self.unit.shown(peers));
         let met = if is_met { "met" } else { "**missed**" };
         format!(
-            "| {} | {ours} | {}: {peers} | **{median:.2} ×** ({least:.2} – {greatest:.2}) | {goal} | {met} |",
-            self.measure, self.peer
+            "| {} | {ours} | {}: {peers} | **{median:.2} ×** ({least:.2} – {greatest:.2}) | {} | {met} |",
+            self.measure,
+            self.peer,
+            self.goal.shown()
         )
+    }
+}
+
+impl Goal {
+    fn shown(self) -> String {
+        match self {
+            Self::AtLeast(goal) => format!("≥ {goal} ×"),
+            Self::AtMost(goal) => format!("≤ {goal} ×"),
+        }
     }
 }
 
@@ -81,7 +97,9 @@ impl Unit {
             Self::Bytes => with_prefix("B"),
             Self::PercentOfACore => format!("{value:.2} %"),
             Self::Seconds if value >= 1.0 => format!("{value:.2} s"),
-            Self::Seconds => format!("{:.2} ms", value * 1e3),
+            Self::Seconds if value >= 1e-4 => format!("{:.2} ms", value * 1e3),
+            Self::Seconds => format!("{:.2} µs", value * 1e6),
+            Self::PerSecond => format!("{value:.1} /s"),
         }
     }
 }
@@ -105,13 +123,14 @@ impl Table {
     }
 }
 
-/// Puts the table between its marks in a file.
-pub(crate) fn put_into(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Puts a table between the marks of its name in a file.
+pub(crate) fn put_into(path: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let whole = fs::read_to_string(path)?;
-    let (before, rest) = whole.split_once(BEGIN).context("it has no mark where the table begins")?;
-    let (old, after) = rest.split_once(END).context("it has no mark where the table ends")?;
-    ensure!(!old.contains(BEGIN), "two tables");
-    Ok(fs::write(path, format!("{before}{BEGIN}{text}{END}{after}"))?)
+    let (before, rest) = whole.split_once(&begin).context("it has no mark where the table begins")?;
+    let (old, after) = rest.split_once(&end).context("it has no mark where the table ends")?;
+    ensure!(!old.contains(&begin), "two tables");
+    Ok(fs::write(path, format!("{before}{begin}{text}{end}{after}"))?)
 }
 
 /// How many a second.

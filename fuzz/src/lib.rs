@@ -12,6 +12,8 @@ pub mod framing;
 pub mod lines;
 pub mod packed;
 pub mod patterns;
+pub mod rules;
+pub mod tokens;
 pub mod values;
 
 #[cfg(test)]
@@ -30,4 +32,6 @@ pub const TARGETS: &[Target] = &[
     ("packed", packed::check, packed::seeds),
     ("patterns", patterns::check, patterns::seeds),
     ("config", config::check, config::seeds),
+    ("rules", rules::check, rules::seeds),
+    ("tokens", tokens::check, tokens::seeds),
 ];

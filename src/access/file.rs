@@ -34,7 +34,15 @@ const MAX_LEEWAY_MS: u64 = 600_000;
 /// [`FileError`], with all that is wrong.
 pub fn load(path: &Path, contents: &mut Contents) -> Result<Rules, FileError> {
     let bytes = contents.read(path)?;
-    let mut reading = Reading { path, text: String::from_utf8_lossy(&bytes), problems: Vec::new() };
+    parse(path, &String::from_utf8_lossy(&bytes), contents)
+}
+
+/// Reads the text of such a file, which stands at this path.
+///
+/// # Errors
+/// [`FileError::Wrong`], with all that is wrong.
+pub fn parse(path: &Path, text: &str, contents: &mut Contents) -> Result<Rules, FileError> {
+    let mut reading = Reading { path, text, problems: Vec::new() };
     let Some(form) = reading.form() else { return Err(FileError::Wrong(reading.problems)) };
     let rules = Rules {
         tokens: reading.tokens(&form.tokens),
@@ -48,18 +56,18 @@ pub fn load(path: &Path, contents: &mut Contents) -> Result<Rules, FileError> {
 /// A file that is being read.
 struct Reading<'a> {
     path: &'a Path,
-    text: std::borrow::Cow<'a, str>,
+    text: &'a str,
     problems: Vec<Problem>,
 }
 
 impl Reading<'_> {
     fn wrong(&mut self, at: Range<usize>, what: String) {
-        self.problems.push(Problem::at(self.path, &self.text, at.start, what));
+        self.problems.push(Problem::at(self.path, self.text, at.start, what));
     }
 
     /// What stands there, before anything of it is understood.
     fn form(&mut self) -> Option<Form> {
-        let error = match toml::from_str(&self.text) {
+        let error = match toml::from_str(self.text) {
             Ok(form) => return Some(form),
             Err(error) => error,
         };

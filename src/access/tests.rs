@@ -1,13 +1,14 @@
 //! Whom rules know, and what becomes of them when the rules change.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use futures_util::FutureExt as _;
 use http::{HeaderValue, header::AUTHORIZATION};
+use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair};
 
 use super::*;
-use crate::files::Contents;
+use crate::files::{Contents, FileError};
 
 fn rules(text: &str) -> Rules {
     let folder = tempfile::tempdir().unwrap();
@@ -30,6 +31,41 @@ fn with_token(token: &str) -> HeaderMap {
 fn certificate(dns: &str) -> ClientCertificate {
     let params = CertificateParams::new([dns.to_owned()]).unwrap();
     ClientCertificate::parse(params.self_signed(&KeyPair::generate().unwrap()).unwrap().der()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_shown_nobody_is_known_by_it_and_no_refusal_repeats_it(token in "[ -~]{0,300}") {
+        let access = Access::ruled(rules(&section("a-token", "read = [\"web.*\"]")));
+        let refusal = access.identify(&with_token(&token), None).unwrap_err();
+        let said = format!("{refusal} {refusal:?}");
+        prop_assert!(token.len() < 12 || !said.contains(&token), "{}", said);
+    }
+
+    #[test]
+    fn whatever_stands_in_a_file_is_understood_or_refused_with_places_in_it(
+        lines in prop::collection::vec(
+            prop_oneof![
+                Just("[[tokens]]".to_owned()),
+                Just("[[jwt]]".to_owned()),
+                "(name|sha256|read|expires|key_file|subject) = (\"[a-z*]{0,9}\"|\\[\"[a-z/]*\"\\]|2030-01-01|7)",
+                "\\PC{0,20}",
+            ],
+            0..12,
+        ),
+    ) {
+        let text = lines.join("\n");
+        match parse(Path::new("access.toml"), &text, &mut Contents::default()) {
+            Ok(rules) => prop_assert!(!rules.summary().is_empty()),
+            Err(FileError::Wrong(problems)) => {
+                prop_assert!(!problems.is_empty());
+                for problem in problems {
+                    prop_assert!((1..=lines.len().max(1)).contains(&problem.line), "{}", problem);
+                }
+            }
+            Err(error) => prop_assert!(false, "{}", error),
+        }
+    }
 }
 
 #[test]

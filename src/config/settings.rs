@@ -165,7 +165,7 @@ settings! {
         rest_after_ms: u64 = "MS" in 10..=HOUR_MS => tail.rest_after_ms,
         /// Greatest size of a batch in bytes; a single line may exceed it
         #[arg(help_heading = "Tailer")]
-        append_batch_bytes: usize = "BYTES" in 1..=3 * MIB => publish.max_batch_bytes,
+        append_batch_bytes: usize = "BYTES" in 1..=MIB / 2 => publish.max_batch_bytes,
         /// Greatest number of lines in a batch
         #[arg(help_heading = "Tailer")]
         append_batch_lines: u32 = "LINES" in 1..=65_536 => publish.max_batch_lines,
@@ -269,6 +269,9 @@ settings! {
         /// How long a caller may take for what a connection begins with, in milliseconds
         #[arg(help_heading = "Relay")]
         header_timeout_ms: u64 = "MS" in 10..=HOUR_MS => serve.header_timeout_ms,
+        /// How long the first message of a call may take to come, in milliseconds
+        #[arg(help_heading = "Relay")]
+        request_timeout_ms: u64 = "MS" in 10..=HOUR_MS => serve.request_timeout_ms,
         /// Most HTTP/2 frames a second over one connection that carry nothing (pings, settings, resets)
         #[arg(help_heading = "Relay")]
         max_control_frames_per_second: u32 = "FRAMES" in 10..=1_000_000 => serve.max_control_frames_per_second,
@@ -339,6 +342,10 @@ settings! {
         /// What all readers that are behind may have read at once, in bytes
         #[arg(help_heading = "Relay")]
         pages_bytes: usize = "BYTES" in 4_096..=64 * 1_024 * MIB => hub.pages_bytes,
+        /// What pages and messages that were not taken yet may hold at once, in bytes; what is more is
+        /// sent in small pieces
+        #[arg(help_heading = "Relay")]
+        held_bytes: usize = "BYTES" in 4_096..=64 * 1_024 * MIB => hub.held_bytes,
         /// Longest time that a read waits in Redis for new lines, in milliseconds
         #[arg(help_heading = "Relay")]
         block_ms: u64 = "MS" in 10..=HOUR_MS => hub.block_ms,

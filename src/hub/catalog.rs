@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::Inner;
-use crate::{record::Topic, retry::Backoff};
+use crate::{record::Topic, retry::Backoff, store};
 
 /// How often Redis is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -66,17 +66,20 @@ impl Catalog {
     pub(super) async fn keep(hub: Arc<Inner>) -> Infallible {
         let catalog = &hub.catalog;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let mut is_out = false;
+        let (mut is_out, mut is_broken) = (false, false);
         loop {
             while catalog.listing.receiver_count() == 0 && !is_out {
                 catalog.wake.notified().await;
             }
             let number = catalog.begun.fetch_add(1, Ordering::AcqRel) + 1;
-            match hub.store.topics().await {
+            let answer = hub.store.topics().await;
+            let is_heard = answer.as_ref().map_or_else(store::Error::is_of_one_topic, |_| true);
+            if is_heard && std::mem::replace(&mut is_out, false) {
+                hub.outages.end();
+            }
+            match answer {
                 Ok(found) => {
-                    if std::mem::replace(&mut is_out, false) {
-                        hub.outages.end();
-                    }
+                    is_broken = false;
                     backoff.reset();
                     catalog.answer(number, &found);
                     sleep(PAUSE).await;
@@ -86,8 +89,11 @@ impl Catalog {
                     }
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut is_out, true) && hub.outages.begin(&error) {
-                        hub.metrics.outages.inc();
+                    // The list has a key of its own: topics are read by name without it.
+                    if !is_heard {
+                        hub.failed(&mut is_out, &error);
+                    } else if !std::mem::replace(&mut is_broken, true) {
+                        tracing::error!(%error, "the list of topics cannot be read: patterns wait");
                     }
                     sleep(backoff.next_delay()).await;
                 }

@@ -48,6 +48,8 @@ pub(super) struct Feed {
     node: NodeId,
     /// Tells when topics may be on another node.
     moves: watch::Receiver<u64>,
+    /// Counts connections: where one was made, another try is worth it.
+    connections: watch::Receiver<u64>,
     followed: Vec<Followed>,
     is_out: bool,
 }
@@ -87,6 +89,30 @@ impl Followed {
         }
     }
 
+    /// Its keys were looked at: what is wrong with them alone is no error.
+    fn looked(&mut self, answer: Result<(), store::Error>) -> Result<(), store::Error> {
+        self.fresh_at = Some(Instant::now());
+        match answer {
+            Err(error) if self.breaks(&error) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                if std::mem::replace(&mut self.broken, false) {
+                    tracing::info!(topic = %self.topic.name, "the topic can be read again");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the error is of this topic alone, which then waits. That is said once.
+    fn breaks(&mut self, error: &store::Error) -> bool {
+        let is_of_topic = error.is_of_one_topic();
+        if is_of_topic && !std::mem::replace(&mut self.broken, true) {
+            tracing::warn!(topic = %self.topic.name, %error, "the topic cannot be read");
+        }
+        is_of_topic
+    }
+
     fn is_due(&self, block: Duration) -> bool {
         self.fresh_at.is_none_or(|at| at.elapsed() >= block)
     }
@@ -112,8 +138,8 @@ impl Followed {
 
 impl Feed {
     pub(super) fn new(hub: Arc<Inner>, roster: Arc<Roster>) -> Self {
-        let (node, moves) = (roster.node(), hub.store.moves());
-        Self { hub, roster, node, moves, followed: Vec::new(), is_out: false }
+        let (node, moves, connections) = (roster.node(), hub.store.moves(), hub.store.connections());
+        Self { hub, roster, node, moves, connections, followed: Vec::new(), is_out: false }
     }
 
     /// Follows for ever.
@@ -126,14 +152,13 @@ impl Feed {
                 self.roster.wake.notified().await;
                 continue;
             }
+            self.connections.mark_unchanged();
             if let Err(error) = self.follow(&mut backoff).await {
-                if !self.is_out && self.hub.outages.begin(&error) {
-                    self.hub.metrics.outages.inc();
-                }
-                self.is_out = true;
+                self.hub.failed(&mut self.is_out, &error);
                 tokio::select! {
                     () = sleep(backoff.next_delay()) => {}
                     Ok(()) = self.moves.changed() => {}
+                    Ok(()) = self.connections.changed() => {}
                 }
                 // Where its topics are is looked up anew.
                 self.moves.mark_changed();
@@ -160,10 +185,11 @@ impl Feed {
                 return Ok(());
             }
             self.resolve().await?;
-            self.recovered();
-            backoff.reset();
             self.read_pages().await?;
             self.wait(&mut connection).await?;
+            // Only now: that a connection can be opened does not say that it can be read.
+            self.recovered();
+            backoff.reset();
             self.hub.bound_windows();
         }
     }

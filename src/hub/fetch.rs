@@ -4,9 +4,9 @@
 //! does not take what it has, must not hold a connection, nor the turn of others; and
 //! one that is dropped must not cut off a command in the middle.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle, time::sleep};
 
 use super::{
     Inner,
@@ -27,26 +27,63 @@ fn backoff() -> Backoff {
 pub(super) fn page(hub: &Arc<Inner>, topic: &Arc<HotTopic>, offset: Offset, count: usize) -> Fetch {
     let (hub, topic) = (Arc::clone(hub), Arc::clone(topic));
     Box::pin(async move {
-        let mut backoff = backoff();
-        loop {
-            let room = hub.pages.reserve().await;
-            let (task_hub, name) = (Arc::clone(&hub), topic.name.clone());
-            let read = hub.errands.spawn(async move {
-                let items = task_hub.store.page(&name, offset, count).await;
-                items.map(|items| (VecDeque::from(items), room))
-            });
-            match read.await {
-                Ok(Ok((mut items, room))) => {
-                    hub.metrics.pages.inc();
-                    hub.metrics.page_bytes.inc_by(bytes_of(items.make_contiguous()) as u64);
-                    return Some(Page { was_empty: items.is_empty(), items, _room: room });
-                }
-                Ok(Err(error)) => tracing::debug!(topic = %topic.name, %error, "a page could not be read"),
-                Err(error) => tracing::debug!(topic = %topic.name, %error, "a page's task died"),
-            }
-            sleep(backoff.next_delay()).await;
-        }
+        let room = hub.pages.reserve().await;
+        let begun = begin(&hub, &topic, offset, count, room);
+        Some(finish(hub, topic, offset, count, begun).await)
     })
+}
+
+/// The same for a page that is wanted next: it is read while the one before is taken. None where
+/// there is not plenty of room.
+pub(super) fn page_ahead(
+    hub: &Arc<Inner>,
+    topic: &Arc<HotTopic>,
+    offset: Offset,
+    count: usize,
+) -> Option<Fetch> {
+    let room = hub.pages.spare()?;
+    let begun = begin(hub, topic, offset, count, Some(room));
+    let (hub, topic) = (Arc::clone(hub), Arc::clone(topic));
+    Some(Box::pin(async move { Some(finish(hub, topic, offset, count, begun).await) }))
+}
+
+/// One try.
+type Begun = JoinHandle<Result<Page, store::Error>>;
+
+fn begin(
+    hub: &Arc<Inner>,
+    topic: &HotTopic,
+    offset: Offset,
+    count: usize,
+    room: Option<OwnedSemaphorePermit>,
+) -> Begun {
+    let (task_hub, name) = (Arc::clone(hub), topic.name.clone());
+    hub.errands.spawn(async move {
+        let items = task_hub.store.page(&name, offset, count).await?;
+        task_hub.metrics.pages.inc();
+        task_hub.metrics.page_bytes.inc_by(bytes_of(&items) as u64);
+        Ok(Page { was_empty: items.is_empty(), items: items.into(), _room: room })
+    })
+}
+
+async fn finish(
+    hub: Arc<Inner>,
+    topic: Arc<HotTopic>,
+    offset: Offset,
+    count: usize,
+    mut begun: Begun,
+) -> Page {
+    let mut backoff = backoff();
+    loop {
+        match begun.await {
+            Ok(Ok(page)) => return page,
+            Ok(Err(error)) => tracing::debug!(topic = %topic.name, %error, "a page could not be read"),
+            Err(error) => tracing::debug!(topic = %topic.name, %error, "a page's task died"),
+        }
+        sleep(backoff.next_delay()).await;
+        let room = hub.pages.reserve().await;
+        begun = begin(&hub, &topic, offset, count, room);
+    }
 }
 
 /// Looks up the timeline after a while; tries for as long as Redis is away.

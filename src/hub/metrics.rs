@@ -5,6 +5,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::store::Memory;
+
 /// The counters of one hub.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -18,11 +20,12 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, memory: &Memory) -> Self {
         let all = Self::default();
         let hub = registry.sub_registry_with_prefix("logrelay_hub");
         hub.register("topics", "Topics that are followed", all.topics.clone());
         hub.register("windows_bytes", "Size of all windows", all.windows_bytes.clone());
+        hub.register("batches_bytes", "Size of all batches that are held", memory.held_bytes().clone());
         hub.register("entries", "Entries that were read into windows", all.entries.clone());
         hub.register("lost_lines", "Lines that could not be read from Redis", all.lost_lines.clone());
         hub.register("pages", "Pages that readers read for themselves", all.pages.clone());

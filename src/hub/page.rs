@@ -41,14 +41,28 @@ impl PageCount {
 pub(super) struct PageMemory {
     room: Arc<Semaphore>,
     page_kib: u32,
+    /// As much as is left to those who have no page at all, in KiB.
+    kept_kib: usize,
 }
 
 impl PageMemory {
     pub(super) fn new(total_bytes: usize, page_bytes: usize) -> Self {
         let in_kib = |size: usize| size.div_ceil(1024).clamp(1, Semaphore::MAX_PERMITS);
         // A page fits at least: a bound below it would stop every reader.
-        let room = Arc::new(Semaphore::new(in_kib(total_bytes.max(page_bytes))));
-        Self { room, page_kib: u32::try_from(in_kib(page_bytes)).unwrap_or(u32::MAX) }
+        let total_kib = in_kib(total_bytes.max(page_bytes));
+        let page_kib = u32::try_from(in_kib(page_bytes)).unwrap_or(u32::MAX);
+        Self { room: Arc::new(Semaphore::new(total_kib)), page_kib, kept_kib: total_kib / 2 }
+    }
+
+    /// Room for a page that is read ahead, where there is plenty.
+    pub(super) fn spare(&self) -> Option<OwnedSemaphorePermit> {
+        let is_plenty = self.room.available_permits() >= self.kept_kib + self.page_kib as usize;
+        is_plenty.then(|| self.room.clone().try_acquire_many_owned(self.page_kib).ok()).flatten()
+    }
+
+    /// Whether there is no room for one more page.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.room.available_permits() < self.page_kib as usize
     }
 
     /// Waits until there is room for one more page. None only when closed, which

@@ -46,6 +46,8 @@ pub struct Reader {
     page: Option<Page>,
     count: PageCount,
     fetch: Option<Fetch>,
+    /// The page behind `page`, on its way, and where it begins.
+    ahead: Option<(Offset, Fetch)>,
     /// How often in a row the timeline was looked up because something did not fit; once for
     /// all the looks of a while.
     doubts: u8,
@@ -80,6 +82,7 @@ impl Reader {
             page: None,
             count: PageCount::new(),
             fetch: None,
+            ahead: None,
             doubts: 0,
             doubted_since: None,
             caught_up: false,
@@ -106,10 +109,20 @@ impl Reader {
     /// Gives up its page, and one that is on its way, when nobody takes from it: it is
     /// read again.
     pub fn release_page(&mut self) {
-        self.page = None;
+        self.leave_page();
         self.fetch = None;
         // Nothing was looked up, perhaps: what did not fit is looked at anew.
         self.trust();
+    }
+
+    fn leave_page(&mut self) {
+        (self.page, self.ahead) = (None, None);
+    }
+
+    /// Goes back to a place that it has passed, in the entry that it gave last.
+    pub fn go_back(&mut self, to: &Cursor) {
+        self.place = Some((to.epoch, to.offset));
+        self.release_page();
     }
 
     /// What comes next. Waits while there is nothing, also while Redis is away;
@@ -133,7 +146,12 @@ impl Reader {
                 self.is_dry = false;
                 if let Some(mut page) = fetched {
                     let bytes = bytes_of(page.items.make_contiguous());
+                    let is_full = page.items.len() >= self.count.get();
                     self.count.learn(page.items.len(), bytes, self.hub.options.page_bytes);
+                    // There is more, in all likelihood: it is read and unpacked while this is sent.
+                    self.ahead = page.items.back().and_then(item_end).filter(|_| is_full).and_then(|next| {
+                        Some((next, fetch::page_ahead(&self.hub, &self.topic, next, self.count.get())?))
+                    });
                     self.page = Some(page);
                 }
             }
@@ -147,7 +165,10 @@ impl Reader {
                 Look::Again => {}
                 Look::Wait => self.is_dry = true,
                 Look::Read(offset) => {
-                    self.fetch = Some(fetch::page(&self.hub, &self.topic, offset, self.count.get()));
+                    let ahead = self.ahead.take().filter(|(next, _)| *next == offset);
+                    let fetch = ahead.map(|(_, fetch)| fetch);
+                    let read = || fetch::page(&self.hub, &self.topic, offset, self.count.get());
+                    self.fetch = Some(fetch.unwrap_or_else(read));
                 }
                 Look::Refresh(after) => self.fetch = Some(fetch::timeline(&self.hub, &self.topic, after)),
             }
@@ -172,7 +193,7 @@ impl Reader {
         }
         let place = state.window.find(offset);
         if !matches!(place, Place::Behind) {
-            self.page = None;
+            self.leave_page();
             self.trust();
         }
         match place {
@@ -235,11 +256,12 @@ impl Reader {
     fn doubt(&mut self) -> Look {
         let since = *self.doubted_since.get_or_insert_with(Instant::now);
         if self.doubts == 0 {
-            (self.page, self.doubts) = (None, 1);
+            self.leave_page();
+            self.doubts = 1;
             return Look::Refresh(Duration::ZERO);
         }
         if since.elapsed() < self.hub.ahead_wait() {
-            self.page = None;
+            self.leave_page();
             return Look::Refresh(LOOK_AGAIN.min(self.hub.ahead_wait()));
         }
         self.doubts = 2;
@@ -270,7 +292,8 @@ impl Reader {
         if resume == Resume::Ahead {
             return self.is_ahead(timeline, epoch, offset);
         }
-        (self.ahead_since, self.page) = (None, None);
+        self.ahead_since = None;
+        self.leave_page();
         self.trust();
         self.view = Some((state.generation, timeline.clone()));
         self.caught_up &= resume == Resume::Continue;
@@ -306,6 +329,15 @@ impl Reader {
         self.place = Some((timeline.epoch_of(to.minus(1)), to));
         self.trust();
         Look::Step(step(to))
+    }
+}
+
+/// The offset behind an item; none where that is not known.
+fn item_end(item: &Item) -> Option<Offset> {
+    match item {
+        Item::Entry(entry) => Some(entry.next()),
+        Item::Bad { last, .. } => Some(last.plus(1)),
+        Item::Newer { .. } => None,
     }
 }
 

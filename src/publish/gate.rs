@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 use tracing::{error, info, warn};
@@ -42,6 +42,8 @@ pub(super) struct Gate {
     outages: Mutex<Outages>,
     /// Told whenever an outage ends, or a try ended without a result.
     changed: Notify,
+    /// Counts connections: a new one is worth a try at once.
+    connections: watch::Receiver<u64>,
     metrics: Metrics,
 }
 
@@ -51,16 +53,32 @@ struct Outages {
     now: BTreeMap<Scope, Outage>,
     /// When the last one of the server ended.
     ended_at: Option<Instant>,
+    /// Whether the list of topics cannot be used.
+    list_is_broken: bool,
 }
 
 #[derive(Debug)]
 struct Outage {
     since: Instant,
     retry_at: Instant,
+    /// How many connections had been made when it was tried last.
+    connections: u64,
     backoff: Backoff,
     trying: bool,
     /// Reads may work all the while: only a write that works ends it.
     of_writes: bool,
+    cause: Cause,
+    /// Whether it was said that somebody has to change a setting.
+    is_for_operator: bool,
+}
+
+/// What is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A server, or a node of a cluster.
+    Server,
+    /// Data of one topic, which its server cannot use.
+    Data,
 }
 
 /// What a command that worked has shown to work.
@@ -77,6 +95,8 @@ pub(super) struct Turn<'a> {
     gate: &'a Gate,
     topic: Scope,
     entered_at: Instant,
+    /// How many connections had been made then.
+    connections: u64,
     /// The outage whose end it tries.
     tries: Option<Scope>,
 }
@@ -84,19 +104,26 @@ pub(super) struct Turn<'a> {
 /// Why a command has to wait.
 struct Shut {
     scope: Scope,
-    /// None: until another's try has ended.
-    until: Option<Instant>,
+    /// Until when, or until there are more connections than so many; none: until another's
+    /// try has ended.
+    until: Option<(Instant, u64)>,
 }
 
 impl Gate {
     pub(super) fn new(store: &Store, retry_cap_ms: u64, metrics: Metrics) -> Self {
-        Self::of(store.address(), store.is_cluster(), retry_cap_ms, metrics)
+        Self::of(store.address(), (store.is_cluster(), store.connections()), retry_cap_ms, metrics)
     }
 
-    fn of(address: &str, by_topic: bool, retry_cap_ms: u64, metrics: Metrics) -> Self {
+    fn of(
+        address: &str,
+        (by_topic, connections): (bool, watch::Receiver<u64>),
+        retry_cap_ms: u64,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             address: address.to_owned(),
             by_topic,
+            connections,
             cap: Duration::from_millis(retry_cap_ms),
             outages: Mutex::default(),
             changed: Notify::new(),
@@ -110,7 +137,7 @@ impl Gate {
             let changed = self.changed.notified();
             match self.ask(Some(topic)) {
                 Ok(turn) => return turn,
-                Err(shut) => wait(changed, shut.until).await,
+                Err(shut) => self.wait(changed, shut).await,
             }
         }
     }
@@ -123,7 +150,7 @@ impl Gate {
             match self.ask(topic) {
                 Ok(turn) => return Some(turn),
                 Err(Shut { scope: Some(_), .. }) => return None,
-                Err(shut) => wait(changed, shut.until).await,
+                Err(shut) => self.wait(changed, shut).await,
             }
         }
     }
@@ -135,20 +162,31 @@ impl Gate {
     }
 
     fn ask(&self, topic: Option<&Topic>) -> Result<Turn<'_>, Shut> {
-        let (topic, entered_at) = (topic.cloned(), Instant::now());
+        let (topic, entered_at, connections) = (topic.cloned(), Instant::now(), *self.connections.borrow());
         let mut outages = self.lock();
         for scope in [None, topic.clone()] {
             let Some(outage) = outages.now.get_mut(&scope) else { continue };
             if outage.trying {
                 return Err(Shut { scope, until: None });
             }
-            if outage.retry_at > entered_at {
-                return Err(Shut { scope, until: Some(outage.retry_at) });
+            if outage.retry_at > entered_at && outage.connections == connections {
+                return Err(Shut { scope, until: Some((outage.retry_at, connections)) });
             }
             outage.trying = true;
-            return Ok(Turn { gate: self, topic, entered_at, tries: Some(scope) });
+            return Ok(Turn { gate: self, topic, entered_at, connections, tries: Some(scope) });
         }
-        Ok(Turn { gate: self, topic, entered_at, tries: None })
+        Ok(Turn { gate: self, topic, entered_at, connections, tries: None })
+    }
+
+    /// Until `changed`, a connection was made, or it is time.
+    async fn wait(&self, changed: impl Future<Output = ()>, shut: Shut) {
+        let Some((until, made)) = shut.until else { return changed.await };
+        let mut connections = self.connections.clone();
+        tokio::select! {
+            () = changed => {}
+            Ok(_) = connections.wait_for(|now| *now != made) => {}
+            () = sleep_until(until) => {}
+        }
     }
 
     fn ended(&self, scope: &Scope, worked: Worked) {
@@ -162,11 +200,11 @@ impl Gate {
         match scope {
             None => {
                 info!(redis = self.address, away_ms, "redis answers again");
-                self.metrics.redis_up.set(1);
                 outages.ended_at = Some(Instant::now());
             }
             Some(topic) => info!(%topic, away_ms, "the topic can be used again"),
         }
+        self.metrics.redis_up.set(outages.now.values().all(|outage| outage.cause == Cause::Data).into());
         self.changed.notify_waiters();
     }
 
@@ -187,7 +225,6 @@ impl Gate {
             match scope {
                 None => {
                     warn!(redis = self.address, %error, "redis is away: lines wait where they are");
-                    self.metrics.redis_up.set(0);
                 }
                 Some(topic) if error.is_of_one_topic() => {
                     error!(%topic, %error, "the topic cannot be used: its lines wait where they are");
@@ -197,14 +234,36 @@ impl Gate {
             Outage {
                 since: now,
                 retry_at: now,
+                connections: 0,
                 backoff: Backoff::new(FIRST_DELAY, self.cap),
                 trying: false,
                 of_writes: false,
+                cause: if error.is_of_one_topic() { Cause::Data } else { Cause::Server },
+                is_for_operator: error.needs_an_operator(),
             }
         });
+        if outage.cause == Cause::Server {
+            self.metrics.redis_up.set(0);
+        }
+        // It may begin with a connection that ends, and go on with a wrong password.
+        if error.needs_an_operator() && !std::mem::replace(&mut outage.is_for_operator, true) {
+            error!(redis = self.address, %error, "redis refuses until somebody changes a setting; lines wait");
+        }
         if turn.tries.as_ref() == Some(scope) || outage.retry_at == now {
             outage.retry_at = now + outage.backoff.next_delay();
+            outage.connections = turn.connections;
             outage.of_writes = error.refuses_writes();
+        }
+    }
+
+    /// The list of topics was used, or could not be: it has a key of its own, perhaps on a node
+    /// of its own, which lines can do without.
+    fn lists(&self, error: Option<&Error>) {
+        let was_broken = std::mem::replace(&mut self.lock().list_is_broken, error.is_some());
+        match error {
+            Some(error) if !was_broken => error!(%error, "the list of topics cannot be used"),
+            None if was_broken => info!("the list of topics can be used again"),
+            _ => {}
         }
     }
 
@@ -216,22 +275,26 @@ impl Gate {
 impl Turn<'_> {
     /// Ends the turn. None when the command has to be sent again.
     pub(super) fn end<T>(self, result: Result<T, Error>, worked: impl Fn(&T) -> Worked) -> Option<T> {
-        match (&result, &self.tries) {
-            (Ok(value), Some(tried)) => self.gate.ended(tried, worked(value)),
-            (Ok(_), None) => {}
-            (Err(error), tried)
-                if error.is_of_one_topic() || (self.gate.by_topic && self.topic.is_some()) =>
-            {
-                if *tried == Some(None) {
+        match &result {
+            Ok(value) => {
+                if let Some(tried) = &self.tries {
+                    self.gate.ended(tried, worked(value));
+                }
+                if self.topic.is_none() {
+                    self.gate.lists(None);
+                }
+            }
+            Err(error) if self.gate.by_topic || error.is_of_one_topic() => {
+                if self.tries == Some(None) {
                     self.gate.ended(&None, Worked::Reads);
                 }
                 if self.topic.is_some() {
                     self.gate.failed(&self.topic, error, &self);
                 } else {
-                    error!(%error, "the list of topics cannot be written");
+                    self.gate.lists(Some(error));
                 }
             }
-            (Err(error), _) => self.gate.failed(&None, error, &self),
+            Err(error) => self.gate.failed(&None, error, &self),
         }
         result.ok()
     }
@@ -249,14 +312,6 @@ impl Drop for Turn<'_> {
             outage.trying = false;
         }
         self.gate.changed.notify_waiters();
-    }
-}
-
-/// Until `changed`, but no longer than `until`.
-async fn wait(changed: impl Future<Output = ()>, until: Option<Instant>) {
-    match until {
-        Some(at) => tokio::select! { () = changed => {}, () = sleep_until(at) => {} },
-        None => changed.await,
     }
 }
 

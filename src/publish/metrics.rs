@@ -20,7 +20,7 @@ pub struct Metrics {
     pub repeated_appends: Counter,
     /// Times that a source had to go on from another place than it believed.
     pub conflicts: Counter,
-    /// 1 while Redis answers, 0 during an outage.
+    /// 1 while Redis answers, 0 during an outage, be it of one node of a cluster.
     pub redis_up: Gauge,
 }
 

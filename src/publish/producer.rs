@@ -5,13 +5,16 @@
 //! record, as for every source. Every admission writes the record anew, so that what an
 //! earlier stream of the name has under way conflicts.
 
-use std::{slice, sync::Arc};
+use std::sync::Arc;
 
 use super::{Publisher, Standing, gate::Worked};
 use crate::{
     record::{Claim, Details, Host, Instance, Record, SourceKey, Token, Topic},
     store::{ClaimChange, Claimed, Holder},
 };
+
+/// Nobody claims a name for so many leases at once.
+const MOST_LEASES: u64 = 2;
 
 /// Who wants to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,9 +101,7 @@ impl Publisher {
 
     async fn holder(&self, applicant: &Applicant) -> Result<Holder, Setback> {
         let Applicant { topic, producer, .. } = applicant;
-        // Before there is a line that nobody would find. Later the audit repeats it.
-        let turn = self.gate.enter_unless_shut(None).await.ok_or(Setback::Shut)?;
-        turn.end(self.store.announce(slice::from_ref(topic)).await, |()| Worked::Writes);
+        self.announce(topic).await;
         let turn = self.gate.enter_unless_shut(Some(topic)).await.ok_or(Setback::Shut)?;
         turn.end_read(self.store.holder(topic, producer).await).ok_or(Setback::Again)
     }
@@ -109,6 +110,10 @@ impl Publisher {
     async fn admit_after(&self, applicant: &Applicant, holder: &Holder) -> Result<Admission, Setback> {
         let Applicant { topic, producer, .. } = applicant;
         let (source, before) = match verdict(holder, applicant) {
+            Verdict::Taken { for_ms } if for_ms > MOST_LEASES * applicant.lease_ms => {
+                self.shorten(applicant, holder).await;
+                return Ok(Admission::Taken { for_ms: applicant.lease_ms });
+            }
             Verdict::Taken { for_ms } => return Ok(Admission::Taken { for_ms }),
             Verdict::Continue(source, stored) => {
                 let record = Record { token: Token::random(), ..stored.clone() };
@@ -129,6 +134,22 @@ impl Publisher {
             records.push((before, Some(stored), gone));
         }
         self.seat(applicant, holder, &source, records).await
+    }
+
+    /// Gives who has a name no more than a lease from now on: the clock of the server was
+    /// ahead when it was claimed. Who is alive pushes it ahead again.
+    async fn shorten(&self, applicant: &Applicant, holder: &Holder) {
+        let Applicant { topic, producer, lease_ms, max_producers, .. } = applicant;
+        let Some(claim) = &holder.claim else { return };
+        let change = ClaimChange {
+            believed: Some(claim),
+            to: Some((&claim.source, claim.instance)),
+            lease_ms: *lease_ms,
+            max_producers: *max_producers,
+            records: Vec::new(),
+        };
+        let Some(turn) = self.gate.enter_unless_shut(Some(topic)).await else { return };
+        turn.end(self.store.claim(topic, producer, &change).await, worked);
     }
 
     /// Claims the name for a source whose record is the first of `records`.

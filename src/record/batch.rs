@@ -141,6 +141,19 @@ impl StoredBatch {
         self.stored.slice(self.bounds[from as usize] as usize..self.bounds[to.max(from) as usize] as usize)
     }
 
+    /// Where the field of a line begins in the stored bytes; of the one behind the last line, where
+    /// they end.
+    pub fn begin_of(&self, index: u32) -> Option<usize> {
+        self.bounds.get(index as usize).map(|&begin| begin as usize)
+    }
+
+    /// The place of the line whose field holds this byte of the stored ones; the first line for
+    /// those before it, and the last one for those behind it.
+    pub fn line_with(&self, byte: usize) -> u32 {
+        let before = self.bounds.partition_point(|&begin| begin as usize <= byte);
+        at_u32(before.saturating_sub(1)).min(self.lines().saturating_sub(1))
+    }
+
     /// One line, by its place in the batch.
     pub fn line(&self, index: u32) -> Option<LineView<'_>> {
         let begin = *self.bounds.get(index as usize)? as usize;

@@ -1,5 +1,7 @@
 //! The bounds that a caller can reach, by the names of their settings, and how that is said.
 
+use std::sync::Arc;
+
 use tonic::{Code, Status};
 
 use super::{metrics::Metrics, status};
@@ -15,6 +17,10 @@ pub(super) enum Bound {
     Publishers,
     RequestBytes,
     HeaderBytes,
+    RequestTime,
+    Topics,
+    Producers,
+    DurableSubscriptions,
 }
 
 impl Bound {
@@ -29,6 +35,10 @@ impl Bound {
             Self::Publishers => "max_publishers",
             Self::RequestBytes => "max_request_bytes",
             Self::HeaderBytes => "max_header_bytes",
+            Self::RequestTime => "request_timeout_ms",
+            Self::Topics => "max_topics",
+            Self::Producers => "max_producers",
+            Self::DurableSubscriptions => "max_durable_subscriptions",
         }
     }
 
@@ -40,7 +50,15 @@ impl Bound {
             Self::Publishers => "TOO_MANY_PUBLISHERS",
             Self::RequestBytes => "REQUEST_TOO_LARGE",
             Self::HeaderBytes => "HEADERS_TOO_LARGE",
+            Self::RequestTime => "NO_REQUEST",
+            Self::Topics => "TOO_MANY_TOPICS",
+            Self::Producers => "TOO_MANY_PRODUCERS",
+            Self::DurableSubscriptions => "TOO_MANY_DURABLE_SUBSCRIPTIONS",
         }
+    }
+
+    fn code(self) -> Code {
+        if self == Self::RequestTime { Code::DeadlineExceeded } else { Code::ResourceExhausted }
     }
 
     fn what(self, most: usize) -> String {
@@ -53,15 +71,57 @@ impl Bound {
             Self::Publishers => format!("this relay has {most} publishers"),
             Self::RequestBytes => format!("the request is larger than {most} bytes"),
             Self::HeaderBytes => format!("the headers are larger than {most} bytes"),
+            Self::RequestTime => format!("the request did not come within {most} ms"),
+            Self::Topics => format!("a subscription has {most} topics at most"),
+            Self::Producers => format!("the topic has {most} producers"),
+            Self::DurableSubscriptions => format!("the topic has {most} durable subscriptions"),
         }
     }
 
     /// `RESOURCE_EXHAUSTED`, with the name of the bound and its value. It is counted.
     pub(super) fn reached(self, most: usize, metrics: &Metrics) -> Status {
+        let message = format!("{}, which is its bound {}", self.what(most), self.name());
+        self.refused(most, message, &[], metrics)
+    }
+
+    /// The same in words of its own, with what else a program may want to know of it.
+    pub(super) fn refused(
+        self,
+        most: usize,
+        message: String,
+        more: &[(&str, String)],
+        metrics: &Metrics,
+    ) -> Status {
         metrics.refused(self);
-        let name = self.name();
-        let message = format!("{}, which is its bound {name}", self.what(most));
-        let metadata = [(name, most.to_string())];
-        status::with_reason(Code::ResourceExhausted, self.reason(), message, &metadata)
+        let metadata = [&[(self.name(), most.to_string())], more].concat();
+        status::with_reason(self.code(), self.reason(), message, &metadata)
+    }
+}
+
+/// How many topics a subscription may have. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct TopicBound {
+    most: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl TopicBound {
+    pub(super) fn new(most: usize, metrics: Metrics) -> Self {
+        Self { most, metrics: Arc::new(metrics) }
+    }
+
+    /// Whether so many are not too many.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED`.
+    pub(super) fn check(&self, found: usize) -> Result<(), Status> {
+        if found <= self.most {
+            return Ok(());
+        }
+        let message = format!(
+            "{found} topics are more than a subscription may have: the bound max_topics is {}",
+            self.most
+        );
+        Err(Bound::Topics.refused(self.most, message, &[], &self.metrics))
     }
 }

@@ -32,6 +32,8 @@ const HEADERS_READ: u32 = 2;
 /// publisher that has to wait leaves room for the other calls of its connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// What a stream may hand to a connection that does not send it.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// HTTP/1.1 has no smaller buffer.
 const LEAST_HEADER_BUFFER_BYTES: usize = 8192;
 
@@ -63,6 +65,7 @@ impl Manner {
             .timer(TokioTimer::new())
             .keep_alive_interval(keepalive)
             .keep_alive_timeout(keepalive)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(header_bytes.saturating_mul(HEADERS_READ))
@@ -90,7 +93,7 @@ impl Manner {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let seen = Arc::new(Seen::default());
-        let stream = Watched::new(stream, self.control_frames_per_second, Arc::clone(&seen));
+        let stream = Watched::new(stream, self.control_frames_per_second, Arc::clone(&seen), guest.clone());
         let of_call = guest.clone();
         let marked = router.map_request(move |mut request: Request<Incoming>| {
             let extensions = request.extensions_mut();

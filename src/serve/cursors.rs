@@ -7,9 +7,11 @@ use tonic::{Code, Status};
 
 use super::{
     Options,
+    bounds::{Bound, TopicBound},
     event::refused,
+    metrics::Metrics,
     request::Check,
-    status::{too_many_topics, with_reason},
+    status::with_reason,
     topics::{not_found, patiently},
 };
 use crate::{
@@ -37,8 +39,8 @@ impl Commits {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, with every field that is wrong; `RESOURCE_EXHAUSTED` of too many topics.
-    pub(super) fn parse(request: &proto::CommitCursorRequest, max_topics: usize) -> Result<Self, Status> {
-        at_most(request.cursors.len(), max_topics)?;
+    pub(super) fn parse(request: &proto::CommitCursorRequest, bound: &TopicBound) -> Result<Self, Status> {
+        bound.check(request.cursors.len())?;
         let mut check = Check::default();
         let name = check.read("subscription", "BAD_SUBSCRIPTION", &request.subscription);
         let topic = |cursor: &Cursor| cursor.topic.clone();
@@ -64,13 +66,21 @@ impl Commits {
         &self,
         store: &Store,
         options: &Options,
+        metrics: &Metrics,
     ) -> Result<proto::CommitCursorResponse, Status> {
-        let commits: Vec<_> = self.cursors.iter().map(|cursor| self.commit(store, cursor, options)).collect();
+        let commits = self.cursors.iter().map(|cursor| self.commit(store, cursor, options, metrics));
+        let commits: Vec<_> = commits.collect();
         let cursors = stream::iter(commits).buffered(AT_ONCE).try_collect().await?;
         Ok(proto::CommitCursorResponse { cursors })
     }
 
-    async fn commit(&self, store: &Store, cursor: &Cursor, options: &Options) -> Result<String, Status> {
+    async fn commit(
+        &self,
+        store: &Store,
+        cursor: &Cursor,
+        options: &Options,
+        metrics: &Metrics,
+    ) -> Result<String, Status> {
         let Self { name, token, seeks, .. } = self;
         let commit = Commit { name, token: *token, cursor, seeks: *seeks };
         let committed = patiently(options.redis_wait_ms, || store.commit(&commit, options.durable)).await?;
@@ -78,7 +88,7 @@ impl Commits {
         match committed {
             Committed::At(bookmark) => Ok(bookmark.to_string()),
             Committed::Taken => Err(taken(name, topic)),
-            Committed::Full => Err(too_many(topic, options.durable)),
+            Committed::Full => Err(too_many(topic, options.durable, metrics)),
             Committed::Absent => Err(not_found(topic)),
             Committed::Ahead { epoch, next } => {
                 let tail = Cursor { topic: topic.clone(), epoch, offset: next };
@@ -100,8 +110,8 @@ impl Inquiry {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, with every field that is wrong; `RESOURCE_EXHAUSTED` of too many topics.
-    pub(super) fn parse(request: &proto::GetCursorRequest, max_topics: usize) -> Result<Self, Status> {
-        at_most(request.topics.len(), max_topics)?;
+    pub(super) fn parse(request: &proto::GetCursorRequest, bound: &TopicBound) -> Result<Self, Status> {
+        bound.check(request.topics.len())?;
         let mut check = Check::default();
         let name: Option<SubscriptionName> =
             check.read("subscription", "BAD_SUBSCRIPTION", &request.subscription);
@@ -127,10 +137,6 @@ impl Inquiry {
         });
         Ok(proto::GetCursorResponse { cursors: cursors.collect() })
     }
-}
-
-fn at_most(found: usize, max_topics: usize) -> Result<(), Status> {
-    if found > max_topics { Err(too_many_topics(found, max_topics)) } else { Ok(()) }
 }
 
 /// Reads a field of several texts: at least one, each of a topic of its own.
@@ -164,11 +170,11 @@ pub(super) fn taken(name: &SubscriptionName, topic: &Topic) -> Status {
 }
 
 /// No room for one more.
-pub(super) fn too_many(topic: &Topic, bounds: DurableBounds) -> Status {
+pub(super) fn too_many(topic: &Topic, bounds: DurableBounds, metrics: &Metrics) -> Status {
     let most = bounds.max_per_topic;
     let message = format!(
         "the topic {topic} has {most} durable subscriptions, which is the bound max_durable_subscriptions"
     );
-    let metadata = [("max_durable_subscriptions", most.to_string()), ("topic", topic.to_string())];
-    with_reason(Code::ResourceExhausted, "TOO_MANY_DURABLE_SUBSCRIPTIONS", message, &metadata)
+    let more = [("topic", topic.to_string())];
+    Bound::DurableSubscriptions.refused(most as usize, message, &more, metrics)
 }

@@ -21,6 +21,13 @@ pub(super) struct Bounds {
     pub(super) bytes: usize,
 }
 
+impl Bounds {
+    /// The same, with messages of at most so many bytes.
+    pub(super) fn at_most(self, bytes: usize) -> Self {
+        Self { bytes: self.bytes.min(bytes), ..self }
+    }
+}
+
 /// Some lines of an entry.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {

@@ -129,7 +129,7 @@ impl Durable {
         match self.insist(|| self.claims.claim(topic, &self.name, (self.token, 0), opening)).await {
             CursorClaim::Held(held) => Ok(Some(held)),
             CursorClaim::Nothing => Ok(None),
-            CursorClaim::Full => Err(cursors::too_many(topic, self.claims.bounds())),
+            CursorClaim::Full => Err(cursors::too_many(topic, self.claims.bounds(), self.claims.metrics())),
         }
     }
 }

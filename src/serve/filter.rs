@@ -9,12 +9,12 @@ use std::{
 
 use globset::GlobSet;
 use prost::Message as _;
-use regex::bytes::Regex;
 
-use self::{recent::Recent, selected::Selected};
+use self::{matcher::Matcher, recent::Recent, selected::Selected};
 use super::status::Violation;
 use crate::{proto, record::StoredBatch, store::Entry};
 
+mod matcher;
 mod parse;
 mod recent;
 pub(super) mod selected;
@@ -31,30 +31,33 @@ pub(super) struct Filter {
     recent: Recent,
 }
 
-/// A condition on the content of a line. A text is a regular expression, too: the
-/// library finds what is literal in it.
-#[derive(Debug)]
-struct Matcher {
-    regex: Regex,
-    /// Whether it must match, or must not.
-    wanted: bool,
-}
-
 impl Filter {
     /// What is wanted of an entry; none where that is everything.
     pub(super) fn select(&self, entry: &Arc<Entry>) -> Option<Arc<Selected>> {
         let batch = &entry.batch;
-        self.recent.get_or_insert(entry, || {
-            let wants_source = self.wants_source(batch);
-            Selected::of(batch, |index| {
-                wants_source && self.wants_content(batch, index) && self.wants_labels(batch, index)
-            })
-        })
+        let select = || Selected::of(entry, self.places(batch));
+        if entry.memory().is_short() {
+            self.recent.forget();
+            return select().map(Arc::new);
+        }
+        self.recent.get_or_insert(entry, select)
+    }
+
+    /// The places of the lines that are wanted.
+    pub(super) fn places(&self, batch: &StoredBatch) -> Vec<u32> {
+        if !self.wants_source(batch) {
+            return Vec::new();
+        }
+        let wants = |index: &u32| self.wants_content(batch, *index) && self.wants_labels(batch, *index);
+        match self.matchers.iter().find(|matcher| matcher.can_search()) {
+            Some(matcher) => matcher.lines(batch).filter(wants).collect(),
+            None => (0..batch.lines()).filter(wants).collect(),
+        }
     }
 
     fn wants_content(&self, batch: &StoredBatch, index: u32) -> bool {
         let Some(line) = batch.line(index) else { return false };
-        self.matchers.iter().all(|matcher| matcher.regex.is_match(line.content) == matcher.wanted)
+        self.matchers.iter().all(|matcher| matcher.wants(line.content))
     }
 
     fn wants_source(&self, batch: &StoredBatch) -> bool {

@@ -1,21 +1,12 @@
 //! Messages of a subscription on their way to the wire. A batch is sent as it is
 //! stored, behind a short prefix: nothing of it is decoded or encoded again.
 
-use bytes::{BufMut as _, Bytes};
+use bytes::{BufMut, Bytes};
 use prost::Message as _;
-use tonic::{
-    Status,
-    codec::{BufferSettings, EncodeBuf, Encoder},
-};
+use tonic::Status;
 
-use super::{
-    codec::{Pair, RequestDecoder},
-    cut::Piece,
-};
+use super::cut::Piece;
 use crate::{proto, record::Cursor, store::Entry};
-
-/// Key of `SubscribeResponse.batch`, length-delimited.
-const BATCH_KEY: u8 = 2 << 3 | 2;
 
 /// One message of a subscription.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,19 +48,44 @@ impl Frame {
         }))
     }
 
-    /// Writes it; a batch as the field of this key, which has one byte.
-    pub(super) fn encode(self, batch_key: u8, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let len = self.batch_bytes();
+    /// Writes it up to its [stored](Self::stored) bytes; a batch as the field of this key, which
+    /// has one byte.
+    pub(super) fn put_head(&self, batch_key: u8, buffer: &mut impl BufMut) -> Result<(), Status> {
         match self {
             Self::Event(event) => event.encode(buffer).map_err(not_encoded),
             Self::Batch(parts) => {
-                buffer.reserve(1 + 10 + len);
                 buffer.put_u8(batch_key);
-                prost::encode_length_delimiter(len, buffer).map_err(not_encoded)?;
-                for part in [parts.prefix, parts.stored, parts.lines] {
-                    buffer.put_slice(&part);
-                }
+                prost::encode_length_delimiter(self.batch_bytes(), buffer).map_err(not_encoded)?;
+                buffer.put_slice(&parts.prefix);
                 Ok(())
+            }
+        }
+    }
+
+    /// Lets go of the entry that it is a part of: it has these bytes for itself then.
+    pub(super) fn copy_from(&mut self, entry: &Entry) {
+        let Self::Batch(parts) = self else { return };
+        if parts.stored.len() + parts.lines.len() < entry.bytes() {
+            parts.stored = entry.memory().count([&*parts.stored, &*parts.lines].concat());
+            parts.lines = Bytes::new();
+        }
+    }
+
+    /// What comes behind its head, as it is; nothing of an event.
+    pub(super) fn stored(self) -> [Bytes; 2] {
+        match self {
+            Self::Event(_) => Default::default(),
+            Self::Batch(parts) => [parts.stored, parts.lines],
+        }
+    }
+
+    /// The size of the whole message in bytes.
+    pub(super) fn message_bytes(&self) -> usize {
+        match self {
+            Self::Event(event) => event.encoded_len(),
+            Self::Batch(_) => {
+                let bytes = self.batch_bytes();
+                1 + prost::length_delimiter_len(bytes) + bytes
             }
         }
     }
@@ -107,29 +123,4 @@ pub(super) fn timestamp(time_ms: u64) -> prost_types::Timestamp {
     let seconds = i64::try_from(time_ms / 1000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(time_ms % 1000 * 1_000_000).unwrap_or(0);
     prost_types::Timestamp { seconds, nanos }
-}
-
-/// Writes [`Frame`]s, and reads requests as every call does.
-pub type FrameCodec = Pair<FrameEncoder, RequestDecoder<proto::SubscribeRequest>>;
-
-/// Writes [`Frame`]s.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FrameEncoder;
-
-/// What is kept for each stream between two messages; one that needs more gets it.
-const BUFFER_BYTES: usize = 512;
-/// How much is put together before it is handed on.
-const YIELD_BYTES: usize = 32 * 1024;
-
-impl Encoder for FrameEncoder {
-    type Item = Frame;
-    type Error = Status;
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
-    }
-
-    fn encode(&mut self, frame: Frame, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        frame.encode(BATCH_KEY, buffer)
-    }
 }

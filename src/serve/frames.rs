@@ -15,6 +15,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::guest::Guest;
+
 /// What a connection begins with that speaks HTTP/2.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
@@ -22,8 +24,8 @@ const HEAD_BYTES: usize = 9;
 /// of all its streams.
 const BURST_S: u32 = 10;
 
-/// Less than this is not written before the other streams of the connection had their turn:
-/// what is told to all of them goes out together, and not a packet each.
+/// Less than this is not written before the other streams of the connection, where it has any, had
+/// their turn: what is told to all of them goes out together, and not a packet each.
 const WORTH_WRITING_BYTES: usize = 8 * 1024;
 
 const DATA: u8 = 0;
@@ -175,14 +177,15 @@ pub(super) struct Watched<S> {
     stream: S,
     frames: Frames,
     seen: Arc<Seen>,
+    guest: Guest,
     /// Whether others had their turn since what was written last.
     has_waited: bool,
 }
 
 impl<S> Watched<S> {
-    /// Allows so many control frames a second.
-    pub(super) fn new(stream: S, per_second: u32, seen: Arc<Seen>) -> Self {
-        Self { stream, frames: Frames::new(per_second, Instant::now()), seen, has_waited: false }
+    /// Allows so many control frames a second. Of the guest, its number of streams is asked.
+    pub(super) fn new(stream: S, per_second: u32, seen: Arc<Seen>, guest: Guest) -> Self {
+        Self { stream, frames: Frames::new(per_second, Instant::now()), seen, guest, has_waited: false }
     }
 }
 
@@ -212,7 +215,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if !self.has_waited && bytes.len() < WORTH_WRITING_BYTES {
+        if !self.has_waited && bytes.len() < WORTH_WRITING_BYTES && self.guest.streams() > 1 {
             self.has_waited = true;
             context.waker().wake_by_ref();
             return Poll::Pending;

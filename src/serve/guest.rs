@@ -32,6 +32,11 @@ impl Guest {
         Arc::clone(&self.seats).try_acquire_owned().ok()
     }
 
+    /// How many streams there are over it.
+    pub(super) fn streams(&self) -> usize {
+        self.most - self.seats.available_permits()
+    }
+
     /// What tells its streams to end.
     pub(super) fn leave(&self) -> &Leave {
         &self.leave
@@ -39,6 +44,6 @@ impl Guest {
 
     /// Tells its streams to end.
     pub(super) fn begin_to_leave(&self) {
-        self.leave.begin(self.most - self.seats.available_permits());
+        self.leave.begin(self.streams());
     }
 }

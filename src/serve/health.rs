@@ -38,8 +38,13 @@ impl Health {
         let mut redis_ok = self.hub.redis_ok();
         let mut was = None;
         loop {
-            let answers = matches!(timeout(self.probe, self.store.probe()).await, Ok(Ok(())));
-            let serves = answers && *redis_ok.borrow_and_update();
+            // The hub notices first what became of its connections, and is believed at once.
+            let serves = *redis_ok.borrow_and_update()
+                && tokio::select! {
+                    biased;
+                    _ = redis_ok.wait_for(|ok| !ok) => false,
+                    answer = timeout(self.probe, self.store.probe()) => matches!(answer, Ok(Ok(()))),
+                };
             if was.replace(serves) != Some(serves) {
                 tracing::info!(serving = serves, "health");
                 let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -47,7 +52,6 @@ impl Health {
             }
             tokio::select! {
                 () = sleep(self.probe) => {}
-                // The hub notices first what became of its connection.
                 changed = redis_ok.changed() => if changed.is_err() { sleep(self.probe).await },
             }
         }

@@ -21,6 +21,9 @@ use crate::{
     record::{Cursor, Offset, Timeline, Topic},
 };
 
+/// The size of messages where memory is short, in bytes; a single line may be larger.
+const SMALL_BYTES: usize = 8 * 1024;
+
 /// Opens the lanes of one subscription.
 #[derive(Debug, Clone)]
 pub(super) struct LaneBuilder {
@@ -111,8 +114,16 @@ impl Lane {
         self.rest.is_some()
     }
 
+    /// Gives back the page that it has not taken yet.
+    pub(super) fn yield_page(&mut self) {
+        self.reader.release_page();
+    }
+
     /// Gives back what can be read again.
     pub(super) fn park(&mut self) {
+        if let (Some(_), Some(cursor)) = (self.rest.take(), &self.cursor) {
+            self.reader.go_back(cursor);
+        }
         self.reader.release_page();
     }
 
@@ -160,9 +171,14 @@ impl Lane {
     fn send(&mut self, piece: Piece, bounds: Bounds) -> Said {
         // All lines of an entry are of one epoch: that of the reader's place after it.
         let Some(mut cursor) = self.reader.cursor() else { return Said::Done };
+        let is_short = piece.entry.memory().is_short();
+        let bounds = if is_short { bounds.at_most(SMALL_BYTES) } else { bounds };
         let (piece, rest) = piece.cut(cursor.topic.as_str().len(), bounds);
         cursor.offset = piece.next();
-        let frame = Frame::batch(&piece, &cursor);
+        let mut frame = Frame::batch(&piece, &cursor);
+        if is_short {
+            frame.copy_from(&piece.entry);
+        }
         self.cursor = Some(cursor);
         self.rest = rest;
         Said::Frame(frame, u64::from(piece.len()))

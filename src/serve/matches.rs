@@ -7,10 +7,10 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tonic::Status;
 
 use super::{
+    bounds::TopicBound,
     durable::Durable,
     lane::{Lane, LaneBuilder},
     request::Request,
-    status::too_many_topics,
 };
 use crate::{
     access::{Action, Principal},
@@ -42,7 +42,7 @@ struct Choice {
     caller: Principal,
     /// Those of the subscription, also those that are named.
     taken: HashSet<Topic>,
-    max_topics: usize,
+    max_topics: TopicBound,
 }
 
 impl Matches {
@@ -57,7 +57,7 @@ impl Matches {
             globs: request.globs.clone(),
             caller: caller.clone(),
             taken: request.topics.iter().map(|(topic, _)| topic.clone()).collect(),
-            max_topics: request.max_topics,
+            max_topics: request.max_topics.clone(),
         };
         (!request.globs.is_empty()).then(|| Self {
             news: hub.news(),
@@ -93,7 +93,7 @@ impl Matches {
             };
             for topic in self.choice.take(topics)? {
                 tracing::debug!(%topic, "a topic joins");
-                self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Earliest)));
+                self.joining.push(Box::pin(self.builder.clone().open(topic, Start::Birth)));
             }
         }
     }
@@ -107,16 +107,14 @@ impl Choice {
                 && self.caller.may(Action::Read, topic)
                 && self.taken.insert(topic.clone())
         });
-        match self.taken.len() {
-            found if found > self.max_topics => Err(too_many_topics(found, self.max_topics)),
-            _ => Ok(topics),
-        }
+        self.max_topics.check(self.taken.len())?;
+        Ok(topics)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::metrics::Metrics, *};
     use crate::access::Grants;
 
     fn topics(names: &[&str]) -> Vec<Topic> {
@@ -129,7 +127,7 @@ mod tests {
             globs: globs.iter().map(|glob| glob.parse().unwrap()).collect(),
             caller: Principal::anonymous(grants),
             taken: topics(&["named"]).into_iter().collect(),
-            max_topics: 3,
+            max_topics: TopicBound::new(3, Metrics::default()),
         }
     }
 

@@ -25,6 +25,7 @@ pub(super) struct Metrics {
     pub(super) retention_rounds: Counter,
     pub(super) trimmed_lines: Counter,
     pub(super) expired_records: Counter,
+    pub(super) lost_lines: Counter,
     unauthenticated: Family<[Label; 1], Counter>,
     reloads: Family<[Label; 2], Counter>,
     pub(super) handshakes_failed: Counter,
@@ -54,6 +55,11 @@ impl Metrics {
             "expired_records",
             "Records of gone sources that it removed",
             metrics.expired_records.clone(),
+        );
+        part.register(
+            "lost_lines",
+            "Lines that were evicted from Redis, or removed by hand",
+            metrics.lost_lines.clone(),
         );
         let part = registry.sub_registry_with_prefix("logrelay_access");
         part.register("refused", "Requests that did not say who makes them", metrics.unauthenticated.clone());

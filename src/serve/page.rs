@@ -1,5 +1,6 @@
 //! One page of `Fetch` on its way to the wire: batches as they are stored, and the rest.
 
+use bytes::BufMut as _;
 use prost::Message as _;
 use tonic::{
     Status,
@@ -36,7 +37,9 @@ impl Encoder for PageEncoder {
 
     fn encode(&mut self, page: Page, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         for batch in page.batches {
-            batch.encode(BATCHES_KEY, buffer)?;
+            buffer.reserve(batch.message_bytes());
+            batch.put_head(BATCHES_KEY, buffer)?;
+            batch.stored().iter().for_each(|part| buffer.put_slice(part));
         }
         page.rest.encode(buffer).map_err(not_encoded)
     }

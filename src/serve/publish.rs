@@ -19,7 +19,13 @@ use tonic::{Code, Status, Streaming};
 
 pub use self::codec::{BytesDecoder, PublishCodec};
 use self::{request::Opening, session::Session};
-use super::{bounds::Bound, drain::Leave, metrics::Metrics, permit::permit, status};
+use super::{
+    bounds::Bound,
+    drain::Leave,
+    metrics::Metrics,
+    permit::permit,
+    status::{self, Violation},
+};
 use crate::{
     access::{Action, Principal},
     proto,
@@ -27,9 +33,6 @@ use crate::{
     record::LineBounds,
     store::Store,
 };
-
-/// How long a caller may take for its first request.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Bounds of what programs may publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,17 +151,13 @@ impl Publishing {
         leave: &Leave,
     ) -> Result<Session, Status> {
         let message = tokio::select! {
-            message = timeout(FIRST_REQUEST, requests.message()) => message,
+            message = requests.message() => message,
             () = leave.told() => return Err(leave.status()),
         };
-        let message = match message {
-            Ok(Ok(Some(message))) => message,
-            Ok(Err(error)) => return Err(session::unreadable(&error)),
-            Ok(Ok(None)) | Err(_) => {
-                let message = format!("no request came within {} s", FIRST_REQUEST.as_secs());
-                return Err(status::with_reason(Code::DeadlineExceeded, "NO_REQUEST", message, &[]));
-            }
-        };
+        let message = message.map_err(|error| session::unreadable(&error))?.ok_or_else(|| {
+            let why = "there is none: the first one says who publishes, and where".to_owned();
+            status::invalid(&[Violation { field: "request".to_owned(), reason: "NO_REQUEST", why }])
+        })?;
         let (opening, request) = request::first(message, &self.bounds)?;
         permit(caller, Action::Publish, &opening.topic)?;
         let seat = tokio::select! {
@@ -202,8 +201,7 @@ impl Publishing {
                     "{topic} has {max_producers} producers, which is the bound max_producers: producers that \
                      finish, or that are idle for longer than lines are kept, make room"
                 );
-                let metadata = [("max_producers", max_producers.to_string())];
-                Err(status::with_reason(Code::ResourceExhausted, "TOO_MANY_PRODUCERS", message, &metadata))
+                Err(Bound::Producers.refused(max_producers as usize, message, &[], &self.metrics))
             }
             None => {
                 let message = format!("what redis has of {topic} cannot be used: the relay's log says why");

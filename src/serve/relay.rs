@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{StatusCode, header},
-    middleware::from_fn_with_state,
+    middleware::{from_fn_with_state, map_response},
     response::{IntoResponse as _, Response as HttpResponse},
     routing::get,
 };
@@ -18,14 +18,14 @@ use tonic::{Request, Response, Status, Streaming, service::Routes};
 use super::{
     Error, Options,
     administer::{Change, Deletion, Trimming},
-    bounds::Bound,
+    body,
+    bounds::{Bound, TopicBound},
     census::{Census, Seat},
     cursors::{Commits, Inquiry},
     drain::Drain,
     durable::Claims,
     fetch::{Query, fetch},
     filter::Filters,
-    frame::Frame,
     generated::log_relay_server::{LogRelay, LogRelayServer},
     guard::{self, Guard},
     guest::Guest,
@@ -60,6 +60,7 @@ pub(super) struct Relay {
     drain: Drain,
     room: Arc<Semaphore>,
     identities: Census<String>,
+    max_topics: TopicBound,
     filters: Filters,
     publishing: Publishing,
     claims: Claims,
@@ -80,8 +81,21 @@ impl Relay {
     ) -> Self {
         let room = Arc::new(Semaphore::new(options.max_subscriptions.min(Semaphore::MAX_PERMITS)));
         let identities = Census::new(options.max_subscriptions_per_identity);
+        let max_topics = TopicBound::new(options.max_topics, metrics.clone());
         let filters = Filters::default();
-        Self { options, store, hub, metrics, drain, room, identities, filters, publishing, claims }
+        Self {
+            options,
+            store,
+            hub,
+            metrics,
+            drain,
+            room,
+            identities,
+            max_topics,
+            filters,
+            publishing,
+            claims,
+        }
     }
 
     /// Who asks, unless the relay shuts down.
@@ -121,7 +135,7 @@ impl Relay {
 
 #[tonic::async_trait]
 impl LogRelay for Relay {
-    type SubscribeStream = ReceiverStream<Result<Frame, Status>>;
+    type SubscribeStream = body::Nothing;
     type PublishStream = ReceiverStream<Result<proto::PublishResponse, Status>>;
 
     async fn subscribe(
@@ -130,7 +144,7 @@ impl LogRelay for Relay {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let caller = self.enter(&request)?;
         let guest = self.guest(&request);
-        let request = request::parse(request.get_ref(), &self.options, &self.filters)?;
+        let request = request::parse(request.get_ref(), &self.options, &self.max_topics, &self.filters)?;
         request.topics.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
         let place = self.place(&caller, &guest)?;
         tracing::debug!(
@@ -139,7 +153,7 @@ impl LogRelay for Relay {
             globs = request.globs.len(),
             "subscribed"
         );
-        let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
+        let (frames, answered) = mpsc::channel(FRAMES_AHEAD);
         let durable = request.subscription.clone().map(|name| self.claims.stream(name, &request.globs));
         let (leave, metrics) = (guest.leave().clone(), self.metrics.clone());
         let subscription = Subscription::new(request, &caller, durable, &self.hub, frames, leave, metrics);
@@ -147,7 +161,7 @@ impl LogRelay for Relay {
             subscription.run().await;
             drop(place);
         });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(body::answer(answered))
     }
 
     async fn publish(
@@ -205,10 +219,10 @@ impl LogRelay for Relay {
     ) -> Result<Response<proto::CommitCursorResponse>, Status> {
         // Also while the relay shuts down: what streams have sent is worth committing.
         let caller = caller(&request);
-        let commits = Commits::parse(request.get_ref(), self.options.max_topics)?;
+        let commits = Commits::parse(request.get_ref(), &self.max_topics)?;
         commits.cursors.iter().try_for_each(|cursor| permit(&caller, Action::Read, &cursor.topic))?;
         tracing::debug!(caller = caller.name(), ?commits, "cursors are committed");
-        Ok(Response::new(commits.carry_out(&self.store, &self.options).await?))
+        Ok(Response::new(commits.carry_out(&self.store, &self.options, &self.metrics).await?))
     }
 
     async fn delete_topic(
@@ -249,7 +263,7 @@ impl LogRelay for Relay {
         request: Request<proto::GetCursorRequest>,
     ) -> Result<Response<proto::GetCursorResponse>, Status> {
         let caller = self.enter(&request)?;
-        let inquiry = Inquiry::parse(request.get_ref(), self.options.max_topics)?;
+        let inquiry = Inquiry::parse(request.get_ref(), &self.max_topics)?;
         inquiry.wanted.iter().try_for_each(|(topic, _)| permit(&caller, Action::Read, topic))?;
         Ok(Response::new(inquiry.answer(&self.store, self.options.redis_wait_ms).await?))
     }
@@ -274,7 +288,7 @@ pub(super) fn routes(
         .add_service(reflection().build_v1alpha()?);
     let metrics = get(move || async move { metrics(&registry) });
     let router = services.into_axum_router().route("/metrics", metrics).fallback(unknown);
-    Ok(router.layer(from_fn_with_state(guard, guard::identify)))
+    Ok(router.layer(map_response(body::complete)).layer(from_fn_with_state(guard, guard::identify)))
 }
 
 fn metrics(registry: &Registry) -> HttpResponse {

@@ -9,9 +9,10 @@ use tonic::Status;
 use self::topics::Asked;
 use super::{
     Options,
+    bounds::TopicBound,
     cut::Bounds,
     filter::{Filter, Filters},
-    status::{Violation, invalid, too_many_topics},
+    status::{Violation, invalid},
 };
 use crate::{
     hub::Start,
@@ -35,8 +36,8 @@ pub(super) struct Request {
     pub(super) globs: Vec<TopicGlob>,
     /// Where those begin that are there already.
     pub(super) start: Start,
-    /// Greatest number of all topics.
-    pub(super) max_topics: usize,
+    /// How many topics there may be.
+    pub(super) max_topics: TopicBound,
     pub(super) stop_at_tail: bool,
     /// End the call instead of reporting lines that cannot be had, or come again.
     pub(super) fail_on_gap: bool,
@@ -56,13 +57,10 @@ pub(super) struct Request {
 pub(super) fn parse(
     request: &proto::SubscribeRequest,
     options: &Options,
+    max_topics: &TopicBound,
     filters: &Filters,
 ) -> Result<Request, Status> {
-    let max_topics = options.max_topics;
-    let named = request.topics.len().max(request.cursors.len());
-    if named > max_topics {
-        return Err(too_many_topics(named, max_topics));
-    }
+    max_topics.check(request.topics.len().max(request.cursors.len()))?;
     let mut check = Check::default();
     let start = check.start(request.start.as_ref());
     let Asked { topics, globs } = Asked::read(&mut check, &request.topics, &request.cursors, start);
@@ -79,14 +77,12 @@ pub(super) fn parse(
     if !check.violations.is_empty() {
         return Err(invalid(&check.violations));
     }
-    if topics.len() > max_topics {
-        return Err(too_many_topics(topics.len(), max_topics));
-    }
+    max_topics.check(topics.len())?;
     Ok(Request {
         topics,
         globs,
         start,
-        max_topics,
+        max_topics: max_topics.clone(),
         stop_at_tail: request.stop_at_tail,
         fail_on_gap,
         bounds: Bounds { lines, bytes: bytes as usize },

@@ -146,22 +146,31 @@ impl Retention {
         if found.stored_bytes > bounds.bytes {
             to = to.max(self.store.offset_within(topic, bounds.bytes, found).await?);
         }
-        if to > found.timeline.first() { self.trim(topic, found, to).await } else { Ok(()) }
+        if to > found.timeline.first() || found.lost_lines > 0 {
+            self.trim(topic, found, to).await
+        } else {
+            Ok(())
+        }
     }
 
     async fn trim(&self, topic: &Topic, found: &Resolved, to: Offset) -> Result<(), store::Error> {
         let before = found.timeline.first();
         loop {
-            match self.store.trim(topic, found.timeline.epoch(), to).await? {
-                // It is looked at again in the next round.
-                Trimmed::OtherEpoch => return Ok(()),
-                Trimmed::To { is_done: false, .. } => {}
-                Trimmed::To { first, is_done: true, .. } => {
-                    let lines = first.since(before);
-                    self.metrics.trimmed_lines.inc_by(lines);
-                    tracing::debug!(%topic, lines, first = first.get(), "trimmed");
-                    return Ok(());
-                }
+            // Of another epoch it is looked at again in the next round.
+            let Trimmed::To { first, is_done, lost_lines, .. } =
+                self.store.trim(topic, found.timeline.epoch(), to).await?
+            else {
+                return Ok(());
+            };
+            if lost_lines > 0 {
+                self.metrics.lost_lines.inc_by(lost_lines);
+                tracing::error!(%topic, lines = lost_lines, "lines are gone from redis that nobody has trimmed: evicted, or removed by hand");
+            }
+            if is_done {
+                let lines = first.since(before);
+                self.metrics.trimmed_lines.inc_by(lines);
+                tracing::debug!(%topic, lines, first = first.get(), "trimmed");
+                return Ok(());
             }
         }
     }

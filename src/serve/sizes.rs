@@ -1,4 +1,7 @@
-//! How large the head and the message of a call may be, and how that is said.
+//! How large the head and the message of a call may be, how long the latter may take to come, and
+//! how that is said.
+
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -10,7 +13,7 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::{Options, bounds::Bound, metrics::Metrics, status};
+use super::{Options, arrival::timely, bounds::Bound, metrics::Metrics, status};
 
 /// What HTTP/2 counts for each header beside its name and value.
 const HEADER_OVERHEAD_BYTES: usize = 32;
@@ -19,7 +22,15 @@ const HEADER_OVERHEAD_BYTES: usize = 32;
 struct Sizes {
     header_bytes: usize,
     request_bytes: usize,
+    request_wait: Duration,
     metrics: Metrics,
+}
+
+impl Sizes {
+    fn too_late(&self) -> Status {
+        let wait_ms = usize::try_from(self.request_wait.as_millis()).unwrap_or(usize::MAX);
+        Bound::RequestTime.reached(wait_ms, &self.metrics)
+    }
 }
 
 /// The routes, for calls that keep their sizes.
@@ -27,6 +38,7 @@ pub(super) fn within(router: Router, options: &Options, metrics: &Metrics) -> Ro
     let sizes = Sizes {
         header_bytes: options.max_header_bytes as usize,
         request_bytes: options.max_request_bytes,
+        request_wait: Duration::from_millis(options.request_timeout_ms),
         metrics: metrics.clone(),
     };
     router.layer(from_fn_with_state(sizes, keep))
@@ -46,6 +58,12 @@ async fn keep(State(sizes): State<Sizes>, request: Request, next: Next) -> Respo
         let status = Bound::HeaderBytes.reached(sizes.header_bytes, &sizes.metrics);
         return status::answer(&request, &status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
+    let late = sizes.clone();
+    let request = if status::is_grpc(&request) {
+        request.map(|body| timely(body, sizes.request_wait, move || late.too_late()))
+    } else {
+        request
+    };
     let response = next.run(request).await;
     if is_too_large(&response) {
         return Bound::RequestBytes.reached(sizes.request_bytes, &sizes.metrics).into_http();

@@ -79,18 +79,15 @@ fn details(reason: &str, metadata: &[(&str, String)]) -> ErrorDetails {
     ErrorDetails::with_error_info(reason, DOMAIN, metadata.collect::<HashMap<_, _>>())
 }
 
-/// `RESOURCE_EXHAUSTED`: a subscription has, or would have, more topics than the relay's bound.
-pub(super) fn too_many_topics(found: usize, max_topics: usize) -> Status {
-    let message =
-        format!("{found} topics are more than a subscription may have: the bound max_topics is {max_topics}");
-    let metadata = [("max_topics", max_topics.to_string())];
-    with_reason(Code::ResourceExhausted, "TOO_MANY_TOPICS", message, &metadata)
+/// Whether a request is a call of gRPC.
+pub(super) fn is_grpc(request: &HttpRequest) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// A status in the way of whoever asks: of gRPC, or as an answer of HTTP with this code.
 pub(super) fn answer(request: &HttpRequest, status: &Status, code: StatusCode) -> HttpResponse {
-    let kind = request.headers().get(CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+    if is_grpc(request) {
         return status.clone().into_http();
     }
     (code, format!("{}\n", status.message())).into_response()

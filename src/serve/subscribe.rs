@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::try_join_all;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Interval, MissedTickBehavior, interval_at, sleep},
+    time::{Interval, MissedTickBehavior, interval_at, timeout},
 };
 use tonic::Status;
 
@@ -35,8 +35,11 @@ use crate::{
     record::{CommitToken, Topic},
 };
 
-/// How long a caller may leave a message lying before its readers give back pages.
+/// How long a caller may leave a message lying before its readers give back what can be read
+/// again; where others wait for their pages, these at first.
 const PARK_AFTER: Duration = Duration::from_secs(1);
+const YIELD_AFTER: Duration = Duration::from_millis(20);
+const PARK_SOON_AFTER: Duration = Duration::from_millis(200);
 
 /// A running subscription.
 #[derive(Debug)]
@@ -56,6 +59,7 @@ pub(super) struct Subscription {
     frames: mpsc::Sender<Result<Frame, Status>>,
     heartbeat: Interval,
     redis_ok: watch::Receiver<bool>,
+    hub: hub::Handle,
     /// Ends when the caller may not read any more.
     lapse: Expiry,
     leave: Leave,
@@ -95,6 +99,7 @@ impl Subscription {
             frames,
             heartbeat,
             redis_ok: hub.redis_ok(),
+            hub: hub.clone(),
             lapse: caller.expired(),
             leave,
             metrics,
@@ -229,15 +234,19 @@ impl Subscription {
             return Ok(room);
         }
         let mut reserve = Box::pin(self.frames.clone().reserve_owned());
-        let room = tokio::select! {
-            biased;
-            room = &mut reserve => room,
-            () = sleep(PARK_AFTER) => {
-                self.lanes.iter_mut().for_each(Lane::park);
-                reserve.await
+        let mut park_after = PARK_AFTER;
+        if self.hub.pages_are_scarce() {
+            if let Ok(room) = timeout(YIELD_AFTER, &mut reserve).await {
+                return room.map_err(|_| Ended);
             }
-        };
-        room.map_err(|_| Ended)
+            self.lanes.iter_mut().for_each(Lane::yield_page);
+            park_after = PARK_SOON_AFTER;
+        }
+        if let Ok(room) = timeout(park_after, &mut reserve).await {
+            return room.map_err(|_| Ended);
+        }
+        self.lanes.iter_mut().for_each(Lane::park);
+        reserve.await.map_err(|_| Ended)
     }
 
     async fn send(&mut self, frame: Result<Frame, Status>) -> Result<(), Ended> {

@@ -8,9 +8,10 @@ mod nodes;
 mod redirect;
 mod slots;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use redis::FromRedisValue;
+use futures_util::future::join_all;
+use redis::{Cmd, FromRedisValue, Pipeline};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -125,6 +126,53 @@ impl Cluster {
             last = Some(error);
         }
         Err(last.unwrap_or_else(|| self.nodes.nobody("a slot moves all the time")))
+    }
+
+    /// Runs commands, each of which is about its key: together those that are for one node. The
+    /// answers are in the order of the commands.
+    pub(super) async fn run_all<T: FromRedisValue>(
+        &self,
+        commands: &[(String, Cmd)],
+    ) -> Vec<Result<T, Error>> {
+        let mut of_nodes: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+        for (index, (key, _)) in commands.iter().enumerate() {
+            of_nodes.entry(self.node_of(key)).or_default().push(index);
+        }
+        let asked = of_nodes.into_iter().map(async |(node, indexes)| {
+            let mut all = Pipeline::with_capacity(indexes.len());
+            for &index in &indexes {
+                all.add_command(commands[index].1.clone());
+            }
+            let answers = self.run_on(node, &mut all, indexes.len()).await;
+            indexes.into_iter().zip(answers).collect::<Vec<_>>()
+        });
+        let mut answers: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+        answers.sort_unstable_by_key(|(index, _)| *index);
+        let settled = answers.into_iter().map(async |(index, answer)| match answer {
+            Some(answer) if !answer.as_ref().is_err_and(Error::is_elsewhere) => answer,
+            // Alone, it finds out where that is.
+            _ => self.run(&commands[index].0, Command::Plain(&commands[index].1)).await,
+        });
+        join_all(settled).await
+    }
+
+    /// Runs `count` commands on one node: none for each where it is not known which one that is.
+    /// Where it cannot be asked at all, that is the answer to each.
+    async fn run_on<T: FromRedisValue>(
+        &self,
+        node: NodeId,
+        commands: &mut Pipeline,
+        count: usize,
+    ) -> Vec<Option<Result<T, Error>>> {
+        let Some(pool) = self.nodes.pool(node) else { return (0..count).map(|_| None).collect() };
+        let answers = async { pool.get().await?.query_all(commands).await };
+        match answers.await {
+            Ok(answers) => answers.into_iter().map(Some).collect(),
+            Err(error) => {
+                self.doubt(&error);
+                (0..count).map(|_| Some(Err(error.clone()))).collect()
+            }
+        }
     }
 
     /// A blocking read was refused by the node that it was sent to: where its slot is may be

@@ -14,4 +14,5 @@ local first = first_offset(before)
 if state.replid ~= replid or not state.next or first < before then begin_epoch(state, replid) end
 redis.call('UNLINK', LINES, KEYS[3])
 redis.call('HDEL', STATE, 'max_age_ms', 'max_bytes')
+redis.call('HSET', STATE, 'first', whole(state.next))
 return { 'ok', whole(state.next - math.min(first, state.next)), whole(cursors), whole(state.next) }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, sync::OnceLock};
 use bytes::Bytes;
 use zstd::bulk::Decompressor;
 
-use super::reply::RawEntry;
+use super::{memory::Memory, reply::RawEntry};
 use crate::record::{Epoch, Offset, StoredBatch};
 
 thread_local! {
@@ -32,6 +32,7 @@ pub struct Entry {
     /// Its lines; checked.
     pub batch: StoredBatch,
     prefix: OnceLock<Bytes>,
+    memory: Memory,
 }
 
 /// What is found at a place of a topic.
@@ -55,9 +56,14 @@ pub enum Item {
 }
 
 impl Entry {
-    /// A batch at its place.
+    /// A batch at its place, which is counted nowhere.
     pub fn new(first: Offset, epoch: Epoch, time_ms: u64, batch: StoredBatch) -> Self {
-        Self { first, epoch, time_ms, batch, prefix: OnceLock::new() }
+        Self { first, epoch, time_ms, batch, prefix: OnceLock::new(), memory: Memory::default() }
+    }
+
+    /// Where its bytes are counted, and those that are made of them are to be.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// What readers get before the stored bytes: the same for all of them, and made once.
@@ -83,9 +89,9 @@ impl Entry {
 
 impl Item {
     /// Reads an entry. None when its ID is none of ours: `<last offset>-<unix ms>`.
-    pub(super) fn read(entry: RawEntry) -> Option<Self> {
+    pub(super) fn read(entry: RawEntry, memory: &Memory) -> Option<Self> {
         let (last, time_ms) = read_id(&entry.id)?;
-        Some(read_entry(last, time_ms, entry.fields).unwrap_or_else(|why| Self::Bad { last, why }))
+        Some(read_entry(last, time_ms, entry.fields, memory).unwrap_or_else(|why| Self::Bad { last, why }))
     }
 }
 
@@ -95,7 +101,12 @@ pub(super) fn read_id(id: &str) -> Option<(Offset, u64)> {
     Some((Offset::new(last.parse().ok()?).ok()?, time_ms.parse().ok()?))
 }
 
-fn read_entry(last: Offset, time_ms: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Item, String> {
+fn read_entry(
+    last: Offset,
+    time_ms: u64,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    memory: &Memory,
+) -> Result<Item, String> {
     let (mut epoch, mut lines, mut stored) = (None, None, None);
     let mut format = Vec::new();
     for (field, value) in fields {
@@ -103,8 +114,8 @@ fn read_entry(last: Offset, time_ms: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Re
             b"v" => format = value,
             b"e" => epoch = number_or_text(&value).and_then(|text| text.parse::<Epoch>().ok()),
             b"n" => lines = number_or_text(&value).and_then(|text| text.parse::<u32>().ok()),
-            b"b" => stored = Some(Bytes::from(value)),
-            b"z" => stored = Some(unpack(&value)?),
+            b"b" => stored = Some(memory.count(value)),
+            b"z" => stored = Some(memory.count(unpack(&value)?)),
             _ => {}
         }
     }
@@ -123,7 +134,8 @@ fn read_entry(last: Offset, time_ms: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Re
         return Err(format!("it says {lines} lines, but ends at offset {last}"));
     }
     let batch = StoredBatch::parse(stored, lines).map_err(|e| e.to_string())?;
-    Ok(Item::Entry(Entry::new(last.minus(u64::from(lines) - 1), epoch, time_ms, batch)))
+    let entry = Entry::new(last.minus(u64::from(lines) - 1), epoch, time_ms, batch);
+    Ok(Item::Entry(Entry { memory: memory.clone(), ..entry }))
 }
 
 fn number_or_text(value: &[u8]) -> Option<&str> {
@@ -132,20 +144,24 @@ fn number_or_text(value: &[u8]) -> Option<&str> {
 
 /// Unpacks a zstd batch into at most [`MAX_PAYLOAD_BYTES`]: a few bytes can unpack to
 /// gigabytes. A batch that was packed as a whole, as ours are, tells its size.
-fn unpack(packed: &[u8]) -> Result<Bytes, String> {
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, String> {
     let told = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
     let told = told.and_then(|bytes| usize::try_from(bytes).ok());
     let most = told.unwrap_or(usize::MAX).min(MAX_PAYLOAD_BYTES);
     let unpacked = UNPACKER.with_borrow_mut(|unpacker| unpacker.decompress(packed, most));
     let mut unpacked = unpacked.map_err(|e| format!("zstd, of at most {most} bytes: {e}"))?;
     unpacked.shrink_to_fit();
-    Ok(unpacked.into())
+    Ok(unpacked)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{proto, record::BatchBuilder};
+
+    fn read(entry: RawEntry) -> Option<Item> {
+        Item::read(entry, &Memory::default())
+    }
 
     fn entry(field: &str, stored: &[u8]) -> RawEntry {
         let pair = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
@@ -164,7 +180,7 @@ mod tests {
     #[test]
     fn plain_and_packed_batches_are_the_same() {
         for (field, stored) in [("b", two_lines()), ("z", zstd::encode_all(&two_lines()[..], 1).unwrap())] {
-            let Some(Item::Entry(entry)) = Item::read(entry(field, &stored)) else {
+            let Some(Item::Entry(entry)) = read(entry(field, &stored)) else {
                 panic!("{field}: no entry");
             };
             assert_eq!((entry.first.get(), entry.next().get(), entry.time_ms), (8, 10, 1000));
@@ -177,7 +193,7 @@ mod tests {
         let zeros = vec![0; MAX_PAYLOAD_BYTES * 4];
         // One of them tells its size.
         for bomb in [zstd::encode_all(&zeros[..], 1), zstd::bulk::compress(&zeros, 1)] {
-            let Some(Item::Bad { last, why }) = Item::read(entry("z", &bomb.unwrap())) else {
+            let Some(Item::Bad { last, why }) = read(entry("z", &bomb.unwrap())) else {
                 panic!("taken");
             };
             assert_eq!(last.get(), 9);
@@ -189,14 +205,14 @@ mod tests {
     fn a_newer_format_is_told_from_a_broken_one() {
         let mut newer = entry("b", &two_lines());
         newer.fields[0].1 = b"2".to_vec();
-        assert!(matches!(Item::read(newer), Some(Item::Newer { format }) if format == "2"));
+        assert!(matches!(read(newer), Some(Item::Newer { format }) if format == "2"));
         let mut broken = entry("b", &two_lines());
         broken.fields[0].1 = b"x".to_vec();
-        assert!(matches!(Item::read(broken), Some(Item::Bad { .. })));
+        assert!(matches!(read(broken), Some(Item::Bad { .. })));
         assert!(matches!(
-            Item::read(RawEntry { id: "0-1".to_owned(), ..entry("b", &two_lines()) }),
+            read(RawEntry { id: "0-1".to_owned(), ..entry("b", &two_lines()) }),
             Some(Item::Bad { .. })
         ));
-        assert!(Item::read(RawEntry { id: "nonsense".to_owned(), fields: Vec::new() }).is_none());
+        assert!(read(RawEntry { id: "nonsense".to_owned(), fields: Vec::new() }).is_none());
     }
 }

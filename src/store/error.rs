@@ -155,9 +155,16 @@ impl Error {
                 // A script that fails at its work has met data that it cannot use.
                 matches!(code.as_str(), "WRONGTYPE" | "LOGRELAY")
                     || (code == "ERR" && message.contains("@user_script"))
+                    || (code == "NOPERM" && is_about_keys(message))
             }
             _ => false,
         }
+    }
+
+    /// Whether the connection that it came over is of no more use: it has lost its login,
+    /// which a new one has.
+    pub(super) fn ends_the_connection(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "NOAUTH")
     }
 
     /// Whether what was asked for is, or will be in a moment, on another node of the cluster.
@@ -179,7 +186,8 @@ impl Error {
 
 fn refused(at: String, code: &str, message: &str) -> Error {
     // What servers say of a script: those of version 7.0 do not say which command.
-    let (code, message) = if message.contains("ACL failure in script") {
+    let is_of_script = ["ACL failure in script", "executing the script can't access"];
+    let (code, message) = if is_of_script.iter().any(|words| message.contains(words)) {
         ("NOPERM", message)
     } else if message.contains("executing the script can't run this command") {
         let message = "this user has no permissions to run a command of the script; ACL LOG of the server \
@@ -189,6 +197,13 @@ fn refused(at: String, code: &str, message: &str) -> Error {
         (code, message)
     };
     Error::Refused { at, code: code.to_owned(), message: message.to_owned() }
+}
+
+/// Whether a right is missing that is one to keys, of which other topics have others.
+fn is_about_keys(message: &str) -> bool {
+    ["access a key", "access one of the keys", "access at least one of the keys"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// What helps where TLS failed. The client library keeps the error of the TLS library as text.

@@ -276,12 +276,17 @@ impl Pooled<'_> {
         if answer.as_ref().is_err_and(RedisError::is_timeout) {
             self.connection.state.doubt_all();
         }
-        match &answer {
-            // After a timeout the answer may still come, and belong to nobody.
-            Err(error) if error.is_io_error() || error.is_unrecoverable_error() => health.mark_broken(),
-            _ => health.answered(),
+        let is_cut_off = |error: &RedisError| error.is_io_error() || error.is_unrecoverable_error();
+        // After a timeout the answer may still come, and belong to nobody.
+        let mut is_broken = answer.as_ref().is_err_and(is_cut_off);
+        let answer = answer.map_err(|error| self.connector.error(&error));
+        is_broken |= answer.as_ref().is_err_and(Error::ends_the_connection);
+        if is_broken {
+            health.mark_broken();
+        } else {
+            health.answered();
         }
-        answer.map_err(|error| self.connector.error(&error))
+        answer
     }
 }
 

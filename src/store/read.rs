@@ -173,7 +173,7 @@ impl Store {
     fn read_items(&self, key: &str, entries: Vec<RawEntry>) -> Result<Vec<Item>, Error> {
         let read = |entry: RawEntry| {
             let id = entry.id.clone();
-            Item::read(entry).ok_or_else(|| self.foreign_id(key, &id))
+            Item::read(entry, &self.memory).ok_or_else(|| self.foreign_id(key, &id))
         };
         entries.into_iter().map(read).collect()
     }

@@ -11,8 +11,9 @@ if oldest then
   first, first_ms = oldest.last - oldest.n + 1, oldest.ms
   held = math.max(state.bytes - oldest.s + oldest.size, 0)
 end
+first = math.min(first, state.next)
 local own = redis.call('HMGET', STATE, 'max_age_ms', 'max_bytes')
 return {
-  'ok', state.epochs, whole(math.min(first, state.next)), whole(state.next), whole(held),
-  whole(first_ms), whole(state.ms), own[1] or '', own[2] or '',
+  'ok', state.epochs, whole(first), whole(state.next), whole(held),
+  whole(first_ms), whole(state.ms), own[1] or '', own[2] or '', whole(lost_before(first, state)),
 }

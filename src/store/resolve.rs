@@ -21,6 +21,9 @@ pub struct Resolved {
     pub first_ms: u64,
     /// When the last line was appended; zero: never.
     pub last_ms: u64,
+    /// How many lines went that no relay has trimmed: Redis evicted them, or somebody removed them
+    /// by hand. Until [`Store::trim`] has said so.
+    pub lost_lines: u64,
     /// How much of it is kept.
     pub retention: OwnRetention,
 }
@@ -49,6 +52,7 @@ impl Store {
             stored_bytes: number("bytes", 3)?,
             first_ms: number("first_ms", 4)?,
             last_ms: number("last_ms", 5)?,
+            lost_lines: number("lost", 8)?,
             retention: OwnRetention {
                 max_age_ms: bound("max_age_ms", 6)?,
                 max_bytes: bound("max_bytes", 7)?,

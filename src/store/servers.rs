@@ -3,7 +3,6 @@
 
 use std::sync::LazyLock;
 
-use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 use tokio::sync::watch;
 
@@ -63,9 +62,7 @@ impl Servers {
                 }
                 pool.get().await?.query_all(&mut all).await
             }
-            Self::Cluster(_) => {
-                Ok(join_all(commands.iter().map(|(key, command)| self.query(key, command))).await)
-            }
+            Self::Cluster(cluster) => Ok(cluster.run_all(&commands).await),
         }
     }
 

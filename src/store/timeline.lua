@@ -32,10 +32,10 @@ local function role_and_id()
 end
 
 local function read_state()
-  local got = redis.call('HMGET', STATE, 'next', 'epoch', 'replid', 'epochs', 'ms', 'bytes')
+  local got = redis.call('HMGET', STATE, 'next', 'epoch', 'replid', 'epochs', 'ms', 'bytes', 'first')
   return {
     next = tonumber(got[1]), epoch = got[2], replid = got[3], epochs = got[4],
-    ms = tonumber(got[5]) or 0, bytes = tonumber(got[6]),
+    ms = tonumber(got[5]) or 0, bytes = tonumber(got[6]), first = tonumber(got[7]),
   }
 end
 
@@ -84,6 +84,12 @@ local function reachable_epochs(epochs, first, finish)
   return table.concat(kept, ',')
 end
 
+-- How many lines before the offset `first` are gone that nobody has removed on purpose: the
+-- stream was evicted, or somebody has cut it.
+local function lost_before(first, state)
+  return math.max(first - (state.first or first), 0)
+end
+
 -- Begins a new epoch: Redis may have lost lines that it had acknowledged.
 local function begin_epoch(state, replid)
   local begin, last, last_ms = state.next or 0, last_generated()
@@ -96,7 +102,9 @@ local function begin_epoch(state, replid)
   if state.epoch then ms = math.max(ms, tonumber(string.sub(state.epoch, 1, 11), 16) + 1) end
   state.epoch = string.format('%011x', ms) .. string.sub(replid, 1, 5)
 
-  local kept = reachable_epochs(state.epochs, first_offset(begin), begin)
+  local first = first_offset(begin)
+  state.first = state.first or first
+  local kept = reachable_epochs(state.epochs, first, begin)
   local own = state.epoch .. ':' .. whole(begin)
   state.epochs = kept == '' and own or kept .. ',' .. own
 
@@ -106,5 +114,6 @@ local function begin_epoch(state, replid)
   end
   state.next, state.replid = begin, replid
   redis.call('HSET', STATE, 'next', whole(begin), 'epoch', state.epoch, 'replid', replid,
-    'epochs', state.epochs, 'bytes', whole(state.bytes), 'ms', whole(state.ms))
+    'epochs', state.epochs, 'bytes', whole(state.bytes), 'ms', whole(state.ms),
+    'first', whole(state.first))
 end

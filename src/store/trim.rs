@@ -31,6 +31,8 @@ pub enum Trimmed {
         entries: u64,
         /// Whether there is no more to be removed.
         is_done: bool,
+        /// How many lines were gone that no relay has trimmed; said to one caller.
+        lost_lines: u64,
     },
     /// The topic has begun another epoch since the offset was looked up, or is not there
     /// any more: nothing was removed.
@@ -54,6 +56,7 @@ impl Store {
             first: Offset::new(number("first", 0)?).map_err(|e| self.corrupt(&key, e))?,
             entries: number("removed", 1)?,
             is_done: number("done", 2)? == 1,
+            lost_lines: number("lost", 3)?,
         })
     }
 

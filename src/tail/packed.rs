@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufRead as _, BufReader, Read},
     os::unix::fs::FileExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -25,6 +25,8 @@ mod tests;
 
 /// How much of the file is read, and of its content passed over, at once, in bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// How much is unpacked at once, in bytes. Of what was asked for when it fails, nothing comes.
+const STEP_BYTES: usize = 4 * 1024;
 
 /// How far the content goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +58,9 @@ pub(super) struct Packed {
 
 /// The content from a place on.
 struct Stream {
-    unpacked: Box<dyn Read + Send>,
+    /// Unpacked in equal steps from the beginning on, so that damage ends the content at the
+    /// same place whatever is asked for.
+    unpacked: BufReader<Box<dyn Read + Send>>,
     position: u64,
     /// What stands behind the last byte that could be unpacked.
     end: Option<End>,
@@ -169,6 +173,7 @@ impl Stream {
         } else {
             Box::new(MultiGzDecoder::new(raw))
         };
+        let unpacked = BufReader::with_capacity(STEP_BYTES, unpacked);
         Ok(Self { unpacked, position: 0, end: None })
     }
 
@@ -181,7 +186,11 @@ impl Stream {
                 return Ok(0);
             }
         }
-        self.read(bytes)
+        let mut filled = 0;
+        while let read @ 1.. = self.read(&mut bytes[filled..])? {
+            filled += read;
+        }
+        Ok(filled)
     }
 
     fn extent(&mut self) -> io::Result<Extent> {
@@ -192,9 +201,15 @@ impl Stream {
 
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         while self.end.is_none() && !bytes.is_empty() {
-            match self.unpacked.read(bytes) {
+            let step = self.unpacked.fill_buf().map(|step| {
+                let count = step.len().min(bytes.len());
+                bytes[..count].copy_from_slice(&step[..count]);
+                count
+            });
+            match step {
                 Ok(0) => self.end = Some(End::Whole),
                 Ok(count) => {
+                    self.unpacked.consume(count);
                     self.position += count as u64;
                     return Ok(count);
                 }

@@ -79,19 +79,43 @@ fn every_variable_in_the_compose_file_is_one_of_its_command() {
     }
 }
 
+/// The rows of the table whose last column has this title.
+fn rows(title: &str) -> Vec<&'static str> {
+    let table = ARCHITECTURE.split_once(&format!("| {title} |")).unwrap().1;
+    let rows: Vec<_> = table.lines().skip(2).map_while(|line| line.strip_prefix("| ")).collect();
+    assert!(rows.len() > 20, "the table was not found");
+    rows
+}
+
 #[test]
-fn every_invariant_has_the_test_that_is_named_beside_it() {
-    let table = ARCHITECTURE.split_once("| the test that shows it |").unwrap().1;
-    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
-    let mut tests = 0;
-    for row in rows {
+fn every_invariant_and_every_fault_has_the_test_that_is_named_beside_it() {
+    for row in rows("the test that shows it").into_iter().chain(rows("its test")) {
         let named = row.rsplit('`').nth(1).unwrap();
         let (module, test) = named.rsplit_once("::").unwrap();
         let file =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{}.rs", module.replace("::", "/")));
         let source = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{named}: no {}", file.display()));
         assert!(source.contains(&format!("fn {test}(")), "{named} is not in {}", file.display());
-        tests += 1;
     }
-    assert!(tests > 20, "the table was not found");
+}
+
+#[test]
+fn every_error_of_redis_that_can_be_met_is_among_the_faults() {
+    let codes = "OOM READONLY LOADING BUSY MASTERDOWN CLUSTERDOWN TRYAGAIN MOVED ASK NOSCRIPT NOAUTH \
+                 WRONGPASS NOPERM WRONGTYPE";
+    for code in codes.split_whitespace() {
+        assert!(rows("its test").iter().any(|row| row.starts_with(&format!("`{code}`"))), "{code}");
+    }
+}
+
+#[test]
+fn every_test_of_a_fault_is_in_the_table_of_faults() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/faults");
+    for entry in fs::read_dir(folder).unwrap() {
+        let source = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for test in source.split("#[tokio::test]\nasync fn ").skip(1) {
+            let (name, _) = test.split_once('(').unwrap();
+            assert!(rows("its test").iter().any(|row| row.contains(&format!("::{name}`"))), "{name}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The append script against a real Redis: what it stores, and when it stores nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use logrelay::{
     record::{Details, Record, SourceKey, Topic},
@@ -163,10 +163,10 @@ async fn keys_of_another_type_are_named_and_left_as_they_are() {
     control.run::<()>("DEL logrelay:{t}:lines").await;
     let mut writer = Writer::register(&store, &topic).await;
     control.run::<()>("SET logrelay:{t}:lines mine").await;
-    let before: Vec<String> = control.run("HGETALL logrelay:{t}:state").await;
+    let before: BTreeMap<String, String> = control.run("HGETALL logrelay:{t}:state").await;
     let said = refusal(writer.try_append(1).await);
     assert!(said.starts_with("WRONGTYPE"), "{said}");
-    assert_eq!(control.run::<Vec<String>>("HGETALL logrelay:{t}:state").await, before);
+    assert_eq!(control.run::<BTreeMap<_, _>>("HGETALL logrelay:{t}:state").await, before);
 }
 
 #[tokio::test]

@@ -2,10 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use logrelay::{
+    record::{CommitToken, SubscriptionName, Topic},
+    store::{ConnectOptions, DurableBounds},
+};
+
 use crate::{
+    losses::{Losses, print_stall},
+    promotion::{until_in_sync, until_it_has_all_so_far},
     spine::{Mirror, Program, Reader},
     support::{
-        cluster::{Cluster, NODE_TIMEOUT_MS},
+        cluster::{Cluster, NODE_TIMEOUT_MS, store_over},
         eventually,
         relay::TestRelay,
     },
@@ -62,31 +69,16 @@ impl Traffic {
 }
 
 #[tokio::test]
-async fn the_spine_runs_over_three_masters_through_cuts_and_on_another_relay() {
-    let cluster = Cluster::start().await;
+async fn what_is_not_of_one_topic_is_kept_and_found_over_several_nodes() {
+    let cluster = Cluster::small().await;
     let tailings = tailings(&cluster, 4);
-    let relays = [
-        TestRelay::over(cluster.store(), |_, _| ()).await,
-        TestRelay::over(cluster.store(), |_, _| ()).await,
-    ];
-    let mut traffic = Traffic::start(&tailings, &relays).await;
-    for node in &cluster.nodes[..3] {
-        node.control().await.run::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    for tailing in &tailings {
+        append(&tailing.path("app.log"), "a line\n");
     }
-    traffic.goes_on().await;
-    let paused = traffic.readers.remove(0).pause().await;
-    traffic.readers.insert(0, paused.resume(&relays[1]));
-    traffic.goes_on().await;
-    for reader in traffic.ends_well().await {
-        reader.was_told_nothing();
-    }
-    assert!(relays[0].serves().await);
-
-    // What is not of one topic.
     let store = cluster.store();
     let mut topics: Vec<_> = tailings.iter().map(|tailing| tailing.topic().clone()).collect();
     topics.sort();
-    assert_eq!(store.topics().await.unwrap(), topics);
+    eventually("all are announced", async || store.topics().await.unwrap() == topics).await;
     let groups = ["a", "b", "c", "d", "e", "f"];
     for group in groups {
         store.push_inputs(group, &[("app".to_owned(), "text".to_owned())]).await.unwrap();
@@ -94,8 +86,33 @@ async fn the_spine_runs_over_three_masters_through_cuts_and_on_another_relay() {
     assert_eq!(store.input_owners().await.unwrap(), groups);
     assert!(store.take_lock("work", "me", 10_000).await.unwrap());
     assert!(!store.take_lock("work", "other", 10_000).await.unwrap());
-    let advice = store.advice().await.unwrap();
-    assert!(advice.iter().any(|text| text.contains("min-replicas-to-write")), "{advice:?}");
+}
+
+#[tokio::test]
+async fn durable_subscriptions_of_many_slots_are_found_also_where_one_has_moved() {
+    let cluster = Cluster::small().await;
+    let store = cluster.store();
+    let name: SubscriptionName = "mine".parse().unwrap();
+    let wanted: Vec<(Topic, _)> =
+        (0..40).map(|index| (format!("topic-{index}").parse().unwrap(), name.clone())).collect();
+    for (topic, name) in &wanted {
+        let opening = format!("{topic}@0000000000000001:7").parse().unwrap();
+        let claim = (CommitToken::random(), 0);
+        let bounds = DurableBounds::default();
+        store.claim_cursor(topic, name, claim, Some(&opening), bounds).await.unwrap();
+    }
+    let are_found = async || {
+        let found = store.held(&wanted).await.unwrap();
+        assert_eq!(found.len(), wanted.len());
+        for ((topic, _), held) in wanted.iter().zip(found) {
+            let held = held.unwrap().unwrap();
+            assert_eq!(held.bookmark.cursor().unwrap().topic, *topic);
+        }
+    };
+    are_found().await;
+    let at = cluster.master_of(&wanted[7].0).await;
+    cluster.migrate(&wanted[7].0, at, 1 - at, Duration::ZERO).await;
+    are_found().await;
 }
 
 #[tokio::test]
@@ -105,15 +122,36 @@ async fn a_master_killed_under_load_costs_no_line() {
     let relays = [TestRelay::over(cluster.store(), |_, _| ()).await];
     let traffic = Traffic::start(&tailings, &relays).await;
     let victim = cluster.master_of(tailings[0].topic()).await;
+    // It may lose the last lines, not the topic.
+    until_it_has_all_so_far(&cluster.nodes[victim], &cluster.nodes[victim + 3]).await;
     cluster.nodes[victim].kill().await;
-    let killed = Instant::now();
-    traffic.goes_on().await;
-    println!(
-        "stall {:?}, of which {NODE_TIMEOUT_MS} ms and an election are the cluster's own",
-        killed.elapsed()
-    );
+    let replica = &cluster.nodes[victim + 3];
+    let decided = eventually("the replica is the master", async || replica.is_master().await);
+    print_stall(Instant::now(), decided, traffic.goes_on()).await;
     traffic.ends_well().await;
     assert!(tailings[0].epochs().await > 1, "the epoch changed");
+}
+
+#[tokio::test]
+async fn what_the_replica_of_a_killed_master_never_got_is_sent_again() {
+    let mut cluster = Cluster::with(NODE_TIMEOUT_MS).await;
+    let tailing = tailings(&cluster, 1).remove(0);
+    let victim = cluster.master_of(tailing.topic()).await;
+    let replica = victim + 3;
+    let relay = TestRelay::over(cluster.store(), |_, _| ()).await;
+    let losses = Losses::begin(tailing, relay).await;
+    until_in_sync(&cluster.nodes[victim], &cluster.nodes[replica]).await;
+
+    // It hears no more, and what would still reach it goes with its connection.
+    cluster.nodes[replica].freeze();
+    cluster.nodes[victim].control().await.run::<i64>("CLIENT KILL TYPE replica").await;
+    losses.write_what_is_lost().await;
+    cluster.nodes[victim].kill().await;
+    cluster.nodes[replica].thaw();
+    let decided = eventually("it is the master", async || cluster.nodes[replica].is_master().await);
+    let again = eventually("all is there again", async || losses.tailing.count().await == 821);
+    print_stall(Instant::now(), decided, again).await;
+    losses.ends_well().await;
 }
 
 #[tokio::test]
@@ -142,8 +180,12 @@ async fn a_slot_moved_under_load_costs_no_line() {
 async fn connections_to_a_node_are_bounded_however_many_topics_are_read() {
     let cluster = Cluster::start().await;
     let tailings = tailings(&cluster, 12);
-    let most = 2;
-    let relay = TestRelay::over(cluster.store(), |_, hub| hub.blocked_reads_per_node = most).await;
+    let (most, pool_size) = (2, 4);
+    for node in &cluster.nodes {
+        node.control().await.run::<()>("ACL SETUSER relay on >secret ~* &* +@all").await;
+    }
+    let connect = ConnectOptions { pool_size, ..cluster.connect_as("relay:secret@") };
+    let relay = TestRelay::over(store_over(connect), |_, hub| hub.blocked_reads_per_node = most).await;
     let readers: Vec<_> = tailings.iter().map(|tailing| Reader::start(&relay, tailing.topic())).collect();
     for round in 0..3 {
         for tailing in &tailings {
@@ -156,6 +198,11 @@ async fn connections_to_a_node_are_bounded_however_many_topics_are_read() {
     for node in &cluster.nodes[..3] {
         let reading = node.control().await.ids("logrelay-read").await.len();
         assert!((1..=most + 1).contains(&reading), "{reading} connections");
+        // One more asks now and then who holds what.
+        let bound = pool_size as usize + most + 1 + 1;
+        let all = node.control().await.connections_of("relay").await;
+        println!("{all} connections of a relay of at most {bound}, of which {reading} wait for lines");
+        assert!(all <= bound, "{all} connections");
     }
     let topic = tailings[11].topic();
     let at = cluster.master_of(topic).await;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use logrelay::{
-    proto::{OpenedTopic, StartedFrom, SubscribeRequest, start::Position, subscribe_response::Event},
+    proto::{
+        OpenedTopic, StartedFrom, SubscribeRequest, TrimTopicRequest, start::Position,
+        subscribe_response::Event, trim_topic_request::Before,
+    },
     serve::Options,
 };
 use tokio::time::Instant;
@@ -220,8 +223,37 @@ async fn more_topics_than_the_bound_end_a_subscription_with_its_name() {
         assert_eq!(status.get_details_error_info().unwrap().metadata["max_topics"], "3");
         assert!(status.message().starts_with("4 topics"), "{status}");
     }
+    let refused = relay.metric("logrelay_serve_refused_total{bound=\"max_topics\"}").await;
+    assert_eq!(refused, 2);
     // Three are as many as there may be.
     assert_eq!(relay.subscribe(topic("web.*")).await.opened().await.topics.len(), 3);
+}
+
+#[tokio::test]
+async fn lines_of_a_new_topic_that_were_trimmed_before_its_reader_came_are_a_gap() {
+    let redis = TestRedis::start().await;
+    let relay = TestRelay::start(&redis).await;
+    let mut control = redis.control().await;
+    // Born with lines that are gone: it gets its name when it has lost them.
+    write(&redis, "prepared", 3).await;
+    let trim = TrimTopicRequest { topic: "prepared".to_owned(), before: Some(Before::Offset(4)) };
+    relay.client().await.trim_topic(trim).await.unwrap();
+    let mut awaits = relay.subscribe(topic("web.1")).await;
+    assert_eq!(awaits.opened().await.topics[0].started_from(), StartedFrom::Absent);
+    let mut matches = relay.subscribe(topic("web.*")).await;
+    matches.opened().await;
+    let rename = "for _, kind in ipairs({'lines', 'state'}) do \
+                  redis.call('RENAME', 'logrelay:{prepared}:' .. kind, 'logrelay:{web.1}:' .. kind) end";
+    control.send(redis::cmd("EVAL").arg(rename).arg(0)).await;
+    control.run::<()>("SADD logrelay:topics web.1").await;
+    let joined = matches.opened().await.topics;
+    assert_eq!((names(&joined), joined[0].first_offset), (vec!["web.1"], 4));
+    for mut lines in [awaits, matches] {
+        let Event::Gap(gap) = lines.event().await else { panic!("no gap") };
+        assert_eq!((gap.from_offset, gap.to_offset, gap.reason.as_str()), (0, 4, "trimmed"));
+        lines.until(6).await;
+        lines.are_numbered(4, 6);
+    }
 }
 
 #[tokio::test]

@@ -18,19 +18,33 @@ pub(crate) async fn replica_of(master: &TestRedis) -> TestRedis {
     TestRedis::with_port(&[&AT_ONCE[..], &["--replicaof", "127.0.0.1", &port]].concat()).await
 }
 
-/// Waits until a replica has all that its master has.
+/// Waits until a replica has all that its master has, which gets nothing more.
 pub(crate) async fn until_in_sync(master: &TestRedis, replica: &TestRedis) {
-    let (mut on_master, mut on_replica) = (master.control().await, replica.control().await);
     eventually("the replica has all", async || {
-        let (ours, theirs): (String, String) =
-            (on_replica.run("INFO replication").await, on_master.run("INFO replication").await);
-        let offset = |info: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
-            line.unwrap().to_owned()
-        };
-        ours.contains("master_link_status:up") && offset(&ours) == offset(&theirs)
+        is_linked(replica).await && replicated(master).await == replicated(replica).await
     })
     .await;
+}
+
+/// Waits until a replica has all that its master has now, which may get more.
+pub(crate) async fn until_it_has_all_so_far(master: &TestRedis, replica: &TestRedis) {
+    let so_far = replicated(master).await;
+    eventually("the replica has it", async || {
+        is_linked(replica).await && replicated(replica).await >= so_far
+    })
+    .await;
+}
+
+async fn is_linked(replica: &TestRedis) -> bool {
+    let info: String = replica.control().await.run("INFO replication").await;
+    info.contains("master_link_status:up")
+}
+
+/// How far a server has come in the stream of its master, or in its own.
+async fn replicated(server: &TestRedis) -> u64 {
+    let info: String = server.control().await.run("INFO replication").await;
+    let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+    offset.unwrap().trim().parse().unwrap()
 }
 
 #[tokio::test]
@@ -90,11 +104,7 @@ async fn a_master_that_was_a_replica_for_a_while_skips_no_line() {
 }
 
 async fn until_in_master_link(replica: &TestRedis) {
-    let mut control = replica.control().await;
-    eventually("the link is up", async || {
-        control.run::<String>("INFO replication").await.contains("master_link_status:up")
-    })
-    .await;
+    eventually("the link is up", async || is_linked(replica).await).await;
 }
 
 #[tokio::test]

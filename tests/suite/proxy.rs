@@ -32,6 +32,8 @@ pub(crate) enum Fate {
     CutAfter,
     /// It goes through after this time, also when its client has given up meanwhile.
     Late(Duration),
+    /// It does not reach the server; this is its answer.
+    Answer(&'static str),
     /// The server carries it out; from then on the connection is silent and stays open.
     Silence,
 }
@@ -197,6 +199,10 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
         match fate {
             Fate::CutBefore => return Ok(()),
             Fate::Late(delay) => sleep(delay).await,
+            Fate::Answer(answer) => {
+                to_client.write_all(answer.as_bytes()).await?;
+                continue;
+            }
             Fate::Pass | Fate::CutAfter | Fate::Silence => {}
         }
         to_server.write_all(&request).await?;
@@ -204,7 +210,9 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
         match fate {
             Fate::CutAfter => return Ok(()),
             Fate::Silence => return std::future::pending().await,
-            Fate::Pass | Fate::CutBefore | Fate::Late(_) => to_client.write_all(&answer).await?,
+            Fate::Pass | Fate::CutBefore | Fate::Late(_) | Fate::Answer(_) => {
+                to_client.write_all(&answer).await?;
+            }
         }
     }
 }

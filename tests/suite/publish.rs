@@ -225,6 +225,7 @@ async fn a_producer_that_has_finished_is_gone_and_its_name_is_free() {
     Producer::open(&relay, first("job-1", 2)).await.unwrap();
     let Err(status) = Producer::open(&relay, first("job-2", 2)).await else { panic!("it was admitted") };
     assert_eq!(reason(&status), (Code::ResourceExhausted, "TOO_MANY_PRODUCERS".to_owned()));
+    assert_eq!(relay.metric("logrelay_serve_refused_total{bound=\"max_producers\"}").await, 1);
     assert!(status.message().contains("max_producers"), "{status}");
 }
 

@@ -1,18 +1,19 @@
 //! Sentinels decide which server is the master, under tailers and readers.
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
 use logrelay::store::{self, ConnectOptions, Error, Store};
 
 use crate::{
-    promotion::until_in_sync,
-    spine::{Mirror, Program, Reader},
+    losses::{Losses, print_stall},
+    promotion::{until_in_sync, until_it_has_all_so_far},
+    spine::{Program, Reader},
     support::{
         eventually,
         relay::TestRelay,
-        sentinel::{DOWN_AFTER_MS, MASTER_NAME, Watched},
+        sentinel::{MASTER_NAME, Watched},
     },
-    tailing::{Tailing, append, lines},
+    tailing::Tailing,
 };
 
 fn connect(url: &str) -> ConnectOptions {
@@ -38,11 +39,10 @@ async fn until_promoted(watched: &Watched) {
 }
 
 /// Waits until lines come that were not there at `since`, and says how long that took.
-async fn until_it_goes_on(live: &Reader, since: Instant) {
+async fn until_it_goes_on(watched: &Watched, live: &Reader, since: Instant) {
     let before = live.count();
-    eventually("it goes on", async || live.count() > before + 100).await;
-    let stall = since.elapsed();
-    println!("stall {stall:?}, of which {DOWN_AFTER_MS} ms and an election are the Sentinels' own");
+    let goes_on = eventually("it goes on", async || live.count() > before + 100);
+    print_stall(since, until_promoted(watched), goes_on).await;
 }
 
 #[tokio::test]
@@ -56,8 +56,9 @@ async fn a_killed_master_costs_no_line_and_readers_go_on_at_the_next_one() {
     let live = Reader::start(&relays[0], tailing.topic());
     let program = Program::start(tailing.path("app.log"), 0);
     eventually("lines", async || live.count() > 500).await;
+    until_it_has_all_so_far(&watched.master, &watched.replica).await;
     watched.master.kill().await;
-    until_it_goes_on(&live, Instant::now()).await;
+    until_it_goes_on(&watched, &live, Instant::now()).await;
     let live = live.pause().await.resume(&relays[1]);
     let (log, count) = program.stop().await;
     live.until(count).await;
@@ -71,37 +72,16 @@ async fn what_the_next_master_never_got_is_sent_again_also_of_quiet_and_rotated_
     let mut watched = Watched::start().await;
     let tailing = tailing(&watched);
     let relay = TestRelay::over(store(&watched.url()), |_, _| ()).await;
-    let live = Reader::start(&relay, tailing.topic());
-    let (busy, quiet, rotated) =
-        (tailing.path("busy.log"), tailing.path("quiet.log"), tailing.path("old.log"));
-    append(&quiet, &lines(0, 10));
-    append(&rotated, &lines(0, 100));
-    append(&busy, &lines(0, 300));
-    live.until(410).await;
-    let mut control = watched.replica.control().await;
+    let losses = Losses::begin(tailing, relay).await;
     until_in_sync(&watched.master, &watched.replica).await;
 
     // It gets no more. The master goes on for a while, and is killed.
-    control.run::<()>("REPLICAOF 127.0.0.1 1").await;
-    append(&quiet, &lines(10, 1));
-    append(&rotated, &lines(100, 100));
-    append(&busy, &lines(300, 300));
-    live.until(811).await;
-    fs::rename(&rotated, tailing.path("old.log.1")).unwrap();
-    append(&rotated, &lines(200, 10));
-    live.until(821).await;
+    watched.replica.control().await.run::<()>("REPLICAOF 127.0.0.1 1").await;
+    losses.write_what_is_lost().await;
     watched.master.kill().await;
-    let killed = Instant::now();
-    eventually("all is there again", async || tailing.count().await == 821).await;
-    println!("all that was lost is there again {:?} after the kill", killed.elapsed());
-    append(&busy, &lines(600, 100));
-    live.until(921).await;
-    live.was_only_rewound();
-    let paths = [(&busy, 700), (&quiet, 11)];
-    live.has_lines_once(&paths.map(|(path, count)| (path.as_path(), count)));
-    tailing.until_lines(921).await;
-    assert_eq!(tailing.epochs().await, 2);
-    Mirror::start(&relay, tailing.topic()).await.shows(&tailing).await;
+    let again = eventually("all is there again", async || losses.tailing.count().await == 821);
+    print_stall(Instant::now(), until_promoted(&watched), again).await;
+    losses.ends_well().await;
 }
 
 #[tokio::test]
@@ -112,9 +92,10 @@ async fn a_master_that_is_demoted_alive_is_left_by_all() {
     let live = Reader::start(&relay, tailing.topic());
     let program = Program::start(tailing.path("app.log"), 0);
     eventually("lines", async || live.count() > 500).await;
+    until_it_has_all_so_far(&watched.master, &watched.replica).await;
     watched.fail_over().await;
     until_promoted(&watched).await;
-    until_it_goes_on(&live, Instant::now()).await;
+    until_it_goes_on(&watched, &live, Instant::now()).await;
     let (log, count) = program.stop().await;
     live.until(count).await;
     live.has_each_once(&[(&log, count)]);

@@ -128,6 +128,15 @@ impl Reader {
         }
     }
 
+    /// That it has the first `count` lines, each once, in whatever files they were.
+    pub(crate) fn has_numbered_once(&self, count: u64) {
+        let heard = self.heard();
+        let mut contents: Vec<_> = heard.lines.values().flatten().map(|(_, line)| line.clone()).collect();
+        contents.sort_unstable();
+        let wrong = contents.iter().zip(0..).find(|(found, number)| **found != numbered(*number));
+        assert_eq!((wrong, contents.len() as u64), (None, count), "{:?}", heard.told);
+    }
+
     /// That nothing but rewound was said, and that.
     pub(crate) fn was_only_rewound(&self) {
         assert!(!self.told().is_empty());

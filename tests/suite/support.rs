@@ -4,6 +4,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod caller;
+pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod door;
 pub(crate) mod http2;
@@ -36,6 +37,7 @@ const AT_ONCE: [&str; 2] = ["--appendfsync", "no"];
 /// A private Redis with its data in a temporary folder, gone at the end of the test.
 pub(crate) struct TestRedis {
     folder: TempDir,
+    program: Option<PathBuf>,
     args: Vec<String>,
     port: Option<u16>,
     server: Option<PrivateServer>,
@@ -49,8 +51,14 @@ impl TestRedis {
 
     /// The same with more arguments, such as `["--timeout", "2"]`.
     pub(crate) async fn with_args(args: &[&str]) -> Self {
+        Self::with_program(program(), args).await
+    }
+
+    /// The same, of another program than the usual one.
+    pub(crate) async fn with_program(program: Option<PathBuf>, args: &[&str]) -> Self {
         let args = [&AT_ONCE, args].concat().iter().map(ToString::to_string).collect();
-        let mut redis = Self { folder: TempDir::new().unwrap(), args, port: None, server: None };
+        let folder = TempDir::new().unwrap();
+        let mut redis = Self { folder, program, args, port: None, server: None };
         redis.start_again().await;
         redis
     }
@@ -173,7 +181,7 @@ impl TestRedis {
     pub(crate) async fn start_again(&mut self) {
         assert!(self.server.is_none(), "it runs");
         let options = ServerOptions {
-            binary: program(),
+            binary: self.program.clone(),
             extra_args: self.args.clone(),
             ..ServerOptions::new(self.folder.path())
         };
@@ -229,6 +237,25 @@ impl Control {
     /// Runs a command whose answer does not matter, but that it is no error.
     pub(crate) async fn send(&mut self, command: &redis::Cmd) {
         command.query_async::<redis::Value>(&mut self.0).await.unwrap();
+    }
+
+    /// The same, whatever the answer is.
+    pub(crate) async fn attempt(&mut self, command: &redis::Cmd) -> redis::RedisResult<redis::Value> {
+        command.query_async(&mut self.0).await
+    }
+
+    /// How many connections of this user are open.
+    pub(crate) async fn connections_of(&mut self, user: &str) -> usize {
+        let list: String = self.run("CLIENT LIST").await;
+        list.matches(&format!(" user={user} ")).count()
+    }
+
+    /// How often Redis has answered with an error of this code.
+    pub(crate) async fn errors(&mut self, code: &str) -> u64 {
+        let stats: String = self.run("INFO errorstats").await;
+        let prefix = format!("errorstat_{code}:count=");
+        let count = stats.lines().find_map(|line| line.strip_prefix(&prefix));
+        count.map_or(0, |count| count.trim().parse().unwrap())
     }
 
     /// The ids of the connections named `name`, in the order in which they were opened.

@@ -1,6 +1,7 @@
 //! One load, measured in all four ways, one after the other on the same files.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File, OpenOptions},
     io::Write as _,
     path::PathBuf,
@@ -69,7 +70,7 @@ impl Load {
 struct Files {
     load: Load,
     topics: Vec<String>,
-    files: Vec<File>,
+    open: Vec<File>,
     config: PathBuf,
 }
 
@@ -82,7 +83,8 @@ impl Files {
         let (mut config, mut topics, mut files) = (String::new(), Vec::new(), Vec::new());
         for topic in 0..load.topics {
             let name = format!("{round}-{topic}");
-            config += &format!("[[inputs]]\npaths = [\"{}/{topic}.*.log\"]\ntopic = \"{name}\"\n", root.display());
+            let path = root.display();
+            writeln!(config, "[[inputs]]\npaths = [\"{path}/{topic}.*.log\"]\ntopic = \"{name}\"")?;
             topics.push(name);
             for file in 0..load.files {
                 let path = root.join(format!("{topic}.{file}.log"));
@@ -91,13 +93,13 @@ impl Files {
         }
         let path = root.join("tailer.toml");
         fs::write(&path, config)?;
-        Ok(Self { load, topics, files, config: path })
+        Ok(Self { load, topics, open: files, config: path })
     }
 
     /// Adds so many lines, as many to each file.
     fn fill(&mut self, lines: u64) -> anyhow::Result<()> {
-        let each = lines / self.files.len() as u64;
-        for file in &mut self.files {
+        let each = lines / self.open.len() as u64;
+        for file in &mut self.open {
             let mut text = Vec::new();
             for number in 0..each {
                 text.extend_from_slice(&self.load.line(number));
@@ -113,8 +115,8 @@ impl Files {
         let mut line = stamp(began);
         line.resize(self.load.line_bytes as usize, b'.');
         line.push(b'\n');
-        let at = usize::try_from(number % self.files.len() as u64)?;
-        Ok(self.files[at].write_all(&line)?)
+        let at = usize::try_from(number % self.open.len() as u64)?;
+        Ok(self.open[at].write_all(&line)?)
     }
 
     /// Subscriptions to all topics, as many as there are readers; all opened.
@@ -145,8 +147,7 @@ pub(super) async fn measure(bed: &mut Bed, load: Load) -> anyhow::Result<[f64; M
 
     let following = all_read(files.subscribe(&url, Start::Earliest).await?, backlog);
     let began = Instant::now();
-    let tailer =
-        bed.logrelay("tail", &["--host", "bench", "--config", &files.config.to_string_lossy()])?;
+    let tailer = bed.logrelay("tail", &["--host", "bench", "--config", &files.config.to_string_lossy()])?;
     for topic in &files.topics {
         bed.until_confirmed(topic, backlog / u64::from(load.topics)).await?;
     }
@@ -155,7 +156,7 @@ pub(super) async fn measure(bed: &mut Bed, load: Load) -> anyhow::Result<[f64; M
 
     let began = Instant::now();
     ended(all_read(files.subscribe(&url, Start::Earliest).await?, backlog)).await?;
-    let replay = mb_per_s(load, backlog * u64::from(load.readers), began);
+    let replayed = mb_per_s(load, backlog * u64::from(load.readers), began);
 
     let new = load.lines(NEW_BYTES);
     let began = Instant::now();
@@ -177,7 +178,7 @@ pub(super) async fn measure(bed: &mut Bed, load: Load) -> anyhow::Result<[f64; M
     let delays = ended(readers).await?.concat();
     tailer.end().await?;
     relay.end().await?;
-    Ok([ingest, replay, fan_out, middle(delays.into_iter()) * 1e3])
+    Ok([ingest, replayed, fan_out, middle(delays.into_iter()) * 1e3])
 }
 
 fn mb_per_s(load: Load, lines: u64, began: Instant) -> f64 {

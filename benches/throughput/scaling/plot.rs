@@ -67,7 +67,11 @@ fn panel(svg: &mut String, (left, top): (f64, f64), title: &str, axes: &[[f64; F
 fn line(svg: &mut String, points: &[(f64, f64)], colour: &str, width: f64) {
     let points: Vec<_> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let points = points.join(" ");
-    writeln!(svg, "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>").ok();
+    writeln!(
+        svg,
+        "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"
+    )
+    .ok();
 }
 
 fn text(svg: &mut String, x: f64, y: f64, text: &str, colour: &str) {

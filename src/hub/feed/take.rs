@@ -12,39 +12,28 @@ use crate::{
 
 /// Asks where a topic stands. What is wrong with its keys alone is no outage.
 pub(super) async fn refresh(hub: &Inner, followed: &mut Followed) -> Result<(), store::Error> {
+    if followed.broken {
+        return look_closely(hub, followed).await;
+    }
+    let answer = followed.topic.refresh(&hub.store).await;
+    followed.looked(answer)
+}
+
+/// The same, and whether it can be read there.
+pub(super) async fn look_closely(hub: &Inner, followed: &mut Followed) -> Result<(), store::Error> {
     let mut answer = followed.topic.refresh(&hub.store).await;
-    if answer.is_ok() && followed.broken {
+    if answer.is_ok() {
         let wanted = followed.topic.state().wanted();
         answer = hub.store.page(&followed.topic.name, wanted, 1).await.map(drop);
     }
-    followed.fresh_at = Some(Instant::now());
-    match answer {
-        Err(error) if is_of_the_topic(&error) => {
-            if !std::mem::replace(&mut followed.broken, true) {
-                tracing::warn!(topic = %followed.topic.name, %error, "the topic cannot be read");
-            }
-            Ok(())
-        }
-        answer => answer.map(|()| followed.broken = false),
-    }
-}
-
-pub(super) fn is_of_the_topic(error: &store::Error) -> bool {
-    match error {
-        store::Error::Corrupt { .. } => true,
-        store::Error::Refused { code, .. } => code == "WRONGTYPE",
-        _ => false,
-    }
+    followed.looked(answer)
 }
 
 /// Reads a page at the window's end.
 pub(super) async fn read_page(hub: &Inner, followed: &mut Followed) -> Result<(), store::Error> {
     let (wanted, count) = (followed.topic.state().wanted(), followed.count.get());
     let items = match hub.store.page(&followed.topic.name, wanted, count).await {
-        Err(error) if is_of_the_topic(&error) => {
-            followed.broken = true;
-            return Ok(());
-        }
+        Err(error) if followed.breaks(&error) => return Ok(()),
         items => items?,
     };
     followed.count.learn(items.len(), bytes_of(&items), hub.options.page_bytes);

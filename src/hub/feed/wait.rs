@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
+use tokio::{task::yield_now, time::sleep};
 
 use super::{
     Feed, Followed,
-    take::{is_of_the_topic, refresh, take},
+    take::{look_closely, take},
 };
 use crate::{
     hub::roster::Waiting,
@@ -57,7 +57,9 @@ impl Feed {
         wanted: &[(Topic, Offset)],
         some_behind: bool,
     ) -> Result<(), store::Error> {
-        let block_ms = if some_behind { 1 } else { self.hub.options.block_ms.max(1) };
+        // The first answer after an outage is what ends it.
+        let is_short = some_behind || self.is_out;
+        let block_ms = if is_short { 1 } else { self.hub.options.block_ms.max(1) };
         let began = Instant::now();
         let (node, id) = (self.node, connection.id());
         let found = tokio::select! {
@@ -68,9 +70,14 @@ impl Feed {
         let is_prompt = began.elapsed() < PROMPT;
         match found {
             Ok(found) => {
+                // A line goes on without waiting for another thread: this one runs what was woken
+                // last, up to three times in a row, which are a reader, its stream and its
+                // connection. So the row begins here, and Redis is asked for more behind it.
+                yield_now().await;
                 for (name, items) in found {
                     self.found(&name, items, is_prompt).await?;
                 }
+                yield_now().await;
                 Ok(())
             }
             Err(error) => self.failed(error).await,
@@ -126,8 +133,8 @@ impl Feed {
             self.pause(MOVING).await;
             return Ok(());
         }
-        if is_of_the_topic(&error) {
-            self.find_broken().await?;
+        if error.is_of_one_topic() && self.find_broken().await? {
+            return Ok(());
         }
         Err(error)
     }
@@ -140,13 +147,15 @@ impl Feed {
         }
     }
 
-    /// Finds the topics whose keys cannot be read, after all were read at once.
-    async fn find_broken(&mut self) -> Result<(), store::Error> {
+    /// Finds the topics whose keys cannot be read, after all were read at once; false: there
+    /// is none that was not known.
+    async fn find_broken(&mut self) -> Result<bool, store::Error> {
+        let broken = |all: &[Followed]| all.iter().filter(|followed| followed.broken).count();
+        let before = broken(&self.followed);
         for followed in &mut self.followed {
-            followed.broken = true;
-            refresh(&self.hub, followed).await?;
+            look_closely(&self.hub, followed).await?;
         }
-        Ok(())
+        Ok(broken(&self.followed) > before)
     }
 
     /// Unblocks the blocking read whenever a topic joined.

@@ -5,7 +5,11 @@ use futures_util::FutureExt as _;
 use super::*;
 
 fn gate() -> Gate {
-    Gate::of("somewhere", false, 20, Metrics::default())
+    gate_over(watch::channel(0).1, 20)
+}
+
+fn gate_over(connections: watch::Receiver<u64>, retry_cap_ms: u64) -> Gate {
+    Gate::of("somewhere", (false, connections), retry_cap_ms, Metrics::default())
 }
 
 fn topic(name: &str) -> Topic {
@@ -115,7 +119,7 @@ async fn a_topic_that_cannot_be_used_stops_no_other() {
 
 #[tokio::test]
 async fn topics_that_nobody_tries_any_more_are_forgotten() {
-    let gate = Gate::of("somewhere", false, 1, Metrics::default());
+    let gate = gate_over(watch::channel(0).1, 1);
     let mut broken = 0;
     while broken < 10 || gate.lock().now.contains_key(&Some(topic("0"))) {
         let broken_topic = topic(&broken.to_string());
@@ -125,4 +129,38 @@ async fn topics_that_nobody_tries_any_more_are_forgotten() {
         broken += 1;
         assert!(broken < 1000, "all are known for ever");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_made_ends_the_wait_for_the_next_try() {
+    let made = watch::Sender::new(0);
+    let gate = gate_over(made.subscribe(), 3_600_000);
+    let a = topic("a");
+    for _ in 0..20 {
+        break_down(&gate, timeout()).await;
+        made.send_modify(|made| *made += 1);
+    }
+    // After so many failures it would be an hour.
+    break_down(&gate, timeout()).await;
+    let mut waiting = Box::pin(gate.enter(&a));
+    assert!((&mut waiting).now_or_never().is_none());
+    made.send_modify(|made| *made += 1);
+    assert!(waiting.await.end(Ok(()), wrote).is_some());
+    assert!(is_open(&gate, "a"));
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_that_is_away_stops_its_topics_alone_and_is_shown() {
+    let (metrics, a, b) = (Metrics::default(), topic("a"), topic("b"));
+    let gate = Gate::of("somewhere", (true, watch::channel(0).1), 20, metrics.clone());
+    metrics.redis_up.set(1);
+    // The list of topics is on a node of its own.
+    assert!(gate.enter_unless_shut(None).await.unwrap().end(timeout(), wrote).is_none());
+    assert!(is_open(&gate, "a") && is_open(&gate, "b"));
+    assert!(gate.enter(&a).await.end(timeout(), wrote).is_none());
+    assert!(gate.enter(&b).await.end(refused("WRONGTYPE"), wrote).is_none());
+    assert!(!is_open(&gate, "a") && is_open(&gate, "c"));
+    assert_eq!(metrics.redis_up.get(), 0);
+    assert!(gate.enter(&a).await.end(Ok(()), wrote).is_some());
+    assert_eq!(metrics.redis_up.get(), 1, "data that cannot be used is no node that is away");
 }

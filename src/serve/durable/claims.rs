@@ -14,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::Durable;
+use super::{super::metrics::Metrics, Durable};
 use crate::{
     record::{Bookmark, CommitToken, SubscriptionName, Topic, TopicGlob},
     store::{self, CursorClaim, DurableBounds, Held, Store},
@@ -37,6 +37,7 @@ pub(in crate::serve) struct Claims {
 struct Inner {
     store: Store,
     bounds: DurableBounds,
+    metrics: Metrics,
     board: Mutex<HashMap<Key, Owned>>,
     /// Tells that there is something to look at.
     has_some: Notify,
@@ -63,8 +64,8 @@ pub(in crate::serve) struct Claim {
 }
 
 impl Claims {
-    pub(in crate::serve) fn new(store: Store, bounds: DurableBounds) -> Self {
-        let inner = Inner { store, bounds, board: Mutex::default(), has_some: Notify::new() };
+    pub(in crate::serve) fn new(store: Store, bounds: DurableBounds, metrics: Metrics) -> Self {
+        let inner = Inner { store, bounds, metrics, board: Mutex::default(), has_some: Notify::new() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -171,6 +172,10 @@ impl Claims {
 
     pub(super) fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     pub(super) fn bounds(&self) -> DurableBounds {

@@ -2,9 +2,8 @@
 //! no pattern can hurt; the expressions take linear time by themselves.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use regex::bytes::RegexBuilder;
 
-use super::{Filter, Matcher, recent::Recent};
+use super::{Filter, matcher::Matcher, recent::Recent};
 use crate::{
     proto::{self, matcher::Op},
     serve::status::Violation,
@@ -14,8 +13,6 @@ use crate::{
 const MAX_PARTS: usize = 16;
 /// Greatest length of a text, in bytes.
 const MAX_VALUE_BYTES: usize = 4096;
-/// Greatest size of a compiled expression, and of what it may use while it runs, in bytes.
-const MAX_REGEX_BYTES: usize = 1024 * 1024;
 
 fn wrong(field: &str, why: impl Into<String>) -> Violation {
     Violation { field: format!("filter.{field}"), reason: "BAD_FILTER", why: why.into() }
@@ -100,13 +97,8 @@ fn compile_matcher(matcher: &proto::Matcher) -> Result<Matcher, (&'static str, S
         }
     };
     let escaped = regex::escape(&matcher.value);
-    let regex = RegexBuilder::new(if is_text { &escaped } else { &matcher.value })
-        .case_insensitive(matcher.ignore_case)
-        .size_limit(MAX_REGEX_BYTES)
-        .dfa_size_limit(MAX_REGEX_BYTES)
-        .build();
-    let regex = regex.map_err(|error| ("value", why_of(&error)))?;
-    Ok(Matcher { regex, wanted })
+    let pattern = if is_text { &escaped } else { &matcher.value };
+    Matcher::new(pattern, matcher.ignore_case, wanted).map_err(|error| ("value", why_of(&error)))
 }
 
 /// The library shows the whole pattern; its last line says what is wrong.

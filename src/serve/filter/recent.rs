@@ -34,6 +34,11 @@ impl Recent {
         self.slot(entry).get_or_init(|| select().map(Arc::new)).clone()
     }
 
+    /// Keeps none of them any more.
+    pub(super) fn forget(&self) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn slot(&self, entry: &Arc<Entry>) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, slot)) = slots.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(entry)) {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::record::StoredBatch;
+use crate::store::Entry;
 
 /// Some lines of an entry, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub(in crate::serve) struct Selected {
 }
 
 impl Selected {
-    /// The lines that are wanted; none where these are all.
-    pub(in crate::serve) fn of(batch: &StoredBatch, wants: impl Fn(u32) -> bool) -> Option<Self> {
-        let places: Vec<u32> = (0..batch.lines()).filter(|index| wants(*index)).collect();
+    /// The lines at these places, which are ascending; none where these are all.
+    pub(in crate::serve) fn of(entry: &Entry, places: Vec<u32>) -> Option<Self> {
+        let batch = &entry.batch;
         if places.len() == batch.lines() as usize {
             return None;
         }
@@ -28,7 +28,7 @@ impl Selected {
             bytes.extend_from_slice(&batch.line_bytes(*place..place + 1));
             ends.push(end_of(bytes.len()));
         }
-        Some(Self { places, ends, bytes: bytes.freeze() })
+        Some(Self { places, ends, bytes: entry.memory().count(bytes) })
     }
 
     /// How many there are.

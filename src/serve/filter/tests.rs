@@ -110,6 +110,24 @@ fn equal_filters_are_one_and_are_forgotten_when_nobody_uses_them() {
 
 proptest! {
     #[test]
+    fn a_search_of_all_lines_at_once_finds_what_each_line_has_by_itself(
+        pattern in prop::sample::select(&[
+            "a", "ab", "z", "\n", "b+z", "[^a]*b", "(a|b+)z?", "^a", "a$", r"\bab", "a*", "[^x]+b", "(?s)a.+b",
+            "(?s).+", "z.?\n", "\u{0}|A", "(?-u)\\x0a.", "a{2,3}", "(?i)AB", "a[^b]*b", "(?m)^b", "[^\u{0}]{3}",
+        ][..]),
+        ignore_case: bool,
+        contents in prop::collection::vec("[abzA \\x00\\x0a]{0,6}", 1..20),
+    ) {
+        let contents: Vec<&str> = contents.iter().map(String::as_str).collect();
+        let alone = regex::bytes::RegexBuilder::new(pattern).case_insensitive(ignore_case).build().unwrap();
+        let matchers = vec![matcher(Op::Matches, pattern, ignore_case)];
+        let filter = proto::Filter { matchers, ..Default::default() };
+        let matches = |(_, content): &(u32, &&str)| alone.is_match(content.as_bytes());
+        let expected: Vec<u32> = (0..).zip(&contents).filter(matches).map(|(at, _)| at).collect();
+        prop_assert_eq!(places(&filter, &contents), expected);
+    }
+
+    #[test]
     fn any_text_is_found_as_a_plain_search_finds_it(
         needle in "[ab.*(\\\\]{1,3}", contents in prop::collection::vec("[ab.*(\\\\]{0,8}", 1..20), not: bool,
     ) {

@@ -3,7 +3,7 @@
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::*;
+use super::{super::metrics::Metrics, *};
 use crate::record::{Epoch, Offset};
 
 const CURSOR: &str = "app@018f0000000abcde:42";
@@ -11,7 +11,9 @@ const CURSOR: &str = "app@018f0000000abcde:42";
 fn request(change: impl FnOnce(&mut proto::SubscribeRequest)) -> Result<Request, Status> {
     let mut request = proto::SubscribeRequest { topics: vec!["app".to_owned()], ..Default::default() };
     change(&mut request);
-    parse(&request, &Options::new("127.0.0.1:0".parse().unwrap()), &Filters::default())
+    let options = Options::new("127.0.0.1:0".parse().unwrap());
+    let max_topics = TopicBound::new(options.max_topics, Metrics::default());
+    parse(&request, &options, &max_topics, &Filters::default())
 }
 
 #[track_caller]

@@ -82,3 +82,32 @@ fn what_was_found_out_is_known_without_the_file() {
     assert_eq!(again.print_before(900, 900).unwrap(), print);
     assert_eq!(again.extent().unwrap(), extent);
 }
+
+#[test]
+fn what_stands_before_damage_is_the_same_however_it_is_read() {
+    let line = |number: u32| format!("{} line {number}\n", number.wrapping_mul(2_654_435_761));
+    let content: Vec<u8> = (0..8_000).flat_map(|number| line(number).into_bytes()).collect();
+    let (first, second) = content.split_at(70_001);
+    let [members, frames] =
+        [[gzip(first), gzip(second)], [first, second].map(|part| zstd::encode_all(part, 1).unwrap())];
+    for (name, [first, second]) in [("a.gz", members), ("a.zst", frames)] {
+        let begin = first.len();
+        let whole = [first, second].concat();
+        // At the beginnings it is said how much follows: one bit makes it more, or less.
+        for damaged in (0..whole.len()).step_by(1_999).chain(0..20).chain(begin..begin + 20) {
+            let mut file = whole.clone();
+            file[damaged] ^= 1;
+            let lens = [1, 777, 4096, 65_536, 1 << 20].map(|size| {
+                let packed = packed(name, &file);
+                let (mut bytes, mut len) = (vec![0; size], 0);
+                while let read @ 1.. = packed.read_at(&mut bytes, len).unwrap() {
+                    len += read as u64;
+                }
+                assert_eq!(len, packed.extent().unwrap().len, "{name}, {damaged}, {size} at a time");
+                len
+            });
+            let whole = packed(name, &file).extent().unwrap().len;
+            assert_eq!(lens, [whole; 5], "{name}, {damaged}");
+        }
+    }
+}

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 
 use super::{TestRedis, door::Door, eventually, free_port, sentinel::SOON};
 
-const MASTERS: usize = 3;
+/// Slots of every cluster.
+const SLOTS: usize = 16_384;
 /// After so long without an answer a node takes another for gone, where one is to be killed.
 pub(crate) const NODE_TIMEOUT_MS: u32 = 1000;
 /// And where a busy machine is to be no reason for a failover.
@@ -19,30 +20,36 @@ const LONG_NODE_TIMEOUT_MS: u32 = 10_000;
 /// The nodes; masters first, as it begins.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<TestRedis>,
+    masters: usize,
     ids: Vec<String>,
 }
 
 impl Cluster {
-    /// Starts it, and waits until every node says that it serves.
+    /// Three masters with a replica each; waits until every node says that it serves.
     pub(crate) async fn start() -> Self {
         Self::with(LONG_NODE_TIMEOUT_MS).await
     }
 
     /// The same, with another time after which nodes are taken for gone.
     pub(crate) async fn with(node_timeout_ms: u32) -> Self {
-        Self::begin(node_timeout_ms, &[]).await
+        Self::of(3, 3, node_timeout_ms, &[]).await
+    }
+
+    /// Two masters and nobody else.
+    pub(crate) async fn small() -> Self {
+        Self::of(2, 0, LONG_NODE_TIMEOUT_MS, &[]).await
     }
 
     /// Where all but the nodes' own talk goes through a door before each node, and a node is soon
     /// taken for gone.
     pub(crate) async fn behind(doors: &[Door]) -> Self {
-        Self::begin(NODE_TIMEOUT_MS, doors).await
+        Self::of(3, 3, NODE_TIMEOUT_MS, doors).await
     }
 
-    async fn begin(node_timeout_ms: u32, doors: &[Door]) -> Self {
+    async fn of(masters: usize, replicas: usize, node_timeout_ms: u32, doors: &[Door]) -> Self {
         let timeout = node_timeout_ms.to_string();
         let (mut nodes, mut bus_ports) = (Vec::new(), Vec::new());
-        for index in 0..2 * MASTERS {
+        for index in 0..masters + replicas {
             let bus = free_port();
             let port = bus.to_string();
             let mut args = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", &timeout];
@@ -63,8 +70,8 @@ impl Cluster {
             let mut control = node.control().await;
             ids.push(control.run::<String>("CLUSTER MYID").await);
             control.run::<()>(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await;
-            if index < MASTERS {
-                let (first, last) = (16_384 * index / MASTERS, 16_384 * (index + 1) / MASTERS - 1);
+            if index < masters {
+                let (first, last) = (SLOTS * index / masters, SLOTS * (index + 1) / masters - 1);
                 control.run::<()>(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")).await;
             }
         }
@@ -72,15 +79,15 @@ impl Cluster {
         for (node, bus) in nodes.iter().zip(&bus_ports).skip(1) {
             first.run::<()>(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port())).await;
         }
-        let cluster = Self { nodes, ids };
-        cluster.until_all_say("cluster_known_nodes:6").await;
-        for (index, node) in cluster.nodes.iter().enumerate().skip(MASTERS) {
-            let master = &cluster.ids[index - MASTERS];
+        let cluster = Self { nodes, masters, ids };
+        cluster.until_all_say(&format!("cluster_known_nodes:{}", masters + replicas)).await;
+        for (index, node) in cluster.nodes.iter().enumerate().skip(masters) {
+            let master = &cluster.ids[index - masters];
             let mut control = node.control().await;
             control.run::<()>(&format!("CLUSTER REPLICATE {master}")).await;
         }
         cluster.until_all_say("cluster_state:ok").await;
-        for node in &cluster.nodes[..MASTERS] {
+        for node in &cluster.nodes[..replicas] {
             let mut control = node.control().await;
             eventually("its replica follows", async || {
                 control.run::<String>("INFO replication").await.contains("state=online")
@@ -98,15 +105,18 @@ impl Cluster {
     }
 
     pub(crate) fn connect(&self) -> ConnectOptions {
-        let ports = [self.nodes[1].port(), self.nodes[5].port()];
-        let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
+        self.connect_as("")
+    }
+
+    /// The same, as the user that `login` is, as in `name:password@`.
+    pub(crate) fn connect_as(&self, login: &str) -> ConnectOptions {
+        let ports = [self.nodes[1].port(), self.nodes[self.nodes.len() - 1].port()];
+        let url = format!("redis+cluster://{login}127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
         ConnectOptions::new(url.parse().unwrap())
     }
 
     pub(crate) fn store(&self) -> Store {
-        let connect = self.connect();
-        Store::new(store::Options { connect, ..store::Options::new("redis://unused".parse().unwrap()) })
-            .unwrap()
+        store_over(self.connect())
     }
 
     /// The slot of a topic.
@@ -117,23 +127,39 @@ impl Cluster {
 
     /// The index of the master that holds a topic, as the cluster began.
     pub(crate) async fn master_of(&self, topic: &Topic) -> usize {
-        usize::from(self.slot(topic).await) * MASTERS / 16_384
+        usize::from(self.slot(topic).await) * self.masters / SLOTS
     }
 
     /// Moves the slot of a topic to another master, a key at a time with a pause after each.
     pub(crate) async fn migrate(&self, topic: &Topic, from: usize, to: usize, pause: Duration) {
         let slot = self.slot(topic).await;
-        let (mut source, mut target) = (self.nodes[from].control().await, self.nodes[to].control().await);
-        target.run::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.ids[from])).await;
-        source.run::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.ids[to])).await;
+        self.begin_to_move(slot, from, to).await;
         sleep(pause).await;
+        let mut source = self.nodes[from].control().await;
         loop {
             let keys: Vec<String> = source.run(&format!("CLUSTER GETKEYSINSLOT {slot} 1")).await;
             let Some(key) = keys.first() else { break };
-            let port = self.nodes[to].port();
-            source.run::<String>(&format!("MIGRATE 127.0.0.1 {port} {key} 0 5000")).await;
+            self.move_key(key, from, to).await;
             sleep(pause).await;
         }
+        self.has_moved(slot, from, to).await;
+    }
+
+    /// From now on keys of a slot may be at either of two masters.
+    pub(crate) async fn begin_to_move(&self, slot: u16, from: usize, to: usize) {
+        let (mut source, mut target) = (self.nodes[from].control().await, self.nodes[to].control().await);
+        target.run::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.ids[from])).await;
+        source.run::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.ids[to])).await;
+    }
+
+    pub(crate) async fn move_key(&self, key: &str, from: usize, to: usize) {
+        let port = self.nodes[to].port();
+        let mut source = self.nodes[from].control().await;
+        source.run::<String>(&format!("MIGRATE 127.0.0.1 {port} {key} 0 5000")).await;
+    }
+
+    /// All keys of a slot have moved.
+    pub(crate) async fn has_moved(&self, slot: u16, from: usize, to: usize) {
         let mut others = Vec::new();
         for node in 0..self.nodes.len() {
             if ![from, to].contains(&node) && self.nodes[node].is_master().await {
@@ -198,4 +224,10 @@ impl Part {
     pub(crate) fn has(&self, slot: u16) -> bool {
         self.slots.iter().any(|&(first, last)| (first..=last).contains(&slot))
     }
+}
+
+/// A store over these connections.
+pub(crate) fn store_over(connect: ConnectOptions) -> Store {
+    let options = store::Options::new(connect.url.clone());
+    Store::new(store::Options { connect, ..options }).unwrap()
 }

@@ -45,18 +45,20 @@ impl Redis {
         }
     }
 
-    /// Lets one thing happen, ends it, and waits until all servers are well.
+    /// Lets one thing happen, and ends it.
     pub(crate) async fn suffer(&mut self, step: Step, stage: &Stage<'_>) {
         match self.forgets(step.kind) {
             Forgets::Nothing => self.happen(step, stage).await,
             Forgets::Lines if (step.whom / 2).is_multiple_of(2) => {
                 stage.files_stay().await;
                 self.happen(step, stage).await;
+                self.servers.until_well(&self.doors).await;
                 stage.files_come().await;
             }
             Forgets::Lines | Forgets::Everything => {
                 let _all_run = stage.tailers_stay().await;
                 self.happen(step, stage).await;
+                self.servers.until_well(&self.doors).await;
                 stage.files_come().await;
             }
         }
@@ -107,7 +109,6 @@ impl Redis {
             sleep(hold).await;
             self.doors.iter().for_each(Door::open);
         }
-        self.servers.until_well(&self.doors).await;
     }
 }
 

@@ -2,6 +2,7 @@
 //! and that all goes on by itself afterwards, each line once. The table of faults in
 //! ARCHITECTURE.md names these tests.
 
+#[cfg(target_os = "linux")]
 mod clock;
 mod keys;
 mod refusals;

@@ -4,6 +4,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod caller;
+#[cfg(target_os = "linux")]
 pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod door;

@@ -19,6 +19,7 @@ mod fleet;
 pub mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
+mod heirs;
 mod identity;
 pub mod input;
 mod lane;

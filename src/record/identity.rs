@@ -36,13 +36,21 @@ impl<'de> Deserialize<'de> for PrintHash {
     }
 }
 
-/// By what a file is known again: its content; device and inode are hints.
+/// By what a file is known again: its content; all else are hints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Device number of the file system.
     pub device: u64,
     /// Inode number.
     pub inode: u64,
+    /// When that was given to a file, in unix nanoseconds: it is given again when the file is
+    /// deleted. None: the file system does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_ns: Option<u64>,
+    /// When the file was changed last before it was read last, in unix seconds; none where that
+    /// is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_s: Option<u64>,
     /// The first bytes, up to 1024 and never past the position.
     pub head: PrintHash,
     /// The last bytes before the position, up to 1024.
@@ -53,5 +61,12 @@ impl Identity {
     /// Device and inode.
     pub fn file(&self) -> (u64, u64) {
         (self.device, self.inode)
+    }
+
+    /// Whether a file with this device and inode, created then, has not got the inode of one
+    /// that was deleted; true where that is not known.
+    pub fn is_of(&self, file: (u64, u64), created_ns: Option<u64>) -> bool {
+        let is_given_again = self.created_ns.zip(created_ns).is_some_and(|(then, now)| then != now);
+        self.file() == file && !is_given_again
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     copies::{Original, is_intact},
     discover::Found,
-    identity::{Suspect, agrees, assign},
+    identity::{By, Suspect, agrees, assign},
     lineage::{FileId, Followed, Known, displayed, id_of},
     packed::Shelf,
     reader::Reader,
@@ -32,7 +32,10 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 pub(super) struct Candidates {
     files: HashMap<FileId, Candidate>,
-    held: HashSet<usize>,
+    /// Those that are not compressed, as they were found.
+    in_order: Vec<FileId>,
+    /// By record. None: it is kept for a file that is not whole yet.
+    held: HashMap<usize, Option<FileId>>,
     newcomers: HashMap<PathBuf, Found>,
     /// Indices into the known records.
     by_path: HashMap<String, Vec<usize>>,
@@ -51,6 +54,11 @@ impl Candidate {
         Self { found: found.clone(), reader, record: None, copy_of: None }
     }
 
+    fn suspect<'a>(&self, (path, head): &'a (String, Vec<u8>)) -> Suspect<'a> {
+        let Reader { device, inode, created_ns, .. } = self.reader;
+        Suspect { device, inode, created_ns, path, head }
+    }
+
     /// Its size now, in bytes.
     pub(super) fn len(&self) -> u64 {
         self.reader.len().unwrap_or(0)
@@ -58,22 +66,23 @@ impl Candidate {
 }
 
 impl Candidates {
-    /// Opens every file that may be a known source, and says which one it is; of those that
-    /// are compressed [none](Self::open_packed). Blocks.
+    /// Opens every file that may be a known source, and says which one it is, as far as device
+    /// and inode tell; of those that are compressed [none](Self::open_packed). Blocks.
     pub(super) fn open(known: &Known, pasts: &BTreeMap<PathBuf, Vec<Found>>) -> Self {
         let mut all = Self::of(known);
         let mut seen = HashSet::new();
-        let mut candidates = Vec::new();
         let beside = pasts.values().flatten().filter(|found| !found.is_compressed());
         for found in known.newcomers.iter().chain(beside) {
-            if !all.followed.contains_key(&id_of(found)) && seen.insert(id_of(found)) {
-                let reader = all.check(found, Reader::open(&found.path));
-                candidates.extend(reader.map(|reader| Candidate::new(found, reader)));
+            let id = id_of(found);
+            if !all.followed.contains_key(&id)
+                && seen.insert(id)
+                && let Some(reader) = all.check(found, Reader::open(&found.path))
+            {
+                all.files.insert(id, Candidate::new(found, reader));
+                all.in_order.push(id);
             }
         }
-        assign_records(known, &mut candidates);
-        all.held = candidates.iter().filter_map(|candidate| candidate.record).collect();
-        all.files = candidates.into_iter().map(|candidate| (id_of(&candidate.found), candidate)).collect();
+        all.assign(By::Inode, known);
         all
     }
 
@@ -89,7 +98,8 @@ impl Candidates {
         }
         Self {
             files: HashMap::new(),
-            held: HashSet::new(),
+            in_order: Vec::new(),
+            held: HashMap::new(),
             newcomers: known.newcomers.iter().map(|found| (found.path.clone(), found.clone())).collect(),
             by_path,
             moving: HashSet::new(),
@@ -97,6 +107,23 @@ impl Candidates {
             damaged: Vec::new(),
             followed,
             followed_of,
+        }
+    }
+
+    /// Says of files that hold nothing yet what they hold, of those that are not compressed.
+    /// Blocks.
+    pub(super) fn assign(&mut self, by: By, known: &Known) {
+        let files = self.in_order.iter().filter_map(|id| self.files.get(id)).filter(|it| it.record.is_none());
+        let files: Vec<&Candidate> = files.collect();
+        let head_bytes = if by == By::Content { PRINT_BYTES } else { 0 };
+        let heads = files.iter().map(|file| file.reader.head(head_bytes).unwrap_or_default());
+        let about = files.iter().map(|file| displayed(&file.found.path)).zip(heads).collect::<Vec<_>>();
+        let suspects: Vec<_> = files.iter().zip(&about).map(|(file, about)| file.suspect(about)).collect();
+        let agrees = |file: usize, record: usize| agrees(&files[file].reader, &known.records[record].1);
+        let records = assign(by, &suspects, &known.records, self.held.keys().copied().collect(), agrees);
+        let ids: Vec<_> = files.iter().map(|file| id_of(&file.found)).collect();
+        for (id, record) in ids.into_iter().zip(records) {
+            record.into_iter().for_each(|record| self.give(id, record));
         }
     }
 
@@ -119,8 +146,22 @@ impl Candidates {
 
     /// Adds a compressed file of which is known what it is.
     pub(super) fn add(&mut self, candidate: Candidate) {
-        self.held.extend(candidate.record);
-        self.files.insert(id_of(&candidate.found), candidate);
+        let id = id_of(&candidate.found);
+        self.held.extend(candidate.record.map(|record| (record, Some(id))));
+        self.files.insert(id, candidate);
+    }
+
+    /// Lets a file hold a record.
+    pub(super) fn give(&mut self, id: FileId, record: usize) {
+        if let Some(candidate) = self.files.get_mut(&id) {
+            candidate.record = Some(record);
+            self.held.insert(record, Some(id));
+        }
+    }
+
+    /// Keeps a record from the others for now: a file may hold it when that is whole.
+    pub(super) fn keep_free(&mut self, record: usize) {
+        self.held.insert(record, None);
     }
 
     /// Notes that a file is not whole yet.
@@ -149,6 +190,11 @@ impl Candidates {
         self.files.get(&id_of(found))
     }
 
+    /// The file that was found under this path.
+    pub(super) fn named(&self, path: &Path) -> Option<&Candidate> {
+        self.files.values().find(|candidate| candidate.found.path == path)
+    }
+
     /// The newcomer at a path.
     pub(super) fn at(&self, path: &Path) -> Option<&Found> {
         self.newcomers.get(path)
@@ -162,8 +208,8 @@ impl Candidates {
     /// Where the file is that once was the source of a record; it may have other content.
     pub(super) fn place_of(&self, record: &Record) -> Option<&Path> {
         let identity = &record.details.identity;
-        let candidate = self.files.get(&identity.file()).filter(|candidate| !candidate.found.is_packed())?;
-        Some(candidate.found.path.as_path())
+        let candidate = self.files.get(&identity.file()).filter(|it| !it.found.is_packed())?;
+        candidate.reader.is_that_of(identity).then_some(candidate.found.path.as_path())
     }
 
     /// The file that holds a record and has its device and inode; none that is compressed.
@@ -171,6 +217,13 @@ impl Candidates {
         let identity = &known.records[record].1.details.identity;
         let holder = self.files.get(&identity.file()).filter(|it| it.record == Some(record));
         holder.filter(|it| !it.found.is_packed())
+    }
+
+    /// The file that holds a record, and does not have the device and inode of that.
+    pub(super) fn heir_of(&self, known: &Known, record: usize) -> Option<&Candidate> {
+        let id = self.held.get(&record).copied().flatten();
+        let own_id = known.records[record].1.details.identity.file();
+        id.filter(|id| *id != own_id).and_then(|id| self.files.get(&id))
     }
 
     /// The index of the source that follows a file.
@@ -195,7 +248,7 @@ impl Candidates {
 
     /// Whether a file holds this record.
     pub(super) fn hold(&self, record: usize) -> bool {
-        self.held.contains(&record)
+        self.held.contains_key(&record)
     }
 
     /// Whether the files of a path are what they were when they were looked at: none was
@@ -211,29 +264,4 @@ impl Candidates {
 /// False for a file that was truncated, which its source will notice.
 fn is_as_read(source: &Followed) -> bool {
     is_intact(&source.reader, source.read)
-}
-
-fn assign_records(known: &Known, candidates: &mut [Candidate]) {
-    let paths: Vec<_> = candidates.iter().map(|candidate| displayed(&candidate.found.path)).collect();
-    let bases = candidates.iter().map(|candidate| known.bases(&candidate.found.path));
-    let bases: Vec<Vec<_>> = bases.map(|bases| bases.iter().map(|base| displayed(base)).collect()).collect();
-    let heads = candidates.iter().map(|candidate| candidate.reader.head(PRINT_BYTES).unwrap_or_default());
-    let heads: Vec<_> = heads.collect();
-    let suspects: Vec<_> = candidates
-        .iter()
-        .zip(paths.iter().zip(&bases).zip(&heads))
-        .map(|(candidate, ((path, bases), head))| Suspect {
-            device: candidate.found.device,
-            inode: candidate.found.inode,
-            path,
-            bases,
-            head,
-        })
-        .collect();
-    let held = assign(&suspects, &known.records, |file, record| {
-        agrees(&candidates[file].reader, &known.records[record].1)
-    });
-    for (candidate, record) in candidates.iter_mut().zip(held) {
-        candidate.record = record;
-    }
 }

@@ -43,6 +43,8 @@ struct State {
     is_news: bool,
     is_to_leave: bool,
     is_to_close: bool,
+    /// The file may have changed since the task looked last.
+    is_woken: bool,
     quiet_since: Option<Instant>,
     read: Read,
 }
@@ -65,6 +67,7 @@ impl Control {
             is_news: false,
             is_to_leave: false,
             is_to_close: false,
+            is_woken: false,
             quiet_since: None,
             read: Read::default(),
         };
@@ -73,6 +76,7 @@ impl Control {
 
     /// Says that the file may have grown.
     pub(super) fn wake(&self) {
+        self.lock().is_woken = true;
         self.wake.notify_one();
     }
 
@@ -104,7 +108,8 @@ impl Control {
     pub(super) fn begin(&self) -> Fate {
         let mut state = self.lock();
         (state.is_news, state.is_to_leave, state.is_to_close) = (false, false, false);
-        state.quiet_since = None;
+        // It begins with a look.
+        (state.is_woken, state.quiet_since) = (false, None);
         state.fate
     }
 
@@ -112,8 +117,12 @@ impl Control {
         self.lock().fate
     }
 
+    /// Waits until the file may have changed. A task that ends without having heard of it is
+    /// [not quiet](Self::quiet_for).
     pub(super) async fn woken(&self) {
-        self.wake.notified().await;
+        while !std::mem::take(&mut self.lock().is_woken) {
+            self.wake.notified().await;
+        }
     }
 
     /// Waits for the next word. That it is to leave is said once and again.
@@ -159,12 +168,34 @@ impl Control {
         self.lock().quiet_since = since;
     }
 
-    /// For how long everything in the file has been confirmed; none: it is not.
+    /// For how long everything in the file has been confirmed; none: it is not, or there may be
+    /// more.
     pub(super) fn quiet_for(&self) -> Option<Duration> {
-        self.lock().quiet_since.map(|since| since.elapsed())
+        let state = self.lock();
+        state.quiet_since.filter(|_| !state.is_woken).map(|since| since.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_task_that_was_woken_is_not_quiet_until_it_has_looked() {
+        let control = Control::new(Fate::InPlace);
+        control.is_quiet(Some(Instant::now()));
+        control.wake();
+        // What it says before it has heard of that does not count.
+        control.is_quiet(Some(Instant::now()));
+        control.leave();
+        assert_eq!(control.quiet_for(), None);
+        assert!(control.woken().now_or_never().is_some() && control.woken().now_or_never().is_none());
+        assert!(control.quiet_for().is_some());
     }
 }

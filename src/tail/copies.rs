@@ -41,7 +41,7 @@ pub(super) fn original_of(
     let identity = &original.details.identity;
     let path = Path::new(&original.details.path);
     let there = Reader::open(place.unwrap_or(path)).ok();
-    let there = there.filter(|there| (there.device, there.inode) == identity.file());
+    let there = there.filter(|there| there.is_that_of(identity));
     let Some(there) = there else { return agrees(file, original).then_some(Original::Truncated) };
     // In this order, as the original may be truncated any time. What was renamed is not copied.
     let is_in_place = place.is_none_or(|place| place == path);

@@ -247,6 +247,7 @@ impl Fleet {
         let Member { live, .. } = self.members.remove(&id)?;
         leave_place(&mut self.places, &live.place, id);
         self.ledgers.remember(&live.standing);
+        self.bench.let_go(live.reader);
         match ended {
             Ended::Drained => None,
             // What was let go can be another input's, for another topic.

@@ -32,9 +32,8 @@ impl Surroundings {
     }
 
     /// The identity of a file with these bytes.
-    pub(super) fn identity(&self, device: u64, inode: u64) -> Identity {
-        let (head, tail) = (PrintHash::of(&self.head), PrintHash::of(&self.before));
-        Identity { device, inode, head, tail }
+    pub(super) fn identity(&self, file: &Reader) -> Identity {
+        file.identity(PrintHash::of(&self.head), PrintHash::of(&self.before))
     }
 }
 
@@ -61,12 +60,20 @@ pub(super) fn is_weighty(record: &Record) -> bool {
 pub(super) struct Suspect<'a> {
     pub(super) device: u64,
     pub(super) inode: u64,
+    pub(super) created_ns: Option<u64>,
     /// Its path, as records write it.
     pub(super) path: &'a str,
-    /// The paths of which it may be a rotated version, as records write them.
-    pub(super) bases: &'a [String],
-    /// Its first bytes, up to [`PRINT_BYTES`].
+    /// Its first bytes, up to [`PRINT_BYTES`]; not looked at [by inode](By::Inode).
     pub(super) head: &'a [u8],
+}
+
+/// By what files are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// By device and inode, and content that agrees with them.
+    Inode,
+    /// By content, then by what else is left to go by.
+    Content,
 }
 
 /// Records by what a file can have in common with them, so that thousands of files are not
@@ -120,7 +127,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// Which record each file holds, as an index into `records`.
+/// Which record each file holds, as an index into `records`; those in `taken` are held already.
 ///
 /// First come files whose device, inode and content agree with a record: what they
 /// hold is not given to another. Then content alone decides; records from which nothing
@@ -128,37 +135,38 @@ impl<'a> Index<'a> {
 /// one of its path comes first, then the one that was read furthest. `agrees` tells
 /// whether a file's content agrees with a record.
 pub(super) fn assign(
+    by: By,
     files: &[Suspect<'_>],
     records: &[(SourceKey, Record)],
+    mut taken: HashSet<usize>,
     mut agrees: impl FnMut(usize, usize) -> bool,
 ) -> Vec<Option<usize>> {
     let mut held: Vec<Option<usize>> = vec![None; files.len()];
-    let mut taken = HashSet::new();
     let index = Index::of(records);
     let same_path = |file: &Suspect<'_>, record: &Record| record.details.path == file.path;
+    let same_inode = |file: &Suspect<'_>, record: &Record| {
+        record.details.identity.is_of((file.device, file.inode), file.created_ns)
+    };
     let has_content = |_: &Suspect<'_>, record: &Record| record.position > 0;
     let is_certain = |file: &Suspect<'_>, record: &Record| {
         let is_sibling = !same_path(file, record) && file.path.starts_with(&record.details.path);
         has_content(file, record) && (is_weighty(record) || is_sibling)
     };
+    let is_it = |file: &Suspect<'_>, record: &Record| same_inode(file, record) && record.position > 0;
+    let is_its = |file: &Suspect<'_>, record: &Record| same_inode(file, record) && record.position == 0;
     let unread = |_: &Suspect<'_>, record: &Record| record.position == 0;
-    // A new file can have the inode of one that is gone. Where its name ties it to other
-    // records, it is none of a path that it has nothing to do with.
-    let unread_file = |file: &Suspect<'_>, record: &Record| {
-        let paths = || file.bases.iter().map(String::as_str).chain([file.path]);
-        let is_its = || paths().any(|path| path == record.details.path);
-        unread(file, record) && (is_its() || !paths().any(|path| index.by_path.contains_key(path)))
-    };
     // What is at the path of a record comes first: else thousands of files that begin alike
     // would each be compared with all records of that beginning.
-    let rules: [(&[Among], Rule<'_>); 5] = [
-        (&[Among::File], &has_content),
-        (&[Among::Path, Among::Head], &is_certain),
-        // Any file has the content of which nothing was read, and an inode can be another's.
-        (&[Among::File], &unread_file),
-        (&[Among::Path, Among::Head], &has_content),
-        (&[Among::Path], &unread),
-    ];
+    let rules: Vec<(&[Among], Rule<'_>)> = match by {
+        By::Inode => vec![(&[Among::File], &is_it)],
+        By::Content => vec![
+            (&[Among::Path, Among::Head], &is_certain),
+            // Any file has the content of which nothing was read, and an inode can be another's.
+            (&[Among::File], &is_its),
+            (&[Among::Path, Among::Head], &has_content),
+            (&[Among::Path], &unread),
+        ],
+    };
 
     for (ranges, rule) in rules {
         for (at, file) in files.iter().enumerate() {
@@ -195,7 +203,23 @@ mod tests {
     }
 
     fn file(path: &str, inode: u64) -> Suspect<'_> {
-        Suspect { device: 1, inode, path, bases: &[], head: b"" }
+        Suspect { device: 1, inode, created_ns: None, path, head: b"" }
+    }
+
+    /// What both ways to tell files come to, one after the other.
+    fn assign(
+        files: &[Suspect<'_>],
+        records: &[(SourceKey, Record)],
+        agrees: impl Fn(usize, usize) -> bool,
+    ) -> Vec<Option<usize>> {
+        let mut held = super::assign(By::Inode, files, records, HashSet::new(), &agrees);
+        let taken = held.iter().flatten().copied().collect();
+        let left: Vec<_> = (0..files.len()).filter(|&file| held[file].is_none()).collect();
+        let others: Vec<_> = left.iter().map(|&file| files[file]).collect();
+        let more =
+            super::assign(By::Content, &others, records, taken, |file, record| agrees(left[file], record));
+        left.into_iter().zip(more).for_each(|(file, record)| held[file] = record);
+        held
     }
 
     #[test]
@@ -209,6 +233,20 @@ mod tests {
     fn a_reused_inode_with_other_content_is_another_file() {
         let records = [record(1, "/app.log", 7, 100)];
         assert_eq!(assign(&[file("/app.log", 7)], &records, |_, _| false), [None]);
+    }
+
+    #[test]
+    fn an_inode_that_was_given_again_does_not_make_a_file_the_one_before() {
+        let mut records = [record(1, "/app.log", 7, 100), record(2, "/app.log", 8, 100)];
+        for (_, record) in &mut records {
+            record.details.identity.created_ns = Some(1);
+        }
+        let created = |created_ns| Suspect { created_ns, ..file("/app.log.1", 7) };
+        for (created_ns, expected) in [(None, Some(0)), (Some(1), Some(0)), (Some(2), None)] {
+            let held =
+                super::assign(By::Inode, &[created(created_ns)], &records, HashSet::new(), |_, _| true);
+            assert_eq!(held, [expected], "{created_ns:?}");
+        }
     }
 
     #[test]
@@ -235,16 +273,6 @@ mod tests {
         let files = [file("/app.log", 8), file("/app.log.1", 7)];
         assert_eq!(assign(&files, &records, |_, _| true), [None, Some(0)]);
         assert_eq!(assign(&[file("/other.log", 9)], &records, |_, _| true), [None]);
-    }
-
-    #[test]
-    fn a_reused_inode_of_a_file_from_which_nothing_was_read_is_none_of_another_path() {
-        let records = [record(1, "/app.log", 7, 50), record(2, "/other.log", 8, 0)];
-        let bases = ["/app.log".to_owned()];
-        let rotated = Suspect { bases: &bases, ..file("/app.log.1", 8) };
-        assert_eq!(assign(&[rotated], &records, |_, record| record == 1), [None]);
-        assert_eq!(assign(&[file("/app.log", 8)], &records, |_, record| record == 1), [None]);
-        assert_eq!(assign(&[file("/moved.log", 8)], &records, |_, record| record == 1), [Some(1)]);
     }
 
     #[test]

@@ -141,7 +141,7 @@ async fn details_at(reader: &Reader, path: &Path, start: u64) -> io::Result<Deta
     let looked_at = reader.clone();
     let look = move || Ok((Surroundings::read(&looked_at, start)?, looked_at.len()?));
     let (around, len) = off_the_runtime(look).await?;
-    let identity = around.identity(reader.device, reader.inode);
+    let identity = around.identity(reader);
     Ok(Details { start, path: displayed(path), identity, size: Some(len), ..Details::default() })
 }
 

@@ -16,10 +16,12 @@ use super::{
     control::Read,
     copies::Original,
     discover::{Found, Patterns, bases},
+    heirs::find_heirs,
+    identity::By,
     launch::{Launch, Origin},
     packed::Shelf,
     packs::look_into_packs,
-    past::{above, add, pasts},
+    past::{Pasts, above, add, pasts},
     reader::Reader,
     search::search,
     tie::{Tie, copy_of, tie_of},
@@ -104,13 +106,13 @@ pub(super) fn plan(known: &Known) -> Plan {
     let named = pasts(known, &paths);
     let mut before = named.clone();
 
-    let mut candidates = Candidates::open(known, &before);
+    let mut candidates = candidates_among(known, &before);
     let elsewhere = search(known, &candidates, &before);
     if !elsewhere.is_empty() {
         for (path, found) in elsewhere {
             add(&mut before, &path, found);
         }
-        candidates = Candidates::open(known, &before);
+        candidates = candidates_among(known, &before);
     }
     let mut paths_of: HashMap<FileId, Vec<PathBuf>> = HashMap::new();
     for (path, found) in before.iter().flat_map(|(path, past)| past.iter().map(move |found| (path, found))) {
@@ -154,6 +156,17 @@ pub(super) fn plan(known: &Known) -> Plan {
     plan.searched = paths;
     plan.unreadable = candidates.into_problems();
     plan
+}
+
+/// The files that may be known sources, and which ones they are, without those that are
+/// compressed and hold nothing.
+fn candidates_among(known: &Known, pasts: &Pasts) -> Candidates {
+    let mut candidates = Candidates::open(known, pasts);
+    for (path, beside) in pasts {
+        find_heirs(known, &mut candidates, path, beside);
+    }
+    candidates.assign(By::Content, known);
+    candidates
 }
 
 /// Reads what was rotated away from `path` before what is there now.

@@ -43,6 +43,7 @@ pub(super) fn look_into_packs(known: &Known, candidates: &mut Candidates, path: 
         match packed {
             None => {}
             Some(_) if candidates.follower_of(found).is_some() => {}
+            Some(_) if candidates.get(found).is_some_and(|it| it.record.is_some()) => {}
             // It is being made, or was kept: what it has, the other one has.
             Some(true) if missing.is_empty() => continue,
             Some(is_kept) => look_into(known, candidates, path, found, &missing, is_kept || is_past_known),
@@ -52,7 +53,7 @@ pub(super) fn look_into_packs(known: &Known, candidates: &mut Candidates, path: 
 }
 
 /// The sources of a path that may have more lines, and that no file holds.
-fn missing(known: &Known, candidates: &Candidates, path: &Path) -> Vec<usize> {
+pub(super) fn missing(known: &Known, candidates: &Candidates, path: &Path) -> Vec<usize> {
     let of_path = candidates.records_of(&displayed(path)).iter().copied();
     of_path
         .filter(|index| !candidates.hold(*index))
@@ -86,12 +87,20 @@ fn look_into(
     }
     let is_read = candidate.record.is_none_or(|index| is_active(&known.records[index].1));
     if is_read && candidate.copy_of.is_none() {
-        if is_unfinished(&candidate) {
-            return candidates.is_unfinished(found);
-        }
-        if let Some(damage) = damage_of(&candidate) {
-            candidates.is_damaged(found, damage);
-        }
+        add_to_be_read(candidates, candidate);
+    } else {
+        candidates.add(candidate);
+    }
+}
+
+/// Adds a file that will be read; not yet where it is being written.
+pub(super) fn add_to_be_read(candidates: &mut Candidates, candidate: Candidate) {
+    if is_unfinished(&candidate) {
+        candidate.record.into_iter().for_each(|record| candidates.keep_free(record));
+        return candidates.is_unfinished(&candidate.found);
+    }
+    if let Some(damage) = damage_of(&candidate) {
+        candidates.is_damaged(&candidate.found, damage);
     }
     candidates.add(candidate);
 }
@@ -123,13 +132,13 @@ fn unread_record_of(known: &Known, candidates: &Candidates, found: &Found, path:
 }
 
 /// Whether a file that does not agree with a record does so perhaps when it is whole.
-fn may_become(candidate: &Candidate, record: &Record) -> bool {
+pub(super) fn may_become(candidate: &Candidate, record: &Record) -> bool {
     let Ok(head) = candidate.reader.head(PRINT_BYTES) else { return false };
     let wanted = record.details.identity.head;
     head.get(..wanted.len as usize).is_none_or(|head| PrintHash::of(head) == wanted)
 }
 
-fn is_unfinished(candidate: &Candidate) -> bool {
+pub(super) fn is_unfinished(candidate: &Candidate) -> bool {
     let packed = candidate.reader.packed();
     packed.is_some_and(|packed| packed.extent().is_ok() && packed.facts().is_unfinished())
 }

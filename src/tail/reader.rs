@@ -4,14 +4,15 @@
 mod at_once;
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -23,10 +24,13 @@ use super::{
     packed::{Extent, Packed, Shelf},
     trail::PRINT_BYTES,
 };
-use crate::record::{PrintHash, Record};
+use crate::record::{Identity, PrintHash, Record};
 
 /// Greatest size of a block, in bytes.
 pub(super) const MAX_BLOCK_BYTES: usize = 256 * 1024;
+
+/// The first block after a pause: most files grow by little.
+pub(super) const FIRST_BLOCK_BYTES: usize = 16 * 1024;
 
 /// By less than this most files grow from one look to the next, in bytes.
 const GROWN_BYTES: usize = 4 * 1024;
@@ -37,8 +41,21 @@ pub(super) struct Reader {
     content: Arc<Content>,
     pub(super) device: u64,
     pub(super) inode: u64,
-    size: Arc<AtomicU64>,
+    pub(super) created_ns: Option<u64>,
+    seen: Arc<Seen>,
 }
+
+/// What the system said of a file when it was read last.
+#[derive(Debug)]
+struct Seen {
+    size: AtomicU64,
+    modified_s: AtomicU64,
+}
+
+/// A file that was let go: a call that blocks may have it open for longer than whoever has
+/// made that waits for it.
+#[derive(Debug)]
+pub(super) struct LetGo(Weak<Content>);
 
 #[derive(Debug)]
 enum Content {
@@ -77,9 +94,28 @@ impl Reader {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        let size = Arc::new(AtomicU64::new(metadata.len()));
-        let content = Arc::new(content(file));
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), content, size })
+        let created_ns = metadata.created().ok().and_then(nanoseconds);
+        let seen = Seen { size: AtomicU64::new(metadata.len()), modified_s: modified_s(&metadata).into() };
+        let (content, seen) = (Arc::new(content(file)), Arc::new(seen));
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), created_ns, content, seen })
+    }
+
+    /// By what it is known again, with these hashes of its first bytes and of those before a
+    /// position.
+    pub(super) fn identity(&self, head: PrintHash, tail: PrintHash) -> Identity {
+        let Self { device, inode, created_ns, .. } = *self;
+        let modified_s = Some(self.seen.modified_s.load(Ordering::Relaxed));
+        Identity { device, inode, created_ns, modified_s, head, tail }
+    }
+
+    /// Whether it is the file of this identity, as far as device and inode tell.
+    pub(super) fn is_that_of(&self, identity: &Identity) -> bool {
+        identity.is_of((self.device, self.inode), self.created_ns)
+    }
+
+    /// Lets it go.
+    pub(super) fn let_go(self) -> LetGo {
+        LetGo(Arc::downgrade(&self.content))
     }
 
     /// Whether it has no name any more. Asks the file system.
@@ -162,13 +198,15 @@ impl Reader {
 
     /// Bytes of the file when it was read last.
     pub(super) fn size(&self) -> u64 {
-        self.size.load(Ordering::Relaxed)
+        self.seen.size.load(Ordering::Relaxed)
     }
 
     /// The next block: at most `most` bytes from `position` on. `before` is what was
     /// read right before it; it is looked at again in the same read.
     pub(super) async fn block(self, position: u64, before: Vec<u8>, most: usize) -> io::Result<Block> {
-        if let Some(block) = self.block_at_once(position, &before, most) {
+        // A larger one is asked for where there was much to read, and will be again.
+        let at_once = (most <= FIRST_BLOCK_BYTES).then(|| self.block_at_once(position, &before, most));
+        if let Some(block) = at_once.flatten() {
             return Ok(block);
         }
         off_the_runtime(move || self.read_block(position, &before, most)).await
@@ -193,8 +231,7 @@ impl Reader {
     /// where something is, or the file system does not say. Blocks.
     fn hole_end(&self, position: u64, before: usize) -> io::Result<Option<u64>> {
         let Content::Plain(file) = &*self.content else { return Ok(None) };
-        let len = file.metadata()?.len();
-        self.size.store(len, Ordering::Relaxed);
+        let len = self.look(file)?;
         let end = match rustix::fs::seek(file, SeekFrom::Data(position - before as u64)) {
             Ok(data) => data.min(len),
             Err(Errno::NXIO) => len,
@@ -218,8 +255,7 @@ impl Reader {
         let (before, size) = match &*self.content {
             Content::Packed(_) => (&[][..], most),
             Content::Plain(file) => {
-                let len = file.metadata()?.len();
-                self.size.store(len, Ordering::Relaxed);
+                let len = self.look(file)?;
                 let Some(left) = len.checked_sub(position) else { return Ok(Block::Replaced) };
                 (before, usize::try_from(left).unwrap_or(usize::MAX).min(most))
             }
@@ -231,8 +267,16 @@ impl Reader {
             return Ok(Block::Replaced);
         }
         let block = Block::of(bytes, before.len());
-        self.size.fetch_max(position + block.len() as u64, Ordering::Relaxed);
+        self.seen.size.fetch_max(position + block.len() as u64, Ordering::Relaxed);
         Ok(block)
+    }
+
+    /// The size of the file in bytes now; it is remembered. Asks the file system.
+    fn look(&self, file: &File) -> io::Result<u64> {
+        let metadata = file.metadata()?;
+        self.seen.size.store(metadata.len(), Ordering::Relaxed);
+        self.seen.modified_s.store(modified_s(&metadata), Ordering::Relaxed);
+        Ok(metadata.len())
     }
 
     /// The rest of a file that has grown by little: where the system has it in memory, it costs
@@ -243,13 +287,18 @@ impl Reader {
         let mut bytes = vec![0; before.len() + most.min(GROWN_BYTES)];
         let filled = at_once::read_at(file, &mut bytes, from)?;
         // What is short may be the end of the file, or of what is in memory.
-        let is_all = filled < bytes.len() && file.metadata().ok()?.len() == from + filled as u64;
+        let is_all = filled < bytes.len() && self.look(file).ok()? == from + filled as u64;
         bytes.truncate(filled);
         if !is_all || !bytes.starts_with(before) {
             return None;
         }
-        self.size.store(from + filled as u64, Ordering::Relaxed);
         Some(Block::of(bytes, before.len()))
+    }
+}
+
+impl LetGo {
+    pub(super) fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 
@@ -263,6 +312,15 @@ impl Block {
     fn len(&self) -> usize {
         if let Self::Bytes(bytes) = self { bytes.len() } else { 0 }
     }
+}
+
+fn nanoseconds(time: SystemTime) -> Option<u64> {
+    u64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+}
+
+/// When a file was changed last, in unix seconds; 0 for what was before 1970.
+fn modified_s(metadata: &Metadata) -> u64 {
+    metadata.mtime().try_into().unwrap_or(0)
 }
 
 /// Runs a blocking call on the threads that are kept for such.

@@ -41,6 +41,8 @@ struct Wanted<'a> {
     id: FileId,
     /// None for a file that is held open: its inode cannot be another's.
     record: Option<&'a Record>,
+    /// Another file is it, as far as content tells, where this one is not found.
+    is_held: bool,
 }
 
 /// What a search has come to.
@@ -103,11 +105,13 @@ fn wanted<'a>(known: &'a Known, candidates: &Candidates, pasts: &'a Pasts) -> Ve
         };
         let followed = candidates.followed_of(path).iter().map(|&index| &known.followed[index]);
         let away = followed.filter(|source| !source.in_place && !there.contains(&source.id));
-        wanted.extend(away.map(|source| Wanted { path, id: source.id, record: None }));
+        wanted.extend(away.map(|source| Wanted { path, id: source.id, record: None, is_held: false }));
         for &index in candidates.records_of(&displayed(path)) {
             let record = &known.records[index].1;
-            if record.position > 0 && (!candidates.hold(index) || is_beside(index)) {
-                wanted.push(Wanted { path, id: record.details.identity.file(), record: Some(record) });
+            let is_held = candidates.heir_of(known, index).is_some();
+            if record.position > 0 && (is_held || !candidates.hold(index) || is_beside(index)) {
+                let id = record.details.identity.file();
+                wanted.push(Wanted { path, id, record: Some(record), is_held });
             }
         }
     }
@@ -132,7 +136,7 @@ impl<'a> Search<'a> {
         let (mut by_inode, mut by_name) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
         for (index, it) in wanted.iter().enumerate() {
             by_inode.entry(it.id.1).or_default().push(index);
-            if it.record.is_some_and(|record| is_weighty(record) || is_whole(record)) {
+            if !it.is_held && it.record.is_some_and(|record| is_weighty(record) || is_whole(record)) {
                 let names = [Some(it.path), targets.get(it.path).map(PathBuf::as_path)];
                 for name in names.into_iter().flatten().filter_map(Path::file_name) {
                     by_name.entry(name.to_owned()).or_default().push(index);
@@ -215,13 +219,20 @@ impl<'a> Search<'a> {
 
     /// Whether a file with the right device and inode is what is wanted.
     fn is_it(&self, index: usize, found: &Found) -> bool {
-        let Some(record) = self.wanted[index].record else { return true };
+        let Wanted { record: Some(record), is_held, .. } = self.wanted[index] else { return true };
         let opened = if found.is_packed() {
             Reader::open_packed(found, &self.known.shelf)
         } else {
             Reader::open(&found.path)
         };
-        opened.is_ok_and(|reader| (reader.device, reader.inode) == id_of(found) && agrees(&reader, record))
+        let identity = &record.details.identity;
+        opened.is_ok_and(|reader| {
+            let is_certain = identity.created_ns.is_some() && reader.created_ns == identity.created_ns;
+            (reader.device, reader.inode) == id_of(found)
+                && (is_certain || !is_held)
+                && (identity.file() != id_of(found) || reader.is_that_of(identity))
+                && agrees(&reader, record)
+        })
     }
 
     /// Looks for copies of what was not found.

@@ -27,7 +27,7 @@ use super::{
     lane::Turn,
     limits::{Limiter, Limiters},
     lineage::displayed,
-    reader::{Block, MAX_BLOCK_BYTES, Reader},
+    reader::{Block, FIRST_BLOCK_BYTES, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };
 use crate::{
@@ -35,9 +35,6 @@ use crate::{
     publish::{Group, Outcome, Publisher, Standing},
     record::SourceState,
 };
-
-/// The first block after a pause: most files grow by little.
-const FIRST_BLOCK_BYTES: usize = 16 * 1024;
 
 /// What a source needs besides its file.
 #[derive(Debug, Clone)]

@@ -81,13 +81,18 @@ pub(super) fn copy_of(
             return Some(Original::Followed);
         }
     }
-    let records: Vec<_> = indices.into_iter().map(|index| &known.records[index].1).collect();
+    let records: Vec<_> = indices.iter().map(|&index| &known.records[index].1).collect();
     let is_alone = |original: &Record| {
         let head = &original.details.identity.head;
         records.iter().filter(|record| record.details.identity.head == *head).count() == 1
     };
-    let mut originals =
-        records.iter().filter(|record| id_of(&candidate.found) != record.details.identity.file());
+    // Where another file is the original now, a copy of it has nothing that is not in that.
+    let is_of_other =
+        |index: usize| candidates.heir_of(known, index).is_some_and(|heir| !begins_like(file, &heir.reader));
+    let originals = indices.iter().zip(&records).filter(|(index, record)| {
+        id_of(&candidate.found) != record.details.identity.file() && !is_of_other(**index)
+    });
     originals
+        .map(|(_, record)| *record)
         .find_map(|original| original_of(file, original, candidates.place_of(original), is_alone(original)))
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// One member of a gzip file.
-fn member(text: &str) -> Vec<u8> {
+pub(crate) fn member(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
@@ -24,13 +24,13 @@ fn member(text: &str) -> Vec<u8> {
 
 /// What `gzip FILE` does: the content goes to `FILE.gz`, which keeps the time, and the file
 /// is removed.
-fn gzip(file: &Path) {
+pub(crate) fn gzip(file: &Path) {
     let text = fs::read_to_string(file).unwrap();
     put(&packed(file), &member(&text), file);
     fs::remove_file(file).unwrap();
 }
 
-fn packed(file: &Path) -> std::path::PathBuf {
+pub(crate) fn packed(file: &Path) -> std::path::PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".gz");
     name.into()
@@ -44,7 +44,7 @@ fn put(path: &Path, bytes: &[u8], like: &Path) {
 }
 
 /// Renames `app.log` to `app.log.1`, that to `app.log.2`, and so on, compressed or not.
-fn rotate(log: &Path) {
+pub(crate) fn rotate(log: &Path) {
     let name = |number: u32, ending: &str| log.with_file_name(format!("app.log.{number}{ending}"));
     for number in (1..8).rev() {
         for ending in ["", ".gz"] {

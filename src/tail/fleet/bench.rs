@@ -16,6 +16,7 @@ use crate::{
         Input,
         discover::Found,
         lineage::{FileId, id_of},
+        reader::{LetGo, Reader},
     },
 };
 
@@ -51,9 +52,21 @@ pub(super) struct Bench {
     files: HashMap<FileId, Closed>,
     by_key: HashMap<SourceKey, FileId>,
     queue: VecDeque<FileId>,
+    let_go: Vec<LetGo>,
 }
 
 impl Bench {
+    /// Counts a file as open for as long as it is, though nobody follows it.
+    pub(super) fn let_go(&mut self, reader: Reader) {
+        self.let_go.retain(LetGo::is_open);
+        self.let_go.push(reader.let_go());
+    }
+
+    /// How many files are open that nobody follows any more.
+    pub(super) fn still_open(&self) -> usize {
+        self.let_go.iter().filter(|it| it.is_open()).count()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.files.len()
     }

@@ -66,7 +66,8 @@ fn rank(member: &Member) -> Option<(Rank, Duration)> {
 impl Fleet {
     /// How many more files may be opened.
     pub(super) fn room(&self) -> usize {
-        (self.options.max_open_files.max(2) + self.beyond).saturating_sub(self.members.len())
+        let most = self.options.max_open_files.max(2) + self.beyond;
+        most.saturating_sub(self.members.len() + self.bench.still_open())
     }
 
     /// Whether some wait until others give way.
@@ -216,7 +217,8 @@ impl Fleet {
         let read = live.control.read().position;
         let (device, inode) = id;
         let found = Found { path: live.place, device, inode, len: read, modified: live.modified };
-        let Live { path, standing, .. } = live;
+        let Live { path, standing, reader, .. } = live;
+        self.bench.let_go(reader);
         self.bench.add(Closed { path, found, read, standing, input, waits, away_since });
     }
 }

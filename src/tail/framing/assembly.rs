@@ -158,7 +158,7 @@ impl Assembly {
     }
 
     /// Ends what keeps too much waiting. That depends on nothing but what stands in the
-    /// file from there on, so it needs not be remembered.
+    /// file from there on, so it needs not be remembered, but for where it left out a line.
     fn end_overdone(&mut self, ends: &mut Ends) {
         while self.joiner.is_overdone() {
             let parts = self.parts.iter_mut().filter(|parts| parts.is_some());
@@ -168,10 +168,19 @@ impl Assembly {
                 .and_then(|parts| parts.take_if(|parts| group.is_none_or(|(begin, _)| parts.begin < begin)))
             {
                 Some(parts) => self.feed(parts, ends),
-                None => drop(group.map(|(_, stream)| self.joiner.end(stream))),
+                None => group.into_iter().for_each(|(_, stream)| self.end_group(stream, ends)),
             }
             self.release();
         }
+    }
+
+    /// Ends the group of a stream. A line of which only parts have come will not be in it; where all
+    /// is ended at a position, it would.
+    fn end_group(&mut self, stream: Stream, ends: &mut Ends) {
+        if let Some(parts) = &self.parts[stream as usize] {
+            ends.add(parts.begin, stream);
+        }
+        self.joiner.end(stream);
     }
 
     /// Ends all that is open.

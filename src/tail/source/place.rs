@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use futures_util::FutureExt as _;
 use tracing::info;
 
-use super::{FIRST_BLOCK_BYTES, Source};
+use super::Source;
 use crate::{
     publish::{Group, Outcome},
     record::{Details, Record, SourceState, Token},
@@ -13,7 +13,7 @@ use crate::{
         course::{Course, Ended, Goal},
         identity::Surroundings,
         lineage::displayed,
-        reader::off_the_runtime,
+        reader::{FIRST_BLOCK_BYTES, off_the_runtime},
         trail::Trail,
     },
 };
@@ -68,7 +68,7 @@ impl Source {
     async fn first_record(&self, start: u64) -> io::Result<Record> {
         let reader = self.reader.clone();
         let around = off_the_runtime(move || Surroundings::read(&reader, start));
-        let identity = around.await?.identity(self.reader.device, self.reader.inode);
+        let identity = around.await?.identity(&self.reader);
         let last = self.standing.confirmed().details;
         let details = Details { next_line: 0, identity, state: SourceState::Active, ..last };
         Ok(Record { token: Token::random(), position: start, details })

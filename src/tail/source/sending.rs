@@ -32,7 +32,7 @@ impl Source {
         let position = self.framer.position();
         let (batch, room) = self.group.seal(position)?;
         let (head, tail) = self.trail.prints(position);
-        let identity = Identity { device: self.reader.device, inode: self.reader.inode, head, tail };
+        let identity = self.reader.identity(head, tail);
         let next_line = batch.next_line;
         Some(Sealed { packing: self.context.publisher.pack(batch), next_line, position, identity, room })
     }

@@ -4,11 +4,7 @@
 use tokio::time::sleep;
 
 use super::{LOOK, Sequence};
-use crate::{
-    action::Style,
-    history::{BANNER_BYTES, Name},
-    troubled::patiently,
-};
+use crate::{action::Style, history::Name, troubled::patiently};
 
 impl Sequence {
     pub(super) fn incarnation(&self, log: usize) -> Option<usize> {
@@ -25,15 +21,6 @@ impl Sequence {
     /// Whether the file is known that a link leads to: nothing tells where it led before.
     pub(super) async fn is_link_known(&mut self, log: usize) -> Result<bool, String> {
         Ok(self.plan.style != Style::Link || self.is_known(log, 1).await?)
-    }
-
-    /// Whether more of a rotated file is known than all files of the log begin with: once it
-    /// is compressed, by which it gets another inode, nothing else tells it from the others.
-    pub(super) async fn may_be_compressed(&mut self, log: usize, age: usize) -> Result<bool, String> {
-        self.arrivals.look().await?;
-        let rotated = self.logs[log].rotated.get(age).map(|rotated| rotated.incarnation);
-        let is_told = |incarnation| self.bytes_arrived(log, incarnation) > BANNER_BYTES + 1;
-        Ok(!self.plan.has_banner || rotated.is_some_and(is_told))
     }
 
     pub(super) fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {

@@ -22,7 +22,7 @@ const ROUNDS: usize = 3;
 /// So many times as much.
 pub(crate) const FACTORS: [u32; 3] = [1, 4, 16];
 /// What there is more of.
-pub(crate) const AXES: [&str; 4] = ["topics", "files", "readers", "line length"];
+pub(crate) const AXES: [&str; 4] = ["topics", "files", "readers", "bytes a line"];
 /// What is measured, and its unit.
 pub(crate) const MEASURES: [(&str, &str); 4] = [
     ("ingest, confirmed in Redis", "MB/s"),

@@ -18,7 +18,7 @@ const COLOURS: [&str; AXES.len()] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
 
 /// The picture of all measures.
 pub(super) fn svg(figures: &Figures, machine: &str) -> String {
-    let height = HEAD + 2.0 * (PANEL_HEIGHT + MARGIN) + MARGIN;
+    let height = HEAD + 2.0 * (PANEL_HEIGHT + MARGIN);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
          font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
@@ -46,7 +46,7 @@ fn panel(svg: &mut String, (left, top): (f64, f64), title: &str, axes: &[[f64; F
         let halvings = relative.log2().clamp(-HALVINGS, HALVINGS);
         top + (PANEL_HEIGHT - MARGIN) * (HALVINGS - halvings) / (2.0 * HALVINGS)
     };
-    text(svg, left, top - 8.0, title, "black");
+    text(svg, left, top - 14.0, title, "black");
     for (relative, name) in [(1.0 / 16.0, "1/16"), (0.25, "1/4"), (1.0, "1"), (4.0, "4"), (16.0, "16")] {
         line(svg, &[(x(0), y(relative)), (x(FACTORS.len() - 1), y(relative))], "#ddd", 1.0);
         text(svg, left + 4.0, y(relative) + 4.0, name, "#555");

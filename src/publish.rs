@@ -16,6 +16,7 @@ mod producer;
 mod roster;
 
 use std::{
+    slice,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -120,6 +121,15 @@ impl Publisher {
     pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.options.budget_bytes);
         Arc::clone(&self.budget).acquire_many_owned(bytes).await.ok()
+    }
+
+    /// Makes a topic known to those who ask for all of them, before there is a line that nobody
+    /// would find. Waits as long as Redis is away. Where it fails, it is left to the audit, which
+    /// repeats it.
+    pub async fn announce(&self, topic: &Topic) {
+        if let Some(turn) = self.gate.enter_unless_shut(None).await {
+            turn.end(self.store.announce(slice::from_ref(topic)).await, |()| Worked::Writes);
+        }
     }
 
     /// Stores the first record of a new source, whose key Redis gives; none while this

@@ -114,8 +114,7 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Greatest size of the headers of a call in bytes.
     pub max_header_bytes: u32,
-    /// How long a caller may take for what a connection begins with, and for the head of an
-    /// HTTP/1.1 request.
+    /// How long the beginning of a connection, and the head of an HTTP/1.1 request, may take.
     pub header_timeout_ms: u64,
     /// How long the first message of a call may take to come.
     pub request_timeout_ms: u64,

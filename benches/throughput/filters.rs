@@ -1,8 +1,8 @@
 //! What filters cost a relay, beside grep on the same bytes: a hundred subscriptions that have
 //! ten different ones.
 //!
-//! Lines are taken up no faster than the relay can look at them, and its processor time is
-//! counted: all of it, also for unpacking the lines and sending what is found.
+//! Lines come in batches as those of a busy file, no faster than the relay can look at them, and its
+//! processor time is counted: all of it, also for reading the batches and sending what is found.
 
 use std::{path::Path, time::Duration};
 
@@ -11,17 +11,23 @@ use logrelay::{
     client::{Event, Options, Start, Subscription},
     proto::{self, matcher::Op},
 };
-use tokio::{process::Command, task::JoinSet, time::timeout};
+use tokio::{
+    process::Command,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 use crate::{
     bed::Bed,
     cpu::{cpu_s, running_s},
+    fan_out::Writer,
     sample::real,
     table::{Figure, Goal, Round, Unit},
 };
 
 const LINES: u64 = 400_000;
-const LINES_PER_S: &str = "150000";
+const BATCH_LINES: u64 = 2500;
+const PACE: Duration = Duration::from_millis(15);
 const SUBSCRIPTIONS_OF_EACH: usize = 10;
 const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,12 +64,7 @@ const LAST: &str = "04:12:00.100Z WARN  n=12 n=1000 POST /api/v1/orders/items/5 
 
 /// Lines a second through a substring, and through a regular expression.
 pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
-    let path =
-        bed.write(
-            "filters.log",
-            0..LINES,
-            |number| if number == LINES - 1 { LAST.into() } else { real(number) },
-        )?;
+    let path = bed.write("filters.log", 0..LINES, line)?;
     let mut figures = Vec::new();
     for (what, flag, op, values) in
         [("a text", "-F", Op::Contains, TEXTS), ("a regular expression", "-E", Op::Matches, EXPRESSIONS)]
@@ -71,7 +72,7 @@ pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             let Some((peers, counts)) = grep(&path, flag, &values).await? else { break };
-            let ours = subscriptions(bed, &path, op, &values, &counts).await?;
+            let ours = subscriptions(bed, op, &values, &counts).await?;
             rounds.push(Round { ours, peers });
         }
         figures.push(Figure {
@@ -88,6 +89,10 @@ pub(crate) async fn figures(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
+fn line(number: u64) -> String {
+    if number == LINES - 1 { LAST.to_owned() } else { real(number) }
+}
+
 /// Lines a second of all filters together, and how many lines each has left.
 async fn grep(path: &Path, flag: &str, values: &[&str]) -> anyhow::Result<Option<(f64, Vec<u64>)>> {
     let before = cpu_s("self", 2)?;
@@ -101,13 +106,7 @@ async fn grep(path: &Path, flag: &str, values: &[&str]) -> anyhow::Result<Option
     Ok(Some((through(values.len(), cpu_s("self", 2)? - before)?, counts)))
 }
 
-async fn subscriptions(
-    bed: &mut Bed,
-    path: &Path,
-    op: Op,
-    values: &[&str],
-    counts: &[u64],
-) -> anyhow::Result<f64> {
+async fn subscriptions(bed: &mut Bed, op: Op, values: &[&str], counts: &[u64]) -> anyhow::Result<f64> {
     let topic = bed.round().await?;
     let (relay, url) = bed.relay().await?;
     let mut readers = JoinSet::new();
@@ -127,9 +126,14 @@ async fn subscriptions(
         }
     }
     let before = running_s(&[relay.id()?])?;
-    let words =
-        ["--host", "bench", "--topic", &topic, "--lines-per-second", LINES_PER_S, &path.to_string_lossy()];
-    let tailer = bed.logrelay("tail", &words)?;
+    let mut writer = Writer::new(bed, &topic).await?;
+    let mut ticks = interval(PACE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for begin in (0..LINES).step_by(usize::try_from(BATCH_LINES)?) {
+        ticks.tick().await;
+        let lines: Vec<_> = (begin..LINES.min(begin + BATCH_LINES)).map(|at| line(at).into_bytes()).collect();
+        writer.append_lines(bed, &lines).await?;
+    }
     let all = async {
         while let Some(read) = readers.join_next().await {
             read??;
@@ -138,7 +142,6 @@ async fn subscriptions(
     };
     timeout(PATIENCE, all).await.context("lines are missing")??;
     let took = running_s(&[relay.id()?])? - before;
-    tailer.end().await?;
     relay.end().await?;
     through(values.len(), took)
 }

@@ -165,7 +165,7 @@ settings! {
         rest_after_ms: u64 = "MS" in 10..=HOUR_MS => tail.rest_after_ms,
         /// Greatest size of a batch in bytes; a single line may exceed it
         #[arg(help_heading = "Tailer")]
-        append_batch_bytes: usize = "BYTES" in 1..=3 * MIB => publish.max_batch_bytes,
+        append_batch_bytes: usize = "BYTES" in 1..=MIB / 2 => publish.max_batch_bytes,
         /// Greatest number of lines in a batch
         #[arg(help_heading = "Tailer")]
         append_batch_lines: u32 = "LINES" in 1..=65_536 => publish.max_batch_lines,

@@ -66,8 +66,10 @@ struct Followed {
     /// When Redis was asked where it stands, or an entry fitted.
     fresh_at: Option<Instant>,
     idle_since: Option<Instant>,
-    /// Something did not fit, and the timeline, looked up then, has this place for it.
-    settled: Option<Spot>,
+    /// Something did not fit, and the timeline, looked up since then, has this place for it.
+    settled: Option<(Spot, Instant)>,
+    /// Until when it is left alone: what did not fit may fit then.
+    rests_until: Option<Instant>,
     /// Its keys cannot be read; it is asked again, and kept from the others.
     broken: bool,
 }
@@ -82,6 +84,7 @@ impl Followed {
             fresh_at: None,
             idle_since: None,
             settled: None,
+            rests_until: None,
             broken: false,
         }
     }
@@ -114,17 +117,22 @@ impl Followed {
         self.fresh_at.is_none_or(|at| at.elapsed() >= block)
     }
 
+    fn rests(&self) -> bool {
+        self.rests_until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Whether it has to be read by pages.
     fn is_behind(&self) -> bool {
         let state = self.topic.state();
         let behind = self.prompt_reads >= self.prompt_bound || !state.is_at_tail();
-        behind && !self.broken && state.is_readable() && !state.is_absent
+        behind && !self.broken && !self.rests() && state.is_readable() && !state.is_absent
     }
 
     /// Where a blocking read waits for it, when it should.
     fn wanted(&self) -> Option<(Topic, Offset)> {
         let state = self.topic.state();
-        (!self.broken && state.is_readable()).then(|| (self.topic.name.clone(), state.wanted()))
+        (!self.broken && !self.rests() && state.is_readable())
+            .then(|| (self.topic.name.clone(), state.wanted()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A topic as somebody looks at it who asks once and keeps no place: pages in either direction.
 //!
 //! What is read is held against the timeline that was looked up before. Where it does not fit,
-//! the timeline is looked up again: another one is said, and in the same one the lines are lost.
+//! the timeline is looked up again: another one is said, and in the same one, after a while, the lines are lost.
 
 use std::{
     sync::Arc,
@@ -125,21 +125,28 @@ impl History {
     /// # Errors
     /// [`HistoryError`].
     pub async fn page(&mut self, at: Offset, direction: Direction) -> Result<Vec<Step>, HistoryError> {
-        let items = match direction {
-            Direction::Forwards => self.hub.store.page(&self.topic, at, self.count.get()).await?,
-            Direction::Backwards => self.items_before(at).await?,
-        };
-        self.hub.metrics.pages.inc();
-        self.hub.metrics.page_bytes.inc_by(bytes_of(&items) as u64);
-        self.count.learn(items.len(), bytes_of(&items), self.hub.options.page_bytes);
-        if let Some(steps) = self.fit(items.clone(), at, direction, false)? {
-            return Ok(steps);
+        let since = Instant::now();
+        loop {
+            let items = match direction {
+                Direction::Forwards => self.hub.store.page(&self.topic, at, self.count.get()).await?,
+                Direction::Backwards => self.items_before(at).await?,
+            };
+            self.hub.metrics.pages.inc();
+            self.hub.metrics.page_bytes.inc_by(bytes_of(&items) as u64);
+            self.count.learn(items.len(), bytes_of(&items), self.hub.options.page_bytes);
+            if let Some(steps) = self.fit(items.clone(), at, direction, false)? {
+                return Ok(steps);
+            }
+            let found = self.hub.store.resolve(&self.topic).await?.ok_or(HistoryError::Changed)?.timeline;
+            if found.epochs() != self.timeline.epochs() || found.first() != self.timeline.first() {
+                return Err(HistoryError::Changed);
+            }
+            // Before that, the two may come from two servers of which one is the former master.
+            if since.elapsed() >= self.hub.ahead_wait() {
+                return self.fit(items, at, direction, true)?.ok_or(HistoryError::Changed);
+            }
+            sleep(LOOK_AGAIN.min(self.hub.ahead_wait())).await;
         }
-        let found = self.hub.store.resolve(&self.topic).await?.ok_or(HistoryError::Changed)?.timeline;
-        if found.epochs() != self.timeline.epochs() || found.first() != self.timeline.first() {
-            return Err(HistoryError::Changed);
-        }
-        self.fit(items, at, direction, true)?.ok_or(HistoryError::Changed)
     }
 
     /// The entry that holds the line before `at`, or a later one, and those before it.

@@ -48,8 +48,11 @@ pub struct Reader {
     fetch: Option<Fetch>,
     /// The page behind `page`, on its way, and where it begins.
     ahead: Option<(Offset, Fetch)>,
-    /// How often in a row the timeline was looked up because something did not fit.
+    /// How often in a row the timeline was looked up because something did not fit; once for
+    /// all the looks of a while.
     doubts: u8,
+    /// Since when that is so.
+    doubted_since: Option<Instant>,
     caught_up: bool,
     ahead_since: Option<Instant>,
 }
@@ -81,6 +84,7 @@ impl Reader {
             fetch: None,
             ahead: None,
             doubts: 0,
+            doubted_since: None,
             caught_up: false,
             ahead_since: None,
         }
@@ -108,7 +112,7 @@ impl Reader {
         self.leave_page();
         self.fetch = None;
         // Nothing was looked up, perhaps: what did not fit is looked at anew.
-        self.doubts = 0;
+        self.trust();
     }
 
     fn leave_page(&mut self) {
@@ -190,7 +194,7 @@ impl Reader {
         let place = state.window.find(offset);
         if !matches!(place, Place::Behind) {
             self.leave_page();
-            self.doubts = 0;
+            self.trust();
         }
         match place {
             Place::At(slot) => self.step(timeline, offset, slot),
@@ -246,15 +250,27 @@ impl Reader {
         self.step(timeline, offset, slot)
     }
 
-    /// What was read does not fit: it is read again after a look at the timeline, and then
-    /// kept for another look. What was read between two looks at the same timeline, and does
-    /// not fit, is lost.
+    /// What was read does not fit: it is read again after a look at the timeline, for a while, as the
+    /// two may come from two servers of which one is the former master; and then kept for another
+    /// look. What was read between two looks at the same timeline, and does not fit, is lost.
     fn doubt(&mut self) -> Look {
+        let since = *self.doubted_since.get_or_insert_with(Instant::now);
         if self.doubts == 0 {
             self.leave_page();
+            self.doubts = 1;
+            return Look::Refresh(Duration::ZERO);
         }
-        self.doubts += 1;
+        if since.elapsed() < self.hub.ahead_wait() {
+            self.leave_page();
+            return Look::Refresh(LOOK_AGAIN.min(self.hub.ahead_wait()));
+        }
+        self.doubts = 2;
         Look::Refresh(Duration::ZERO)
+    }
+
+    /// What was read fits, or is not wanted any more.
+    fn trust(&mut self) {
+        (self.doubts, self.doubted_since) = (0, None);
     }
 
     fn newer(&self, format: String) -> Error {
@@ -278,7 +294,7 @@ impl Reader {
         }
         self.ahead_since = None;
         self.leave_page();
-        self.doubts = 0;
+        self.trust();
         self.view = Some((state.generation, timeline.clone()));
         self.caught_up &= resume == Resume::Continue;
         match resume {
@@ -311,7 +327,7 @@ impl Reader {
 
     fn move_to(&mut self, timeline: &Timeline, to: Offset, step: impl FnOnce(Offset) -> Step) -> Look {
         self.place = Some((timeline.epoch_of(to.minus(1)), to));
-        self.doubts = 0;
+        self.trust();
         Look::Step(step(to))
     }
 }

@@ -5,7 +5,7 @@
 //! record, as for every source. Every admission writes the record anew, so that what an
 //! earlier stream of the name has under way conflicts.
 
-use std::{slice, sync::Arc};
+use std::sync::Arc;
 
 use super::{Publisher, Standing, gate::Worked};
 use crate::{
@@ -101,9 +101,7 @@ impl Publisher {
 
     async fn holder(&self, applicant: &Applicant) -> Result<Holder, Setback> {
         let Applicant { topic, producer, .. } = applicant;
-        // Before there is a line that nobody would find. Later the audit repeats it.
-        let turn = self.gate.enter_unless_shut(None).await.ok_or(Setback::Shut)?;
-        turn.end(self.store.announce(slice::from_ref(topic)).await, |()| Worked::Writes);
+        self.announce(topic).await;
         let turn = self.gate.enter_unless_shut(Some(topic)).await.ok_or(Setback::Shut)?;
         turn.end_read(self.store.holder(topic, producer).await).ok_or(Setback::Again)
     }

@@ -41,6 +41,8 @@ pub async fn publish_stdin(
 ) -> io::Result<()> {
     let details = Details { path: "-".to_owned(), ..Details::default() };
     let standing = loop {
+        // All may be read before an audit would say that there is such a topic.
+        publisher.announce(topic).await;
         if let Some(standing) = publisher.register(topic, host, details.clone()).await {
             break standing;
         }

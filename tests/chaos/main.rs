@@ -37,19 +37,23 @@ fn first_seed() -> u64 {
     number("LOGRELAY_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000_000))
 }
 
+async fn one_seed(topology: Topology) {
+    assert!(run::run(topology, first_seed()).await.is_clean(), "see above");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_line_is_read_once_and_in_order_whatever_happens_around_one_redis() {
-    run::run(Topology::Single, first_seed()).await.is_clean();
+    one_seed(Topology::Single).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_line_is_read_once_and_in_order_whatever_happens_under_sentinels() {
-    run::run(Topology::Sentinel, first_seed()).await.is_clean();
+    one_seed(Topology::Sentinel).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_line_is_read_once_and_in_order_whatever_happens_to_a_cluster() {
-    run::run(Topology::Cluster, first_seed()).await.is_clean();
+    one_seed(Topology::Cluster).await;
 }
 
 /// What `make chaos` runs; the seeds follow each other.
@@ -63,5 +67,5 @@ async fn many_seeds() {
         sum.add(run::run(Topology::ALL[at], seed).await);
     }
     println!("all {runs} runs together\n{sum}");
-    sum.is_clean();
+    assert!(sum.is_clean(), "see above");
 }

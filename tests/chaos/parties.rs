@@ -28,6 +28,8 @@ pub(crate) struct Parties {
 struct Tailer {
     words: String,
     process: Process,
+    /// What it said in its former lives.
+    said: String,
 }
 
 /// A relay behind a door, which is where readers ask.
@@ -35,6 +37,7 @@ struct Served {
     redis: String,
     relay: Relay,
     door: Door,
+    said: String,
 }
 
 impl Parties {
@@ -44,14 +47,14 @@ impl Parties {
             // A drained file is known for as long as the run is.
             let how = format!("{CONNECTIONS} --retry-max-ms 1000 --linger-ms 600000");
             let words = format!("tail --redis {redis} --host {host} --topic {topic} {how} {files}");
-            Tailer { process: Process::start(&words), words }
+            Tailer { process: Process::start(&words), words, said: String::new() }
         });
         let tailers = tailers.collect();
         let mut served = Vec::new();
         for redis in relays {
             let relay = relay(&redis).await;
             let door = Door::before(&relay.url).await;
-            served.push(Served { redis, relay, door });
+            served.push(Served { redis, relay, door, said: String::new() });
         }
         Self { tailers, relays: served, readers: Vec::new() }
     }
@@ -91,6 +94,14 @@ impl Parties {
         }
     }
 
+    /// What tailers and relays have said in all their lives.
+    pub(crate) fn said(&self) -> String {
+        let tailers = self.tailers.iter().map(|it| [it.words.clone(), it.said.clone(), it.process.stderr()]);
+        let relays = self.relays.iter();
+        let relays = relays.map(|it| [it.relay.url.clone(), it.said.clone(), it.relay.process.stderr()]);
+        tailers.chain(relays).map(|[name, said, says]| [name + "\n", said, says].concat()).collect()
+    }
+
     /// That nobody has ended by itself.
     pub(crate) fn are_running(&mut self) {
         for tailer in &mut self.tailers {
@@ -110,6 +121,7 @@ impl Tailer {
             self.process.signal(Signal::TERM);
             self.process.status().await;
         }
+        self.said += &self.process.stderr();
         sleep(hold).await;
         self.process = Process::start(&self.words);
     }
@@ -123,6 +135,7 @@ impl Served {
             self.relay.process.signal(Signal::TERM);
             self.relay.process.status().await;
         }
+        self.said += &self.relay.process.stderr();
         sleep(hold).await;
         self.relay = relay(&self.redis).await;
         self.door.lead_to(&self.relay.url);

@@ -1,5 +1,5 @@
-//! What happens in a run, in which order and for how long: drawn from a seed. What is not drawn, and why, is said at
-//! the fault that it would be.
+//! What happens in a run, in which order and for how long: drawn from a seed. What is kept from happening at the same
+//! time, and why, is said in `run` and `programs`.
 
 use std::time::Duration;
 
@@ -35,9 +35,7 @@ pub(crate) enum Kind {
     WayDead,
     AnswersLost,
     RedisKilled,
-    /// Not while a tailer is down or has yet to send everything again: nobody else knows of files that were rotated away.
     RedisEmptied,
-    /// Not to before all logs were registered: that is [`Kind::RedisEmptied`].
     RedisRolledBack,
     RedisFrozen,
     RedisPaused,

@@ -55,9 +55,22 @@ impl Programs {
         self.shared.logs.lock().unwrap().iter().map(|files| files.len() - 1).sum()
     }
 
-    /// From now on they rotate their logs.
-    pub(crate) fn rotate(&self) {
-        self.shared.may_rotate.store(true, Ordering::Relaxed);
+    /// Whether they rotate their logs from now on.
+    pub(crate) fn rotate(&self, may: bool) {
+        self.shared.may_rotate.store(may, Ordering::Relaxed);
+    }
+
+    /// Waits until each log has a line more, and says what there is then.
+    pub(crate) async fn go_on(&self) -> Vec<Written> {
+        let lines = || -> Vec<u64> {
+            let logs = self.shared.logs.lock().unwrap();
+            logs.iter().map(|files| files.iter().map(|file| file.lines).sum()).collect()
+        };
+        let before = lines();
+        while !lines().iter().zip(&before).all(|(now, before)| now > before) {
+            sleep(Duration::from_millis(5)).await;
+        }
+        self.written()
     }
 
     /// Ends them; each writes the end of its last line.

@@ -47,6 +47,43 @@ impl Redis {
 
     /// Lets one thing happen, ends it, and waits until all servers are well.
     pub(crate) async fn suffer(&mut self, step: Step, stage: &Stage<'_>) {
+        match self.forgets(step.kind) {
+            Forgets::Nothing => self.happen(step, stage).await,
+            Forgets::Lines if (step.whom / 2).is_multiple_of(2) => {
+                stage.files_stay().await;
+                self.happen(step, stage).await;
+                stage.files_come().await;
+            }
+            Forgets::Lines | Forgets::Everything => {
+                let _all_run = stage.tailers_stay().await;
+                self.happen(step, stage).await;
+                stage.files_come().await;
+            }
+        }
+    }
+
+    /// What Redis may forget by this.
+    fn forgets(&self, kind: Kind) -> Forgets {
+        match kind {
+            Kind::RedisEmptied => Forgets::Everything,
+            Kind::RedisRolledBack | Kind::FailedOverWithLoss | Kind::FailedOver => Forgets::Lines,
+            // Where there are several, one that does not answer for a second is replaced.
+            Kind::WayShut
+            | Kind::WaySlow
+            | Kind::WayDead
+            | Kind::WaySilent
+            | Kind::RedisKilled
+            | Kind::RedisFrozen
+            | Kind::RedisPaused
+                if !matches!(self.servers, Servers::Single(_)) =>
+            {
+                Forgets::Lines
+            }
+            _ => Forgets::Nothing,
+        }
+    }
+
+    async fn happen(&mut self, step: Step, stage: &Stage<'_>) {
         let Step { kind, hold, whom, .. } = step;
         let at = self.servers.master(&self.doors, stage.topic(whom)).await;
         let door = match &self.servers {
@@ -60,7 +97,7 @@ impl Redis {
             Kind::WaySilent => door.silence(),
             Kind::WayDead => door.silence_all(),
             Kind::AnswersLost => door.lose_answers(1 + u64::try_from(whom).unwrap()),
-            Kind::RedisEmptied => self.empty(at, stage).await,
+            Kind::RedisEmptied => self.servers.node(at).replace_with(&TempDir::new().unwrap()).await,
             Kind::FailedOver => self.servers.fail_over(at).await,
             Kind::FailedOverWithLoss => self.servers.fail_over_with_loss(at, hold).await,
             Kind::SlotMoved => self.servers.move_slot(at, stage.topic(whom), hold / 8).await,
@@ -72,15 +109,14 @@ impl Redis {
         }
         self.servers.until_well(&self.doors).await;
     }
+}
 
-    /// Takes all data of a server away.
-    async fn empty(&mut self, at: usize, stage: &Stage<'_>) {
-        // Tailers know all files, those that were rotated away too, and stay until they have sent them again.
-        let _all_run = stage.tailers.write().await;
-        stage.newcomer("before Redis is emptied").await;
-        self.servers.node(at).replace_with(&TempDir::new().unwrap()).await;
-        stage.newcomer("after Redis was emptied").await;
-    }
+/// What Redis may forget.
+enum Forgets {
+    Nothing,
+    /// What was written last, and so files that are new.
+    Lines,
+    Everything,
 }
 
 /// What happens to one server, and needs no other.

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::{ledger::Written, plan::Kind, reader::Heard};
+use jiff::Timestamp;
+
+use crate::{ledger::Written, plan::Step, reader::Heard};
 
 /// Lines and faults, and what the oracle found.
 #[derive(Debug, Default)]
@@ -20,6 +22,7 @@ pub(crate) struct Report {
     out_of_order: u64,
     foreign: u64,
     longest_stall: Duration,
+    story: Vec<String>,
     wrong: Vec<String>,
 }
 
@@ -30,8 +33,14 @@ impl Report {
     }
 
     /// Counts a fault.
-    pub(crate) fn injected(&mut self, kind: Kind) {
-        *self.faults.entry(format!("{kind:?}")).or_default() += 1;
+    pub(crate) fn injected(&mut self, step: &Step, began: Timestamp) {
+        *self.faults.entry(format!("{:?}", step.kind)).or_default() += 1;
+        self.story.push(format!("{began} to {} {step:?}", Timestamp::now()));
+    }
+
+    /// What happened when, and what is wrong.
+    pub(crate) fn story(&self) -> String {
+        format!("{}\n  {}", self.story.join("\n"), self.wrong.join("\n  "))
     }
 
     /// Counts what a reader has of what was written.
@@ -66,10 +75,10 @@ impl Report {
         self.wrong.extend(other.wrong);
     }
 
-    /// That nothing is wrong.
-    pub(crate) fn is_clean(&self) {
+    /// Whether nothing is wrong.
+    pub(crate) fn is_clean(&self) -> bool {
         let found = [self.lost, self.repeated, self.out_of_order, self.foreign];
-        assert!(found == [0; 4] && self.wrong.is_empty(), "{self}\n  {}", self.wrong.join("\n  "));
+        found == [0; 4] && self.wrong.is_empty()
     }
 }
 

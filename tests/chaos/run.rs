@@ -3,9 +3,13 @@
 use std::{sync::Mutex, time::Instant};
 
 use fastrand::Rng;
+use jiff::Timestamp;
 use logrelay::record::Topic;
 use tempfile::TempDir;
-use tokio::{sync::RwLock, time::sleep};
+use tokio::{
+    sync::{RwLock, RwLockWriteGuard},
+    time::sleep,
+};
 
 use crate::{
     ledger::Written,
@@ -40,15 +44,34 @@ impl Stage<'_> {
         &self.topics[whom % self.topics.len()]
     }
 
-    /// Waits until somebody who begins now has every line that was written until now.
+    /// Waits until somebody who begins now has every line, and each log one that is written now.
     pub(crate) async fn newcomer(&self, when: &str) {
-        let written = self.programs.written();
+        let written = self.programs.go_on().await;
         let reader = Reader::start(&self.relays, self.topics);
-        if !reader.has(&written).await {
-            println!("{when}: {:?}", reader.with(|heard| heard.ledger.lost_in_words(&written)));
-        }
+        reader.has(&written).await;
         let heard = reader.end().await;
         self.report.lock().unwrap().read(&format!("a newcomer {when}"), &heard, &written);
+    }
+
+    /// What has to hold while Redis may forget that there are some files: the tailers that know them stay. A tailer
+    /// that is started meanwhile would take a file for a new one, and send its lines as another source's; and one
+    /// that was rotated away it would not find.
+    pub(crate) async fn tailers_stay(&self) -> RwLockWriteGuard<'_, ()> {
+        let all_run = self.tailers.write().await;
+        self.newcomer("before Redis forgets files").await;
+        all_run
+    }
+
+    /// The same where tailers may come and go: Redis has heard of all files, and there are no new ones.
+    pub(crate) async fn files_stay(&self) {
+        self.programs.rotate(false);
+        self.newcomer("before Redis forgets lines").await;
+    }
+
+    /// Ends one of these.
+    pub(crate) async fn files_come(&self) {
+        self.newcomer("after Redis forgot something").await;
+        self.programs.rotate(true);
     }
 }
 
@@ -75,20 +98,22 @@ pub(crate) async fn run(topology: Topology, seed: u64) -> Report {
     let report = Mutex::new(Report::of(format!("{topology:?} {seed}")));
     let stage = Stage { relays, topics: &topics, programs: &programs, report, tailers: RwLock::new(()) };
     stage.newcomer("before anything happens").await;
-    programs.rotate();
+    programs.rotate(true);
     tokio::join!(
         async {
             for step in &plan.to_parties {
                 sleep(step.calm).await;
+                let began = Timestamp::now();
                 parties.suffer(*step, &stage).await;
-                stage.report.lock().unwrap().injected(step.kind);
+                stage.report.lock().unwrap().injected(step, began);
             }
         },
         async {
             for step in &plan.to_redis {
                 sleep(step.calm).await;
+                let began = Timestamp::now();
                 redis.suffer(*step, &stage).await;
-                stage.report.lock().unwrap().injected(step.kind);
+                stage.report.lock().unwrap().injected(step, began);
             }
         },
     );
@@ -117,9 +142,12 @@ async fn settle(
     let late = Reader::start(relays, topics);
     late.has(written).await;
     parties.are_running();
-    let readers = parties.readers.drain(..).chain([late]);
-    for (index, reader) in readers.enumerate() {
+    let readers: Vec<_> = parties.readers.drain(..).chain([late]).collect();
+    for (index, reader) in readers.into_iter().enumerate() {
         report.read(&format!("reader {index}"), &reader.end().await, written);
+    }
+    if !report.is_clean() {
+        println!("{}\n{}", parties.said(), report.story());
     }
 }
 

@@ -26,6 +26,7 @@ mod publishing;
 mod python;
 mod reading;
 mod relay;
+mod reload;
 mod rolling_restart;
 mod slow_reader;
 mod status;

@@ -16,12 +16,15 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_types::StatusExt as _;
 
-use crate::support::{
-    TestRedis,
-    caller::{Client, get_as, with_token},
-    eventually,
-    relay::{TestRelay, from_earliest, get, reason, topic},
-    writer::Writer,
+use crate::{
+    publishing,
+    support::{
+        TestRedis,
+        caller::{Client, get_as, with_token},
+        eventually,
+        relay::{TestRelay, from_earliest, get, reason, topic},
+        writer::Writer,
+    },
 };
 
 /// An access file, and the tokens that it knows.
@@ -296,6 +299,35 @@ async fn a_stream_ends_when_its_token_expires_is_changed_or_is_removed_and_other
         }
     };
     assert_eq!(batch.lines.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_a_producer_ends_with_its_token_when_what_it_sent_is_stored() {
+    let redis = TestRedis::start().await;
+    let file = AccessFile::new();
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(6);
+    let token = file.add("expires", &format!("publish = [\"app\"]\nexpires = {soon}"));
+    let relay = guarded(&redis, &file).await;
+    let (requests, stream) = tokio::sync::mpsc::channel(4);
+    requests.send(publishing::first("job", 1)).await.unwrap();
+    requests.send(publishing::lines(0..3)).await.unwrap();
+    let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
+    let mut responses = client(&relay, Some(&token)).await.publish(stream).await.unwrap().into_inner();
+    let mut acknowledged = 0;
+    let status = loop {
+        match responses.message().await {
+            Ok(response) => acknowledged = response.expect("it ended without a word").next_sequence,
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(reason(&status), (Code::Unavailable, "CREDENTIALS_LAPSED".to_owned()));
+    assert!(
+        status.message().contains("has expired") && status.get_details_retry_info().is_some(),
+        "{status}"
+    );
+    assert_eq!((acknowledged, publishing::stored(&redis.store()).await.len()), (3, 3));
+    let again = client(&relay, Some(&token)).await.publish(tokio_stream::empty()).await.unwrap_err();
+    assert_eq!(reason(&again), (Code::Unauthenticated, "EXPIRED_TOKEN".to_owned()));
 }
 
 #[tokio::test]

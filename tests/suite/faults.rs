@@ -29,6 +29,9 @@ use crate::{
     tailing::Tailing,
 };
 
+/// A busy machine is no reason to say that Redis does not answer; what feeds find is said at once.
+pub(crate) const PROBE_MS: u64 = 5000;
+
 /// A program that writes to a file, its tailer, a relay, and a reader with an open
 /// subscription: everything between a line and who wants it.
 struct Bed {
@@ -67,11 +70,11 @@ impl Bed {
     ) -> Self {
         let (logs, guard) = Logs::capture();
         tailing.resume();
-        let probe_often = |serve: &mut Options, hub: &mut hub::Options| {
-            serve.probe_ms = 200;
+        let patient = |serve: &mut Options, hub: &mut hub::Options| {
+            serve.probe_ms = PROBE_MS;
             change(serve, hub);
         };
-        let relay = TestRelay::over(store_over(to_relay), probe_often).await;
+        let relay = TestRelay::over(store_over(to_relay), patient).await;
         let live = Reader::start(&relay, tailing.topic());
         let health = Pulse::of(&relay.url).await;
         let mut bed = Self { tailing, relay, live, health, logs, program: None, written: 0, _guard: guard };
@@ -167,6 +170,11 @@ impl Pulse {
     /// Waits until it says so.
     pub(crate) async fn until(&self, serving: bool) {
         eventually("health says so", async || self.said().last() == Some(&serving)).await;
+    }
+
+    /// Waits until it has said so, after the first `from` answers; for a moment is enough.
+    pub(crate) async fn until_said(&self, from: usize, serving: bool) {
+        eventually("health said so", async || self.said()[from..].contains(&serving)).await;
     }
 
     /// What it has said so far, in turn.

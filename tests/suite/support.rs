@@ -143,12 +143,14 @@ impl TestRedis {
         asked.unwrap_or_default()
     }
 
-    /// Whether it is a replica that has just heard from its master.
-    pub(crate) async fn follows(&self) -> bool {
+    /// Whether it is a replica that has what its master has now.
+    pub(crate) async fn follows(&self, master: &Self) -> bool {
+        let offset = |info: &str| -> Option<u64> {
+            info.lines().find_map(|line| line.strip_prefix("master_repl_offset:")?.trim().parse().ok())
+        };
+        let has = offset(&master.replication().await);
         let info = self.replication().await;
-        let has = |word| info.lines().any(|line| line == word);
-        has("master_link_status:up")
-            && (has("master_last_io_seconds_ago:0") || has("master_last_io_seconds_ago:1"))
+        info.contains("master_link_status:up") && has.is_some() && offset(&info) >= has
     }
 
     pub(crate) fn pid(&self) -> Pid {

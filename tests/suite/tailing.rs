@@ -47,8 +47,12 @@ impl Tailing {
     /// The same with other options, not running yet.
     pub(crate) fn prepare(redis: &TestRedis, glob: &str, change: impl Fn(Options) -> Options) -> Self {
         let folder = TempDir::new().unwrap();
+        // A file that is missed is looked for in folders beside its own, too: not in those of
+        // other tests, whose files begin alike and may have its inode by then.
+        let logs = folder.path().join("logs");
+        fs::create_dir(&logs).unwrap();
         let topic: Topic = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap();
-        let patterns = Patterns::parse(&[folder.path().join(glob).display().to_string()]).unwrap();
+        let patterns = Patterns::parse(&[logs.join(glob).display().to_string()]).unwrap();
         let input = Input::new(patterns, TopicRule::Fixed(topic.clone()));
         let options = Options::new("host".parse().unwrap(), vec![input]);
         let options = change(Options { poll_interval_ms: 100, linger_ms: 2000, ..options });
@@ -102,7 +106,7 @@ impl Tailing {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.path().join("logs").join(name)
     }
 
     /// What the one that runs counts.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Followed, MAX_PROMPT_READS, PROMPT_READS};
 use crate::{
-    hub::{Inner, page::bytes_of, topic::Taken},
+    hub::{Inner, page::bytes_of, reader::LOOK_AGAIN, topic::Taken},
     record::{Offset, Timeline},
     store::{self, Item},
 };
@@ -57,8 +57,9 @@ pub(super) async fn read_page(hub: &Inner, followed: &mut Followed) -> Result<()
     take(hub, followed, items).await
 }
 
-/// Whether what was read, and does not fit, is lost: it was read between two looks at
-/// the same timeline. If not, it is to be read again.
+/// Whether what was read, and does not fit, is lost: it was read between two looks at the same
+/// timeline, a while after it did not fit first. If not, it is to be read again. Before that, the
+/// two may come from two servers of which one is the former master.
 async fn is_lost(hub: &Inner, followed: &mut Followed) -> Result<bool, store::Error> {
     let before = followed.topic.spot();
     refresh(hub, followed).await?;
@@ -67,8 +68,12 @@ async fn is_lost(hub: &Inner, followed: &mut Followed) -> Result<bool, store::Er
         let state = followed.topic.state();
         before == after && state.is_readable() && !state.is_absent
     };
-    let earlier = std::mem::replace(&mut followed.settled, can_be_lost.then_some(after));
-    Ok(earlier.is_some() && earlier == followed.settled)
+    let since = followed.settled.filter(|&(spot, _)| can_be_lost && spot == after);
+    followed.settled = since.or(can_be_lost.then(|| (after, Instant::now())));
+    let Some((_, since)) = since else { return Ok(false) };
+    let is_lost = since.elapsed() >= hub.ahead_wait();
+    followed.rests_until = (!is_lost).then(|| Instant::now() + LOOK_AGAIN.min(hub.ahead_wait()));
+    Ok(is_lost)
 }
 
 /// Puts what was read into the window, as far as it fits.
@@ -81,7 +86,8 @@ pub(super) async fn take(hub: &Inner, followed: &mut Followed, items: Vec<Item>)
             && is_lost(hub, followed).await?
             && let Some(item) = again
         {
-            taken = followed.topic.take(item, followed.settled, bound_bytes);
+            let lost_at = followed.settled.map(|(spot, _)| spot);
+            taken = followed.topic.take(item, lost_at, bound_bytes);
         }
         match taken {
             Taken::Yes { lost_lines } => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use logrelay::record::Topic;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     plan::Topology,
@@ -47,7 +47,7 @@ impl Servers {
         eventually("all agree who is the master", async || match self {
             Self::Single(_) => true,
             Self::Sentinel(watched) => {
-                let port = watched.master_port().await;
+                let port = watched.master_port(Duration::MAX).await;
                 let found = doors.iter().position(|door| Some(door.port()) == port);
                 at = found.unwrap_or_default();
                 found.is_some()
@@ -79,6 +79,7 @@ impl Servers {
 
     /// Waits until there is a master everywhere, and a replica that follows it.
     pub(super) async fn until_well(&mut self, doors: &[Door]) {
+        let began = Instant::now();
         match self {
             Self::Single(_) => {}
             Self::Cluster(cluster) => {
@@ -86,7 +87,7 @@ impl Servers {
             }
             Self::Sentinel(watched) => {
                 eventually("master and replica are well", async || {
-                    let Some(port) = watched.master_port().await else { return false };
+                    let Some(port) = watched.master_port(began.elapsed()).await else { return false };
                     let (mut master, mut replica) = (&watched.master, &watched.replica);
                     if doors[1].port() == port {
                         std::mem::swap(&mut master, &mut replica);
@@ -97,7 +98,7 @@ impl Servers {
                         replica.control().await.run::<()>(&format!("REPLICAOF 127.0.0.1 {port}")).await;
                     }
                     let follows = role.contains(&format!("master_port:{port}\r\n"));
-                    follows && master.is_master().await && replica.follows().await
+                    follows && master.is_master().await && replica.follows(master).await
                 })
                 .await;
             }

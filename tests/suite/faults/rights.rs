@@ -2,7 +2,7 @@
 
 use logrelay::{record::Topic, store::ConnectOptions, tail::TopicRule};
 
-use super::{Bed, Pulse};
+use super::{Bed, PROBE_MS, Pulse};
 use crate::{
     outage::Logs,
     proxy::{Fate, Proxy, is_append},
@@ -105,7 +105,8 @@ async fn a_topic_whose_keys_are_forbidden_waits_alone() {
     append(&good, &lines(0, 10));
     append(&bad, &lines(0, 10));
     tailing.resume();
-    let relay = TestRelay::over(store_over(connect(&redis, "relay")), |_, _| ()).await;
+    let relay =
+        TestRelay::over(store_over(connect(&redis, "relay")), |serve, _| serve.probe_ms = PROBE_MS).await;
     let health = Pulse::of(&relay.url).await;
     let reader = |name: &str| Reader::start(&relay, &name.parse::<Topic>().unwrap());
     let readers = [reader("good"), reader("bad")];

@@ -177,7 +177,10 @@ impl Cluster {
         let mut agreed = None;
         for (index, node) in self.nodes.iter().enumerate() {
             let parts = self.parts_by(node).await?;
-            let is_ready = parts[index].master.is_none() || node.follows().await;
+            let is_ready = match parts[index].master {
+                None => true,
+                Some(master) => node.follows(&self.nodes[master]).await,
+            };
             if !is_ready || *agreed.get_or_insert_with(|| parts.clone()) != parts {
                 return None;
             }

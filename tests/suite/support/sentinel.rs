@@ -66,7 +66,7 @@ impl Watched {
     async fn watch(master: TestRedis, replica: TestRedis, port: u16, config: &str) -> Self {
         // Not as an argument: who was promoted follows nobody when it is started again.
         replica.control().await.run::<()>(&format!("REPLICAOF 127.0.0.1 {port}")).await;
-        eventually("the link is up", async || replica.follows().await).await;
+        eventually("the link is up", async || replica.follows(&master).await).await;
         let mut sentinels = Vec::new();
         for _ in 0..3 {
             sentinels.push(Sentinel::start(port, config).await);
@@ -87,16 +87,21 @@ impl Watched {
         format!("redis+sentinel://{}/{MASTER_NAME}", self.servers())
     }
 
-    /// The port of the master, where all Sentinels agree on it and nobody is about to change it.
-    pub(crate) async fn master_port(&self) -> Option<u16> {
+    /// The port of the master, where all Sentinels agree on it, have heard from it within this time
+    /// and so are not about to change it.
+    pub(crate) async fn master_port(&self, heard_within: Duration) -> Option<u16> {
         let mut ports = Vec::new();
         for sentinel in &self.sentinels {
             let state = sentinel.state().await.ok()?;
-            let is_calm = state.contains("flags=master ");
-            let port = state.split(' ').find_map(|word| word.strip_prefix("port="))?;
-            ports.push(port.parse().ok().filter(|_| is_calm)?);
+            let number = |name| -> Option<u64> {
+                state.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            };
+            let heard = Duration::from_millis(number("last-ok-ping-reply")?);
+            let is_calm = state.contains("flags=master ") && heard < heard_within;
+            ports.push(number("port").filter(|_| is_calm)?);
         }
-        ports.iter().all(|port| *port == ports[0]).then(|| ports[0])
+        let agreed = ports.iter().all(|port| *port == ports[0]).then(|| ports[0]);
+        agreed.and_then(|port| port.try_into().ok())
     }
 
     async fn until_ready(&self) {

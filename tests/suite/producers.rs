@@ -59,10 +59,17 @@ impl Program {
 
     /// Works for a moment, and goes back where it is told to.
     async fn work(&mut self, moment: Duration) {
+        if self.is_sent_back(moment).await {
+            self.go_on().await;
+        }
+    }
+
+    /// Works for a moment; whether it is told to go back, for which it needs a Redis that answers.
+    async fn is_sent_back(&mut self, moment: Duration) -> bool {
         match timeout(moment, self.publisher.flush()).await {
-            Ok(Err(Error::OutOfStep { .. })) => self.go_on().await,
+            Ok(Err(Error::OutOfStep { .. })) => true,
             Ok(Err(error)) => panic!("{error}"),
-            Ok(Ok(())) | Err(_) => {}
+            Ok(Ok(())) | Err(_) => false,
         }
     }
 
@@ -87,6 +94,12 @@ struct World {
 }
 
 impl World {
+    async fn go_on_if(&mut self, is_sent_back: bool) {
+        if is_sent_back {
+            self.program.go_on().await;
+        }
+    }
+
     async fn step(&mut self) -> &'static str {
         let moment = Duration::from_micros(fastrand::u64(0..4000));
         self.program.push(fastrand::u64(1..800));
@@ -111,8 +124,9 @@ impl World {
             }
             9 => {
                 self.redis.kill().await;
-                self.program.work(moment).await;
+                let is_sent_back = self.program.is_sent_back(moment).await;
                 self.redis.start_again().await;
+                self.go_on_if(is_sent_back).await;
                 "kill"
             }
             10 => {
@@ -121,8 +135,9 @@ impl World {
             }
             11 => {
                 self.redis.freeze();
-                self.program.work(moment).await;
+                let is_sent_back = self.program.is_sent_back(moment).await;
                 self.redis.thaw();
+                self.go_on_if(is_sent_back).await;
                 "freeze"
             }
             _ => {

@@ -93,6 +93,7 @@ pub struct Publisher {
 
 /// What became of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is passed on, and a record is most of it")]
 pub enum Outcome {
     /// It is stored, by this try or by one whose reply was lost.
     Stored,

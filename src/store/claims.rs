@@ -42,6 +42,7 @@ pub struct ClaimChange<'a> {
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is passed on, and a record is most of it")]
 pub enum Claimed {
     /// It is made; the claim now.
     Done(Option<Claim>),

@@ -37,6 +37,7 @@ pub(super) struct Control {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of its own, said or not")]
 struct State {
     fate: Fate,
     /// The task has yet to hear of the fate.

@@ -51,6 +51,7 @@ pub(super) struct Launch {
 
 /// Which source a file is.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is passed on, and a record is most of it")]
 pub(super) enum Origin {
     /// One that is known.
     Known(SourceKey, Record),

@@ -98,7 +98,7 @@ async fn of_several_that_begin_alike_the_oldest_goes_on_and_those_after_it_are_r
             rotate(&log);
             append(&log, &banner);
             gzip(&tailing.path("app.log.1"));
-            expected += &format!("of {round}\n{banner}");
+            expected.extend([format!("of {round}\n"), banner.clone()]);
         }
         tailing.resume();
         has_exactly(&mut tailing, &expected).await;
@@ -116,7 +116,7 @@ async fn what_was_drained_and_compressed_is_not_taken_for_its_successor_that_beg
         for round in 0..3 {
             tailing.resume();
             append(&log, &format!("of {round}\n"));
-            expected += &format!("of {round}\n");
+            expected.extend([format!("of {round}\n")]);
             tailing.until_lines(expected.lines().count() as u64).await;
             rotate(&log);
             append(&log, &banner);
@@ -129,7 +129,7 @@ async fn what_was_drained_and_compressed_is_not_taken_for_its_successor_that_beg
                 rotate(&log);
                 append(&log, &banner);
                 gzip(&tailing.path("app.log.1"));
-                expected += &format!("of the last\n{banner}");
+                expected.extend(["of the last\n", &banner]);
             }
         }
         tailing.resume();

@@ -140,7 +140,9 @@ impl Candidates {
         let records = assign(by, &suspects, &known.records, self.held.keys().copied().collect(), agrees);
         let ids: Vec<_> = files.iter().map(|file| id_of(&file.found)).collect();
         for (id, record) in ids.into_iter().zip(records) {
-            record.into_iter().for_each(|record| self.give(id, record));
+            if let Some(record) = record {
+                self.give(id, record);
+            }
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) type Arrived = (Name, u64);
 
 /// What every file begins with where it has a banner: more than the kilobyte by which
 /// files are known.
-const BANNER_BYTES: usize = 1100;
+pub(crate) const BANNER_BYTES: usize = 1100;
 
 #[derive(Debug, Clone, Copy)]
 struct Written {

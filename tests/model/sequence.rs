@@ -125,7 +125,7 @@ impl Sequence {
             Action::Rotate { log, create } => self.rotate(log, create).await?,
             Action::Rotations { log, count, lines } => self.rotations(log, count, lines).await?,
             Action::CopyTruncate { log, between } => self.copy_truncate(log, between).await?,
-            Action::Gzip { log, age, takes_ms } => {
+            Action::Gzip { log, age, takes_ms } if self.may_be_compressed(log, age).await? => {
                 self.logs[log].gzip(age, Duration::from_millis(takes_ms)).await;
             }
             Action::DeleteDrained { log } => drop(self.delete_drained(log).await?),
@@ -151,7 +151,7 @@ impl Sequence {
             Action::RedisKill { away_ms } => self.troubles.push(self.server.kill(away_ms).await),
             Action::RedisPause { pause_ms } => self.troubles.push(self.server.pause(pause_ms).await),
             Action::Sync if self.tailer.is_some() => self.everything_arrives().await?,
-            Action::Sync => {}
+            Action::Sync | Action::Gzip { .. } => {}
             Action::Pause { ms } => sleep(Duration::from_millis(ms)).await,
         }
         Ok(())

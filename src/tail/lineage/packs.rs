@@ -100,7 +100,9 @@ fn look_into(
 /// Adds a file that will be read; not yet where it is being written.
 pub(super) fn add_to_be_read(candidates: &mut Candidates, candidate: Candidate) {
     if is_unfinished(&candidate) {
-        candidate.record.into_iter().for_each(|record| candidates.keep_free(record));
+        if let Some(record) = candidate.record {
+            candidates.keep_free(record);
+        }
         return candidates.is_unfinished(&candidate.found);
     }
     if let Some(damage) = damage_of(&candidate) {

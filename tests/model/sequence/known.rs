@@ -4,7 +4,11 @@
 use tokio::time::sleep;
 
 use super::{LOOK, Sequence};
-use crate::{action::Style, history::Name, troubled::patiently};
+use crate::{
+    action::Style,
+    history::{BANNER_BYTES, Name},
+    troubled::patiently,
+};
 
 impl Sequence {
     pub(super) fn incarnation(&self, log: usize) -> Option<usize> {
@@ -21,6 +25,15 @@ impl Sequence {
     /// Whether the file is known that a link leads to: nothing tells where it led before.
     pub(super) async fn is_link_known(&mut self, log: usize) -> Result<bool, String> {
         Ok(self.plan.style != Style::Link || self.is_known(log, 1).await?)
+    }
+
+    /// Whether a rotated file is known once it is compressed. One that keeps a second name has its
+    /// record there: of the packed one more has to be known than all files of the log begin with.
+    pub(super) async fn may_be_compressed(&mut self, log: usize, age: usize) -> Result<bool, String> {
+        self.arrivals.look().await?;
+        let rotated = self.logs[log].rotated.get(age).map(|rotated| rotated.incarnation);
+        let is_told = rotated.is_some_and(|it| self.bytes_arrived(log, it) > BANNER_BYTES + 1);
+        Ok(!self.plan.has_banner || is_told || self.logs[log].linked != rotated)
     }
 
     pub(super) fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {

@@ -5,8 +5,11 @@ use std::{collections::VecDeque, io, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{control::Fate, limits::Grant, reader::Block, source::sending::Sealed};
-use crate::publish::Outcome;
+use super::{control::Fate, limits::Grant, reader::Block};
+use crate::{
+    publish::{Outcome, Packing},
+    record::Identity,
+};
 
 /// Why a source ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,16 @@ pub(super) enum Ended {
 pub(super) type Sending = BoxFuture<'static, Outcome>;
 pub(super) type Waiting = BoxFuture<'static, Grant>;
 pub(super) type Reading = BoxFuture<'static, (Option<OwnedSemaphorePermit>, io::Result<Block>)>;
+
+/// A batch whose turn comes, and the place in the file behind it.
+pub(super) struct Sealed {
+    pub(super) packing: Packing,
+    pub(super) next_line: u64,
+    pub(super) position: u64,
+    pub(super) identity: Identity,
+    /// Pays for what was read, until it is stored.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
 
 /// What is under way, and where it is to lead.
 pub(super) struct Course {

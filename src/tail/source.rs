@@ -1,7 +1,7 @@
 //! One file, from where Redis has it to its end, for as long as it is of interest.
 
 mod place;
-pub(super) mod sending;
+mod sending;
 mod taking;
 
 use std::{

@@ -3,28 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Source;
 use crate::{
-    publish::Packing,
-    record::{Details, Identity, Record, SourceState, Token},
-    tail::course::Sending,
+    record::{Details, Record, SourceState, Token},
+    tail::course::{Sealed, Sending},
 };
 
 /// How many full batches are packed while the one before them is in flight: so that packing,
 /// which takes longest, keeps several processors busy for one file.
 pub(super) const BATCHES_AHEAD: usize = 2;
-
-/// A batch whose turn comes, and the place in the file behind it.
-pub(in crate::tail) struct Sealed {
-    packing: Packing,
-    next_line: u64,
-    position: u64,
-    identity: Identity,
-    /// Pays for what was read, until it is stored.
-    room: Option<OwnedSemaphorePermit>,
-}
 
 impl Source {
     /// Takes out what the group holds.

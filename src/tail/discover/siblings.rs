@@ -91,7 +91,8 @@ pub fn bases(path: &Path) -> Vec<PathBuf> {
     lives.sort_unstable();
     lives.dedup();
     let mut lives: Vec<_> = lives.iter().map(|live| OsStr::from_bytes(live)).collect();
-    lives.retain(|live| Rank::of(live, name).is_some());
+    // The folder itself is no log.
+    lives.retain(|live| *live != "." && *live != ".." && Rank::of(live, name).is_some());
     if is_packed {
         // `app.log.gz` is what `gzip app.log` leaves.
         lives.push(name);

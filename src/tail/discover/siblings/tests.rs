@@ -113,3 +113,14 @@ fn a_file_that_was_just_renamed_away_still_has_its_siblings() {
     assert_eq!(names(&dir.path().join("app.log")), ["app.log.1"]);
     assert!(beside(&dir.path().join("none/app.log")).is_empty());
 }
+
+#[test]
+fn the_folder_is_no_log_of_which_a_file_is_a_version() {
+    for name in ["/log/.+7", "/log/..1", "/log/...2", "/log/.-old"] {
+        let bases = bases(Path::new(name));
+        assert!(
+            bases.iter().all(|base| base.file_name() != Path::new("/log").file_name()),
+            "{name}: {bases:?}"
+        );
+    }
+}

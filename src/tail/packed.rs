@@ -23,7 +23,7 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-/// How much of the file is read, and of its content passed over, at once, in bytes.
+/// How much of the file is read at once, in bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 /// How much is unpacked at once, in bytes. Of what was asked for when it fails, nothing comes.
 const STEP_BYTES: usize = 4 * 1024;
@@ -178,41 +178,48 @@ impl Stream {
     }
 
     fn read_at(&mut self, bytes: &mut [u8], position: u64) -> io::Result<usize> {
-        let mut passed = Vec::new();
         while self.position < position {
-            passed.resize(BLOCK_BYTES, 0);
-            let missing = usize::try_from(position - self.position).unwrap_or(usize::MAX);
-            if self.read(&mut passed[..missing.min(BLOCK_BYTES)])? == 0 {
+            if self.pass(position - self.position)? == 0 {
                 return Ok(0);
             }
         }
         let mut filled = 0;
-        while let read @ 1.. = self.read(&mut bytes[filled..])? {
-            filled += read;
+        while filled < bytes.len() {
+            let count = self.step()?.min(bytes.len() - filled);
+            if count == 0 {
+                break;
+            }
+            bytes[filled..filled + count].copy_from_slice(&self.unpacked.buffer()[..count]);
+            self.take(count);
+            filled += count;
         }
         Ok(filled)
     }
 
     fn extent(&mut self) -> io::Result<Extent> {
-        let mut passed = vec![0; BLOCK_BYTES];
-        while self.read(&mut passed)? > 0 {}
+        while self.pass(u64::MAX)? > 0 {}
         Ok(Extent { len: self.position, end: self.end.clone().unwrap_or(End::Whole) })
     }
 
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        while self.end.is_none() && !bytes.is_empty() {
-            let step = self.unpacked.fill_buf().map(|step| {
-                let count = step.len().min(bytes.len());
-                bytes[..count].copy_from_slice(&step[..count]);
-                count
-            });
-            match step {
+    /// Passes over at most so many bytes; says how many these were, 0 at the end.
+    fn pass(&mut self, most: u64) -> io::Result<usize> {
+        let count = self.step()?.min(usize::try_from(most).unwrap_or(usize::MAX));
+        self.take(count);
+        Ok(count)
+    }
+
+    fn take(&mut self, count: usize) {
+        self.unpacked.consume(count);
+        self.position += count as u64;
+    }
+
+    /// Unpacks the next step where nothing is left of the one before; says how many bytes
+    /// there are, 0 at the end.
+    fn step(&mut self) -> io::Result<usize> {
+        while self.end.is_none() {
+            match self.unpacked.fill_buf().map(<[u8]>::len) {
                 Ok(0) => self.end = Some(End::Whole),
-                Ok(count) => {
-                    self.unpacked.consume(count);
-                    self.position += count as u64;
-                    return Ok(count);
-                }
+                Ok(count) => return Ok(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end = Some(End::Cut),
                 // The disk's errors are of the system, and may pass.

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use logrelay::config::{File, FileError, Whose};
 
+use crate::problems::said;
+
 const PASSWORD: &str = "pa55w0rd";
 
 /// Bytes that are the text of a file.
@@ -31,15 +33,7 @@ fn parse(text: &str) -> String {
             }
             String::new()
         }
-        Err(FileError::Wrong(problems)) => {
-            assert!(!problems.is_empty());
-            for problem in &problems {
-                assert!((1..=text.matches('\n').count() + 1).contains(&problem.line), "{problem}");
-                let line = text.split('\n').nth(problem.line - 1).unwrap_or_default();
-                assert!((1..=line.chars().count() + 1).contains(&problem.column), "{problem}");
-            }
-            problems.iter().map(ToString::to_string).collect()
-        }
+        Err(FileError::Wrong(problems)) => said(&problems, text),
         Err(error) => panic!("it was not to be read: {error}"),
     }
 }

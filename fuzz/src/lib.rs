@@ -12,6 +12,7 @@ pub mod framing;
 pub mod lines;
 pub mod packed;
 pub mod patterns;
+mod problems;
 pub mod rules;
 pub mod tokens;
 pub mod values;

@@ -8,6 +8,8 @@ use logrelay::{
     files::{Contents, FileError},
 };
 
+use crate::problems::said;
+
 const SECRET: &str = "5ecre7-70ken";
 
 /// Bytes that are the text of a file.
@@ -32,15 +34,7 @@ fn read(text: &str) -> String {
             assert!(!format!("{rules:?}").contains("sha256"));
             rules.summary()
         }
-        Err(FileError::Wrong(problems)) => {
-            assert!(!problems.is_empty());
-            for problem in &problems {
-                assert!((1..=text.matches('\n').count() + 1).contains(&problem.line), "{problem}");
-                let line = text.split('\n').nth(problem.line - 1).unwrap_or_default();
-                assert!((1..=line.chars().count() + 1).contains(&problem.column), "{problem}");
-            }
-            problems.iter().map(ToString::to_string).collect()
-        }
+        Err(FileError::Wrong(problems)) => said(&problems, text),
         Err(error) => panic!("it was not to be read: {error}"),
     }
 }

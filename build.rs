@@ -1,5 +1,5 @@
 //! Compiles the contract: messages and client from the .proto (by protox, so
-//! no protoc is needed), and the server with a codec of our own for Subscribe.
+//! no protoc is needed), and the server with codecs of our own.
 
 use std::{env, error::Error, fs, path::PathBuf};
 

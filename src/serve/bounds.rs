@@ -78,7 +78,8 @@ impl Bound {
         }
     }
 
-    /// `RESOURCE_EXHAUSTED`, with the name of the bound and its value. It is counted.
+    /// `RESOURCE_EXHAUSTED`, or `DEADLINE_EXCEEDED` of a time, with the name of the bound and its
+    /// value. It is counted.
     pub(super) fn reached(self, most: usize, metrics: &Metrics) -> Status {
         let message = format!("{}, which is its bound {}", self.what(most), self.name());
         self.refused(most, message, &[], metrics)

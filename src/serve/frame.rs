@@ -10,7 +10,7 @@ use crate::{proto, record::Cursor, store::Entry};
 
 /// One message of a subscription.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Frame {
+pub(super) enum Frame {
     /// Everything but lines.
     Event(Box<proto::SubscribeResponse>),
     /// Lines.
@@ -20,7 +20,7 @@ pub enum Frame {
 /// What is one `Batch` when it stands one after the other. A box of it, as a queue has room for
 /// many messages that never come.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Parts {
+pub(super) struct Parts {
     /// What the relay writes.
     pub(super) prefix: Bytes,
     /// What is stored: all of it, or its head alone.

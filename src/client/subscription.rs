@@ -210,7 +210,7 @@ impl Subscription {
             }
             Sent::Closing(closing) if closing.taken_over => return Err(Failure::TakenOver(closing.reason)),
             Sent::Closing(closing) => {
-                let retry_after = closing.retry_after.and_then(|after| Duration::try_from(after).ok());
+                let retry_after = closing.retry_after.as_ref().and_then(proto::duration);
                 let retry_in = self.go_down(retry_after.unwrap_or_default());
                 Some(Event::Closing { relay: relay.clone(), reason: closing.reason, retry_in })
             }

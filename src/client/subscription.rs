@@ -10,13 +10,14 @@ use super::{
     call::Call,
     commits::Commits,
     error::Failure,
+    incoming::Incoming,
     lines::{BatchFault, cursor_of},
     link::{self, Client, Times},
     turn::Turn,
 };
 use crate::{
-    proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
-    record::{Cursor, Offset, Topic},
+    proto::{self, subscribe_response::Event as Sent},
+    record::{Cursor, EncodedLines, Offset, Topic},
     retry::Backoff,
 };
 
@@ -41,7 +42,7 @@ pub struct Subscription {
     missing: VecDeque<Jump>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<SubscribeResponse>), Failure>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<Incoming>), Failure>> + Send>>;
 
 pub(super) enum Link {
     Down {
@@ -56,7 +57,7 @@ pub(super) enum Link {
         relay: RelayAddress,
         call: Call,
         client: Box<Client>,
-        stream: Box<Streaming<SubscribeResponse>>,
+        stream: Box<Streaming<Incoming>>,
         is_open: bool,
     },
     Ended,
@@ -175,11 +176,7 @@ impl Subscription {
     }
 
     /// Takes in one message: first the state, then the event.
-    fn receive(
-        &mut self,
-        relay: &RelayAddress,
-        message: SubscribeResponse,
-    ) -> Result<Option<Event>, Failure> {
+    fn receive(&mut self, relay: &RelayAddress, message: Incoming) -> Result<Option<Event>, Failure> {
         let sent = message.event.ok_or(BatchFault::Empty)?;
         if !matches!(sent, Sent::Opened(_) | Sent::Closing(_)) {
             self.backoff.reset();
@@ -190,7 +187,9 @@ impl Subscription {
                 self.commits.opened(opened.commit_token);
                 self.open(relay, opened.topics)?
             }
-            Sent::Batch(batch) => self.take_in(batch)?.map(|lines| Event::Lines(Box::new(lines))),
+            Sent::Batch(batch) => {
+                self.take_in(batch, message.lines)?.map(|lines| Event::Lines(Box::new(lines)))
+            }
             Sent::Gap(it) => {
                 let offsets = it.from_offset..it.to_offset;
                 Some(Event::Gap(self.jump(&it.topic, offsets, &it.cursor, it.reason)?))
@@ -277,8 +276,8 @@ impl Subscription {
     }
 
     /// The lines of a batch that were not seen before; none where all of them were.
-    fn take_in(&mut self, batch: proto::Batch) -> Result<Option<Lines>, Failure> {
-        let mut lines = Lines::parse(batch)?;
+    fn take_in(&mut self, batch: proto::Batch, lines: EncodedLines) -> Result<Option<Lines>, Failure> {
+        let mut lines = Lines::parse(batch, lines)?;
         let topic = self.asked_topic(lines.topic().clone())?;
         if let (Some(expected), Some(found)) = (self.state.next_offset(&topic), lines.first_offset()) {
             // What a relay leaves out, but for a filter, it says by an event: this would be a loss

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{LINES_KEY, at_u32, check_line, delimited, varint};
+use super::{LINES_KEY, LineView, at_u32, check_line, delimited, varint, view_line};
 
 /// What lines may be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,16 @@ pub struct LineBounds {
     pub max_extra_bytes: usize,
     /// Greatest size of the message without its lines, in bytes.
     pub max_head_bytes: usize,
+}
+
+impl LineBounds {
+    /// Anything that is a message.
+    pub const NONE: Self = Self {
+        max_lines: usize::MAX,
+        max_line_bytes: usize::MAX,
+        max_extra_bytes: usize::MAX,
+        max_head_bytes: usize::MAX,
+    };
 }
 
 /// What is wrong with a message or one of its lines.
@@ -126,6 +136,11 @@ impl EncodedLines {
         let place = self.places.get(index)?;
         self.message.get(place.start as usize..place.end as usize)
     }
+
+    /// What is in one line.
+    pub fn line(&self, index: usize) -> Option<LineView<'_>> {
+        view_line(self.get(index)?)
+    }
 }
 
 fn check(body: &[u8], index: usize, bounds: &LineBounds) -> Result<(), EncodingError> {
@@ -190,6 +205,11 @@ mod tests {
             let mut builder = BatchBuilder::of_producer(&source, sequence);
             (0..encoded.len()).for_each(|index| builder.push_encoded(encoded.get(index).unwrap()));
             prop_assert_eq!(encoded.get(encoded.len()), None);
+            for (index, line) in request.lines.iter().enumerate() {
+                let view = encoded.line(index).unwrap();
+                prop_assert_eq!((view.content, view.truncated_bytes), (&line.content[..], line.truncated_bytes));
+                prop_assert_eq!((view.time_unix_nano, view.labels()), (line.time_unix_nano, line.labels.clone()));
+            }
             let end = sequence + encoded.len() as u64;
             prop_assert_eq!(builder.is_empty(), request.lines.is_empty());
             let Some(sealed) = builder.seal(end) else { return Ok(()) };

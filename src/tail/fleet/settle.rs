@@ -77,12 +77,12 @@ impl Fleet {
             self.ledgers.load(topic, records);
             deserted.extend(self.left_behind(topic));
         }
+        if newcomers.is_empty() && deserted.is_empty() {
+            return;
+        }
         let inputs: HashMap<FileId, Arc<Input>> =
             newcomers.iter().map(|newcomer| (id_of(&newcomer.found), Arc::clone(&newcomer.input))).collect();
         let mut known = self.known(topic, newcomers, deserted);
-        if known.newcomers.is_empty() && known.deserted.is_empty() {
-            return;
-        }
         let (room, most) = (self.room(), self.options.max_open_files);
         if room == 0 {
             return self.leave_out(topic, known.newcomers, known.deserted, &inputs);

@@ -25,7 +25,7 @@ const CONNECTIONS: u32 = 10;
 const STREAMS: u32 = 30;
 /// What a relay with this little room may have more during a storm; pages and streams that nobody
 /// takes would be a gigabyte.
-const MOST_MIB: u64 = 400;
+const MOST_MIB: u64 = 250;
 /// What memory varies by: allocators keep what was freed.
 const NOISE_MIB: u64 = 64;
 
@@ -80,21 +80,24 @@ async fn stuck(url: &str, call: impl Fn(u32) -> Vec<u8>) -> Vec<Peer> {
         let mut peer = Peer::connect(url).await;
         peer.send(&http2::greeting(20_000 + 20_000 * number)).await.unwrap();
         for stream in 0..STREAMS {
-            peer.send(&call(2 * stream + 1)).await.unwrap();
+            // One that is cut off has what it asked for.
+            if peer.send(&call(2 * stream + 1)).await.is_err() {
+                break;
+            }
         }
         peer
     }))
     .await
 }
 
-/// The largest filter that is taken, unlike that of any other number.
+/// A filter that is as large as a frame may be, unlike that of any other number.
 fn giant(number: u32) -> SubscribeRequest {
     let mut value = (0..400).map(|at| format!("{number}x{at}y")).collect::<Vec<_>>().join("|");
     value.truncate(4096);
     let value = value.trim_end_matches('|').to_owned();
     let matcher = Matcher { op: Op::NotMatches.into(), value, ignore_case: true };
     SubscribeRequest {
-        filter: Some(Filter { matchers: vec![matcher; 4], ..Filter::default() }),
+        filter: Some(Filter { matchers: vec![matcher; 3], ..Filter::default() }),
         ..topic("app")
     }
 }

@@ -1,9 +1,9 @@
 //! A stream of events that outlives connections and relays.
 
-use std::{fmt, future::Future, ops::Range, pin::Pin, time::Duration};
+use std::{collections::VecDeque, fmt, future::Future, ops::Range, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use super::{
     Error, Event, Jump, Lines, Options, RelayAddress, State,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     proto::{self, subscribe_response::Event as Sent},
-    record::{Cursor, EncodedLines, Topic},
+    record::{Cursor, EncodedLines, Offset, Topic},
     retry::Backoff,
 };
 
@@ -38,6 +38,8 @@ pub struct Subscription {
     pub(super) commits: Commits,
     /// Since when the caller waits without a message.
     waits_since: Option<Instant>,
+    /// What is missing of topics that were opened, and is still to be told: no more than there are topics.
+    missing: VecDeque<Jump>,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<Incoming>), Failure>> + Send>>;
@@ -79,7 +81,8 @@ impl Subscription {
         let state = options.state.clone();
         let link = Link::Down { until: Instant::now() };
         let commits = Commits::default();
-        Ok(Self { options, state, backoff, failures: 0, turn, link, commits, waits_since: None })
+        let (waits_since, missing) = (None, VecDeque::new());
+        Ok(Self { options, state, backoff, failures: 0, turn, link, commits, waits_since, missing })
     }
 
     /// What to save in order to go on after the last event that [`next`](Self::next) gave.
@@ -93,6 +96,9 @@ impl Subscription {
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`]; the subscription has then ended.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        if let Some(missing) = self.missing.pop_front() {
+            return self.tell(missing).map(Some);
+        }
         loop {
             match &mut self.link {
                 Link::Ended => return Ok(None),
@@ -221,12 +227,19 @@ impl Subscription {
         relay: &RelayAddress,
         topics: Vec<proto::OpenedTopic>,
     ) -> Result<Option<Event>, Failure> {
-        let mut places = Vec::with_capacity(topics.len());
+        let (mut places, mut missing) = (Vec::with_capacity(topics.len()), VecDeque::new());
         for opened in &topics {
             let topic = self.asked(&opened.topic)?;
             let cursor =
                 (!opened.cursor.is_empty()).then(|| cursor_of(&topic, &opened.cursor)).transpose()?;
-            places.push((topic, cursor));
+            match cursor {
+                // Born since, and its first lines are gone: the relay was only asked for the earliest.
+                Some(cursor) if is_earliest(opened, &cursor) && self.state.wants_all(&topic) => {
+                    let (from, to, reason) = (Offset::ZERO, cursor.offset, "trimmed".to_owned());
+                    missing.push_back(Jump { topic, from, to, cursor, reason });
+                }
+                cursor => places.push((topic, cursor)),
+            }
         }
         let Link::Up { call, is_open, .. } = &mut self.link else { return Ok(None) };
         call.open(&mut self.state, places);
@@ -236,9 +249,30 @@ impl Subscription {
             self.link = Link::Down { until: Instant::now() };
             return Ok(None);
         }
+        self.missing.append(&mut missing);
         let is_first = !std::mem::replace(is_open, true);
         let relay = relay.clone();
         Ok(Some(if is_first { Event::Opened { relay, topics } } else { Event::Joined { relay, topics } }))
+    }
+
+    /// Goes past lines that were gone when a topic was opened.
+    fn tell(&mut self, missing: Jump) -> Result<Event, Error> {
+        if self.options.fail_on_gap
+            && let Link::Up { relay, .. } = &self.link
+        {
+            let Jump { topic, from, to, reason, .. } = &missing;
+            let error = Error::Refused {
+                relay: relay.clone(),
+                code: Code::OutOfRange,
+                reason: "CURSOR_TRIMMED".to_owned(),
+                message: format!("the lines {from} to {to} of {topic} are missing: {reason}"),
+            };
+            self.link = Link::Ended;
+            self.missing.clear();
+            return Err(error);
+        }
+        self.state.move_to(missing.cursor.clone());
+        Ok(Event::Gap(missing))
     }
 
     /// The lines of a batch that were not seen before; none where all of them were.
@@ -318,6 +352,11 @@ impl Subscription {
         self.link = Link::Down { until: Instant::now() + retry_in };
         retry_in
     }
+}
+
+/// Whether a topic begins with the earliest line that is there, and that is not its first one.
+fn is_earliest(opened: &proto::OpenedTopic, cursor: &Cursor) -> bool {
+    opened.started_from() == proto::StartedFrom::Earliest && cursor.offset > Offset::ZERO
 }
 
 impl fmt::Debug for Link {

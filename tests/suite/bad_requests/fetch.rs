@@ -44,8 +44,7 @@ pub(super) fn rows(cursor: &str) -> Vec<Row> {
 }
 
 fn cursors(cursor: &str) -> Vec<Row> {
-    let bad =
-        |text: &str| wrong("BAD_CURSOR", "cursor", &format!("{text:.60?}"), |r| r.cursor = text.to_owned());
+    let bad = |text: &str| wrong("BAD_CURSOR", "cursor", &format!("{text:.60?}"), |r| r.cursor = text.into());
     let long = "a".repeat(200);
     vec![
         served("no cursor", |r| r.cursor = String::new()).nothing("cursor"),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use logrelay::proto::DESCRIPTORS;
 use prost::Message as _;
 use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+    DescriptorProto, FieldDescriptorProto, FileDescriptorSet, MessageOptions,
     field_descriptor_proto::{Label, Type},
 };
 
@@ -122,7 +122,7 @@ fn walk(
 
 /// Whether it is the entry of a map.
 fn is_entry(message: &DescriptorProto) -> bool {
-    message.options.as_ref().is_some_and(|options| options.map_entry())
+    message.options.as_ref().is_some_and(MessageOptions::map_entry)
 }
 
 /// What a field within `place` is called where it cannot be read: by the name of its choice where it

@@ -48,7 +48,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn producers() -> Vec<Row> {
     let bad = |name: &str| {
-        wrong("BAD_PRODUCER", "producer", &format!("{name:.60?}"), |r| r.producer = name.to_owned())
+        wrong("BAD_PRODUCER", "producer", &format!("{name:.60?}"), |r| r.producer = name.into())
             .says(&["producer", "1 to 200 characters"])
     };
     vec![

@@ -209,7 +209,7 @@ fn heartbeats() -> Vec<Row> {
 fn names_of_durable_ones() -> Vec<Row> {
     let bad = |name: &str| {
         let what = format!("a durable one, {name:.60?}");
-        wrong("BAD_SUBSCRIPTION", "subscription", what, |r| r.subscription = name.to_owned())
+        wrong("BAD_SUBSCRIPTION", "subscription", what, |r| r.subscription = name.into())
             .says(&["1 to 200 characters"])
     };
     vec![

@@ -36,6 +36,7 @@ mod losses;
 mod lost_replies;
 mod many;
 mod mirror;
+mod order;
 mod outage;
 mod packed_siblings;
 mod packing;

@@ -1,9 +1,11 @@
 -- Appends one batch and stores its source's record, in one atomic step.
 -- ARGV: source key (`host/` alone asks for a new one, and nothing else), what the
 -- stored record has to start with ('' for none), the record after this batch, number
--- of lines (0 registers), field of the payload (b or z), payload.
+-- of lines (0 registers), field of the payload (b or z), payload; and, where this source has its
+-- first lines behind another one's: the key of that, and what its stored record has to start with.
 local source, believed, record = ARGV[1], ARGV[2], ARGV[3]
 local lines, field, payload = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local before, before_believed = ARGV[7], ARGV[8]
 
 local role, replid = role_and_id()
 if role ~= 'master' then return { 'not-master', role } end
@@ -26,6 +28,13 @@ if not as_believed then
   -- Sent again: written again, for who waits on this connection until it is safe.
   if stored == record then redis.call('HSET', STATE, 's:' .. source, record) end
   return { 'conflict', state.epoch, stored }
+end
+
+if before then
+  local other = redis.call('HGET', STATE, 's:' .. before)
+  if not other or string.sub(other, 1, #before_believed) ~= before_believed then
+    return { 'early', state.epoch, other }
+  end
 end
 
 if lines == 0 then

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::{Error, Store, script::TopicScript};
-use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Topic};
+use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Token, Topic};
 
 static APPEND: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("append.lua"))));
@@ -21,6 +21,9 @@ pub struct Append<'a> {
     pub record: &'a Record,
     /// The lines; none: this only stores the record.
     pub batch: Option<&'a SealedBatch>,
+    /// A source of the same topic that has to stand where this token was given: its lines come
+    /// before these. None: there is nothing to wait for.
+    pub before: Option<(&'a SourceKey, Token)>,
 }
 
 /// What became of an append.
@@ -40,15 +43,29 @@ pub enum Appended {
         /// What is stored; none: nothing is.
         stored: Option<Record>,
     },
+    /// The source that has to be [before](Append::before) stands elsewhere; nothing was written.
+    Early {
+        /// The epoch now.
+        epoch: Epoch,
+        /// What is stored of that one; none: nothing is.
+        stored: Option<Record>,
+    },
 }
 
 /// What the script answered.
 struct Answer {
-    is_conflict: bool,
+    status: Status,
     epoch: Option<String>,
     /// The offset of the first line; of a conflict, the stored record.
     word: Option<String>,
     source: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Done,
+    Conflict,
+    Early,
 }
 
 impl Store {
@@ -70,11 +87,17 @@ impl Store {
             }
             Some(SealedBatch { lines, stored, .. }) => script.arg(lines).arg("b").arg(&stored[..]),
         };
+        if let Some((before, token)) = append.before {
+            script.arg(before.as_str()).arg(format!("{token} "));
+        }
         let answer = self.run_append(topic, &script).await?;
         let epoch = self.read_word(&key, "epoch", answer.epoch)?;
-        if answer.is_conflict {
-            let stored = answer.word.map(|text| Record::parse(&text)).transpose();
-            return Ok(Appended::Conflict { epoch, stored: stored.map_err(|e| self.corrupt(&key, e))? });
+        if answer.status != Status::Done {
+            let stored = answer.word.map(|text| self.read_record(&key, &text)).transpose()?;
+            return Ok(match answer.status {
+                Status::Early => Appended::Early { epoch, stored },
+                _ => Appended::Conflict { epoch, stored },
+            });
         }
         let base = self.read_number(&key, "base", answer.word.as_deref())?;
         let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
@@ -111,16 +134,18 @@ impl Store {
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());
-        match status.as_str() {
-            "ok" | "conflict" => {
-                let (word, _ms, source) = (word(), word(), word());
-                Ok(Answer { is_conflict: status == "conflict", epoch, word, source })
-            }
-            "not-master" => Err(self.not_master(&script.key, epoch)),
+        let status = match status.as_str() {
+            "ok" => Status::Done,
+            "conflict" => Status::Conflict,
+            "early" => Status::Early,
+            "not-master" => return Err(self.not_master(&script.key, epoch)),
             other => {
-                Err(self.corrupt(&self.keys.state(topic), format!("the append script answered {other:?}")))
+                let why = format!("the append script answered {other:?}");
+                return Err(self.corrupt(&self.keys.state(topic), why));
             }
-        }
+        };
+        let (word, _ms, source) = (word(), word(), word());
+        Ok(Answer { status, epoch, word, source })
     }
 
     /// The error of a server that may be the wrong one by now: its name may lead to

@@ -1,7 +1,8 @@
 -- Appends one batch and stores its source's record, in one atomic step.
 -- ARGV: source key (`host/` alone asks for a new one, and nothing else), what the
 -- stored record has to start with ('' for none), the record after this batch, number
--- of lines (0 registers), field of the payload (b or z), payload.
+-- of lines (0 registers), field of the payload (b or z), payload. To register a new source:
+-- in the field's place `new`, and behind it the sources that its file is known not to be.
 local source, believed, record = ARGV[1], ARGV[2], ARGV[3]
 local lines, field, payload = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
@@ -29,6 +30,15 @@ if not as_believed then
 end
 
 if lines == 0 then
+  local file = believed == '' and file_field(source, record)
+  if file and field == 'new' then
+    -- Two tailers that find a file at the same time are one source of it.
+    local other, is_known = redis.call('HGET', STATE, file), false
+    for i = 6, #ARGV do is_known = is_known or ARGV[i] == other end
+    local taken = other and not is_known and redis.call('HGET', STATE, 's:' .. other)
+    if taken then return { 'taken', state.epoch, taken, whole(state.ms), other } end
+  end
+  if file then redis.call('HSET', STATE, file, source) end
   redis.call('HSET', STATE, 's:' .. source, record)
   return { 'ok', state.epoch, whole(state.next), whole(state.ms), source }
 end

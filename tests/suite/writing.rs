@@ -76,7 +76,7 @@ impl Writer {
     pub(crate) async fn append(&mut self, count: u64) -> u64 {
         match self.try_append(count).await.unwrap() {
             Appended::Stored { base, .. } => base.get(),
-            other @ Appended::Conflict { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -34,7 +34,7 @@ impl Writer {
     pub(crate) async fn append<T: AsRef<[u8]>>(&mut self, lines: &[T]) -> Offset {
         match self.try_append(lines).await {
             Appended::Stored { base, .. } => base,
-            conflict @ Appended::Conflict { .. } => panic!("{conflict:?}"),
+            conflict => panic!("{conflict:?}"),
         }
     }
 

@@ -91,6 +91,15 @@ pub struct Publisher {
     metrics: Metrics,
 }
 
+/// What came of a registration.
+#[derive(Debug)]
+pub enum Registered {
+    /// The source is new.
+    New(Arc<Standing>),
+    /// Somebody else has registered the file, as this source.
+    Taken(Arc<Standing>),
+}
+
 /// What became of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -136,8 +145,15 @@ impl Publisher {
     }
 
     /// Stores the first record of a new source, whose key Redis gives; none while this
-    /// topic cannot be used, though others can. Waits as long as Redis is away.
-    pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Option<Arc<Standing>> {
+    /// topic cannot be used, though others can. Its file is none of the sources `is_not`, and may
+    /// be one that another tailer has registered meanwhile. Waits as long as Redis is away.
+    pub async fn register(
+        &self,
+        topic: &Topic,
+        host: &Host,
+        details: Details,
+        is_not: &[SourceKey],
+    ) -> Option<Registered> {
         let record = Record { token: Token::random(), position: details.start, details };
         loop {
             let turn = self.gate.enter_unless_shut(Some(topic)).await?;
@@ -146,8 +162,12 @@ impl Publisher {
             };
             let append =
                 Append { source: &source, believed: None, record: &record, batch: None, before: None };
-            if self.carry(topic, &append, None).await == Outcome::Stored {
-                return Some(self.stand(topic, source, record));
+            match self.until_answered(topic, &append, Some(is_not)).await {
+                Ok(()) => return Some(Registered::New(self.stand(topic, source, record))),
+                Err(Appended::Taken { source, record, .. }) => {
+                    return Some(Registered::Taken(self.stand(topic, source, record)));
+                }
+                Err(_) => {}
             }
         }
     }
@@ -251,38 +271,47 @@ impl Publisher {
 
     /// Sends an append until it is known what became of it.
     async fn carry(&self, topic: &Topic, append: &Append<'_>, before: Option<&Predecessor>) -> Outcome {
+        match self.until_answered(topic, append, None).await {
+            Ok(()) => Outcome::Stored,
+            Err(Appended::Conflict { stored: Some(stored), .. }) => Outcome::Elsewhere(stored),
+            Err(Appended::Early { stored, .. }) => {
+                if let Some(Predecessor { standing, token }) = before {
+                    standing.challenge(Challenge { token: *token, stored });
+                }
+                Outcome::Early
+            }
+            Err(_) => Outcome::Forgotten,
+        }
+    }
+
+    /// Sends an append until Redis has answered; an error is the answer that it is not stored. That
+    /// of a new source says which ones it is not.
+    async fn until_answered(
+        &self,
+        topic: &Topic,
+        append: &Append<'_>,
+        is_not: Option<&[SourceKey]>,
+    ) -> Result<(), Appended> {
+        // Our own token: an earlier try had succeeded, and its reply was lost.
+        let is_repeated = |appended: &Appended| match appended {
+            Appended::Conflict { stored: Some(stored), .. } => stored.token == append.record.token,
+            _ => false,
+        };
+        let is_stored =
+            |appended: &Appended| matches!(appended, Appended::Stored { .. }) || is_repeated(appended);
+        let worked = |appended: &Appended| if is_stored(appended) { Worked::Writes } else { Worked::Reads };
         loop {
             let turn = self.gate.enter(topic).await;
-            let worked = |appended: &Appended| match appended {
-                Appended::Stored { .. } => Worked::Writes,
-                Appended::Conflict { stored: Some(stored), .. } if stored.token == append.record.token => {
-                    Worked::Writes
-                }
-                Appended::Conflict { .. } | Appended::Early { .. } => Worked::Reads,
+            let sent = match is_not {
+                Some(is_not) => self.store.register(topic, append.source, append.record, is_not).await,
+                None => self.store.append(topic, append).await,
             };
-            let (epoch, outcome) = match turn.end(self.store.append(topic, append).await, worked) {
-                None => continue,
-                Some(Appended::Stored { epoch, .. }) => (epoch, Outcome::Stored),
-                // Our own token: an earlier try had succeeded, and its reply was lost.
-                Some(Appended::Conflict { epoch, stored: Some(stored) })
-                    if stored.token == append.record.token =>
-                {
-                    self.metrics.repeated_appends.inc();
-                    (epoch, Outcome::Stored)
-                }
-                Some(Appended::Conflict { epoch, stored: Some(stored) }) => {
-                    (epoch, Outcome::Elsewhere(stored))
-                }
-                Some(Appended::Conflict { epoch, stored: None }) => (epoch, Outcome::Forgotten),
-                Some(Appended::Early { epoch, stored }) => {
-                    if let Some(Predecessor { standing, token }) = before {
-                        standing.challenge(Challenge { token: *token, stored });
-                    }
-                    (epoch, Outcome::Early)
-                }
-            };
-            self.roster.saw_epoch(topic, epoch);
-            return outcome;
+            let Some(appended) = turn.end(sent, worked) else { continue };
+            self.roster.saw_epoch(topic, appended.epoch());
+            if is_repeated(&appended) {
+                self.metrics.repeated_appends.inc();
+            }
+            return if is_stored(&appended) { Ok(()) } else { Err(appended) };
         }
     }
 

@@ -50,22 +50,36 @@ pub enum Appended {
         /// What is stored of that one; none: nothing is.
         stored: Option<Record>,
     },
+    /// The file of a new source is another source already; nothing was written.
+    Taken {
+        /// The epoch now.
+        epoch: Epoch,
+        /// The other source.
+        source: SourceKey,
+        /// Its record.
+        record: Record,
+    },
+}
+
+impl Appended {
+    /// The topic's epoch.
+    pub fn epoch(&self) -> Epoch {
+        match *self {
+            Self::Stored { epoch, .. }
+            | Self::Conflict { epoch, .. }
+            | Self::Early { epoch, .. }
+            | Self::Taken { epoch, .. } => epoch,
+        }
+    }
 }
 
 /// What the script answered.
 struct Answer {
-    status: Status,
+    status: String,
     epoch: Option<String>,
-    /// The offset of the first line; of a conflict, the stored record.
+    /// The offset of the first line; of a conflict, and where the file is taken, the stored record.
     word: Option<String>,
     source: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Done,
-    Conflict,
-    Early,
 }
 
 impl Store {
@@ -76,7 +90,6 @@ impl Store {
     /// [`Error`]; after [`Error::Timeout`] and [`Error::Unreachable`] it is not
     /// known whether the append was carried out.
     pub async fn append(&self, topic: &Topic, append: &Append<'_>) -> Result<Appended, Error> {
-        let key = self.keys.state(topic);
         let believed = append.believed.map(Record::believed).unwrap_or_default();
         let record = append.record.to_text();
         let mut script = self.append_script(topic, append.source.as_str(), &believed, &record);
@@ -90,18 +103,47 @@ impl Store {
         if let Some((before, token)) = append.before {
             script.arg(before.as_str()).arg(format!("{token} "));
         }
-        let answer = self.run_append(topic, &script).await?;
-        let epoch = self.read_word(&key, "epoch", answer.epoch)?;
-        if answer.status != Status::Done {
-            let stored = answer.word.map(|text| self.read_record(&key, &text)).transpose()?;
-            return Ok(match answer.status {
-                Status::Early => Appended::Early { epoch, stored },
-                _ => Appended::Conflict { epoch, stored },
-            });
+        self.read_answer(topic, self.run_append(topic, &script).await?)
+    }
+
+    /// Stores the first record of a new source. Where its host has registered the file as another
+    /// source, and it is none of `is_not`, that is [`Appended::Taken`]: so that two tailers that
+    /// find a file at once have one source of it. Otherwise as [`Store::append`].
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub async fn register(
+        &self,
+        topic: &Topic,
+        source: &SourceKey,
+        record: &Record,
+        is_not: &[SourceKey],
+    ) -> Result<Appended, Error> {
+        let mut script = self.append_script(topic, source.as_str(), "", &record.to_text());
+        script.arg(0).arg("new");
+        for other in is_not {
+            script.arg(other.as_str());
         }
-        let base = self.read_number(&key, "base", answer.word.as_deref())?;
-        let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
-        Ok(Appended::Stored { epoch, base })
+        self.read_answer(topic, self.run_append(topic, &script).await?)
+    }
+
+    fn read_answer(&self, topic: &Topic, answer: Answer) -> Result<Appended, Error> {
+        let key = self.keys.state(topic);
+        let epoch = self.read_word(&key, "epoch", answer.epoch)?;
+        let record = |text: String| self.read_record(&key, &text);
+        match answer.status.as_str() {
+            "conflict" => Ok(Appended::Conflict { epoch, stored: answer.word.map(record).transpose()? }),
+            "early" => Ok(Appended::Early { epoch, stored: answer.word.map(record).transpose()? }),
+            "taken" => {
+                let source = self.read_word(&key, "source", answer.source)?;
+                Ok(Appended::Taken { epoch, source, record: record(answer.word.unwrap_or_default())? })
+            }
+            _ => {
+                let base = self.read_number(&key, "base", answer.word.as_deref())?;
+                let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
+                Ok(Appended::Stored { epoch, base })
+            }
+        }
     }
 
     /// A key for a new source of a host, which was never given before. A repeated call
@@ -134,18 +176,17 @@ impl Store {
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());
-        let status = match status.as_str() {
-            "ok" => Status::Done,
-            "conflict" => Status::Conflict,
-            "early" => Status::Early,
-            "not-master" => return Err(self.not_master(&script.key, epoch)),
+        match status.as_str() {
+            "ok" | "conflict" | "early" | "taken" => {
+                let (word, _ms, source) = (word(), word(), word());
+                Ok(Answer { status, epoch, word, source })
+            }
+            "not-master" => Err(self.not_master(&script.key, epoch)),
             other => {
                 let why = format!("the append script answered {other:?}");
-                return Err(self.corrupt(&self.keys.state(topic), why));
+                Err(self.corrupt(&self.keys.state(topic), why))
             }
-        };
-        let (word, _ms, source) = (word(), word(), word());
-        Ok(Answer { status, epoch, word, source })
+        }
     }
 
     /// The error of a server that may be the wrong one by now: its name may lead to

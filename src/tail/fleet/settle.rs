@@ -331,8 +331,11 @@ impl Fleet {
             Started::Source(id, source, live) => {
                 self.ledgers.remove(topic, live.standing.key());
                 let closed = self.bench.of_key(live.standing.key()).and_then(|id| self.bench.remove(id));
-                let (away_since, place) =
-                    closed.map(|closed| (closed.away_since, closed.turn)).unwrap_or_default();
+                let away_since = closed.as_ref().and_then(|closed| closed.away_since);
+                // What is at the path now is the newest of it, whatever it was.
+                let is_newest = live.control.fate() == Fate::InPlace;
+                let place = closed.filter(|closed| !is_newest && closed.path == live.path);
+                let place = place.and_then(|closed| closed.turn);
                 // What had this device and inode before is another file, or none.
                 if let Some(other) = self.bench.remove(id) {
                     self.ledgers.remember(&other.standing);

@@ -101,6 +101,12 @@ pub enum ConfigError {
     /// The URL of Redis is none.
     #[error(transparent)]
     Redis(#[from] UrlError),
+    /// The braces of a topic's keys have to be the first ones.
+    #[error(
+        "prefix {0:?} has a brace in it: braces are for the topic's name, by which a cluster keeps the keys of a \
+         topic together"
+    )]
+    Prefix(String),
     /// The password cannot be read.
     #[error("redis password file {}: {error}", path.display())]
     PasswordFile {
@@ -167,6 +173,9 @@ impl Effective {
         settings.redis.apply(&mut effective);
         settings.tail.apply(&mut effective);
         settings.serve.apply(&mut effective);
+        if effective.redis.prefix.contains(['{', '}']) {
+            return Err(ConfigError::Prefix(effective.redis.prefix));
+        }
         let max_line_bytes = effective.tail.max_line_bytes;
         effective.tail.inputs = inputs.iter().map(|input| input.for_tailer(max_line_bytes)).collect();
         // The process ends at the timeout: what the parts do then has to fit into it.

@@ -36,7 +36,7 @@ pub use self::{
     metrics::Metrics,
     packer::Packing,
     producer::{Admission, Applicant, Seat},
-    roster::{Challenge, Standing},
+    roster::{Challenge, Predecessor, Standing},
 };
 use crate::{
     record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
@@ -91,6 +91,15 @@ pub struct Publisher {
     metrics: Metrics,
 }
 
+/// What came of a registration.
+#[derive(Debug)]
+pub enum Registered {
+    /// The source is new.
+    New(Arc<Standing>),
+    /// Somebody else has registered the file, as this source.
+    Taken(Arc<Standing>),
+}
+
 /// What became of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -100,6 +109,9 @@ pub enum Outcome {
     Elsewhere(Record),
     /// Redis knows nothing of the source: it was wiped, or forgot the registration.
     Forgotten,
+    /// Redis has forgotten something of the source before this one, which hears of it: that has
+    /// to be stored first.
+    Early,
 }
 
 impl Publisher {
@@ -133,17 +145,29 @@ impl Publisher {
     }
 
     /// Stores the first record of a new source, whose key Redis gives; none while this
-    /// topic cannot be used, though others can. Waits as long as Redis is away.
-    pub async fn register(&self, topic: &Topic, host: &Host, details: Details) -> Option<Arc<Standing>> {
+    /// topic cannot be used, though others can. Its file is none of the sources `is_not`, and may
+    /// be one that another tailer has registered meanwhile. Waits as long as Redis is away.
+    pub async fn register(
+        &self,
+        topic: &Topic,
+        host: &Host,
+        details: Details,
+        is_not: &[SourceKey],
+    ) -> Option<Registered> {
         let record = Record { token: Token::random(), position: details.start, details };
         loop {
             let turn = self.gate.enter_unless_shut(Some(topic)).await?;
             let Some(source) = turn.end(self.store.new_source(topic, host).await, |_| Worked::Writes) else {
                 continue;
             };
-            let append = Append { source: &source, believed: None, record: &record, batch: None };
-            if self.carry(topic, &append).await == Outcome::Stored {
-                return Some(self.stand(topic, source, record));
+            let append =
+                Append { source: &source, believed: None, record: &record, batch: None, before: None };
+            match self.until_answered(topic, &append, Some(is_not)).await {
+                Ok(()) => return Some(Registered::New(self.stand(topic, source, record))),
+                Err(Appended::Taken { source, record, .. }) => {
+                    return Some(Registered::Taken(self.stand(topic, source, record)));
+                }
+                Err(_) => {}
             }
         }
     }
@@ -192,7 +216,19 @@ impl Publisher {
     /// Appends a batch of a source, or only its record, after the one that
     /// `standing` has confirmed; on success that becomes `record`. Tries as long as
     /// Redis is away. A source has one append under way at a time.
-    pub async fn append(&self, standing: &Standing, mut record: Record, batch: Option<Packing>) -> Outcome {
+    pub async fn append(&self, standing: &Standing, record: Record, batch: Option<Packing>) -> Outcome {
+        self.append_behind(None, standing, record, batch).await
+    }
+
+    /// The same, only if the source before this one stands where it is taken to stand. Else that
+    /// one [is challenged](Standing::is_challenged).
+    pub async fn append_behind(
+        &self,
+        before: Option<Predecessor>,
+        standing: &Standing,
+        mut record: Record,
+        batch: Option<Packing>,
+    ) -> Outcome {
         let batch = match batch {
             Some(packing) => Some(packing.done().await),
             None => None,
@@ -200,12 +236,13 @@ impl Publisher {
         if batch.is_some() {
             record.details.appended_ms = unix_ms();
         }
-        self.append_after(standing, Some(standing.confirmed()), record, batch.as_ref()).await
+        let believed = Some(standing.confirmed());
+        self.append_after(standing, believed, record, batch.as_ref(), before.as_ref()).await
     }
 
     /// Stores the record of a source that Redis has forgotten, under its old key.
     pub async fn register_again(&self, standing: &Standing, record: Record) -> Outcome {
-        self.append_after(standing, None, record, None).await
+        self.append_after(standing, None, record, None, None).await
     }
 
     async fn append_after(
@@ -214,15 +251,18 @@ impl Publisher {
         believed: Option<Record>,
         record: Record,
         batch: Option<&SealedBatch>,
+        before: Option<&Predecessor>,
     ) -> Outcome {
-        let append = Append { source: standing.key(), believed: believed.as_ref(), record: &record, batch };
-        let outcome = self.carry(standing.topic(), &append).await;
+        let (source, believed) = (standing.key(), believed.as_ref());
+        let named = before.map(|before| (before.standing.key(), before.token));
+        let append = Append { source, believed, record: &record, batch, before: named };
+        let outcome = self.carry(standing.topic(), &append, before).await;
         match &outcome {
             Outcome::Stored => {
                 self.metrics.appended(batch);
                 standing.confirm(record);
             }
-            Outcome::Elsewhere(_) | Outcome::Forgotten => {
+            Outcome::Elsewhere(_) | Outcome::Forgotten | Outcome::Early => {
                 self.metrics.conflicts.inc();
             }
         }
@@ -230,33 +270,48 @@ impl Publisher {
     }
 
     /// Sends an append until it is known what became of it.
-    async fn carry(&self, topic: &Topic, append: &Append<'_>) -> Outcome {
+    async fn carry(&self, topic: &Topic, append: &Append<'_>, before: Option<&Predecessor>) -> Outcome {
+        match self.until_answered(topic, append, None).await {
+            Ok(()) => Outcome::Stored,
+            Err(Appended::Conflict { stored: Some(stored), .. }) => Outcome::Elsewhere(stored),
+            Err(Appended::Early { stored, .. }) => {
+                if let Some(Predecessor { standing, token }) = before {
+                    standing.challenge(Challenge { token: *token, stored });
+                }
+                Outcome::Early
+            }
+            Err(_) => Outcome::Forgotten,
+        }
+    }
+
+    /// Sends an append until Redis has answered; an error is the answer that it is not stored. That
+    /// of a new source says which ones it is not.
+    async fn until_answered(
+        &self,
+        topic: &Topic,
+        append: &Append<'_>,
+        is_not: Option<&[SourceKey]>,
+    ) -> Result<(), Appended> {
+        // Our own token: an earlier try had succeeded, and its reply was lost.
+        let is_repeated = |appended: &Appended| match appended {
+            Appended::Conflict { stored: Some(stored), .. } => stored.token == append.record.token,
+            _ => false,
+        };
+        let is_stored =
+            |appended: &Appended| matches!(appended, Appended::Stored { .. }) || is_repeated(appended);
+        let worked = |appended: &Appended| if is_stored(appended) { Worked::Writes } else { Worked::Reads };
         loop {
             let turn = self.gate.enter(topic).await;
-            let worked = |appended: &Appended| match appended {
-                Appended::Stored { .. } => Worked::Writes,
-                Appended::Conflict { stored: Some(stored), .. } if stored.token == append.record.token => {
-                    Worked::Writes
-                }
-                Appended::Conflict { .. } => Worked::Reads,
+            let sent = match is_not {
+                Some(is_not) => self.store.register(topic, append.source, append.record, is_not).await,
+                None => self.store.append(topic, append).await,
             };
-            let (epoch, outcome) = match turn.end(self.store.append(topic, append).await, worked) {
-                None => continue,
-                Some(Appended::Stored { epoch, .. }) => (epoch, Outcome::Stored),
-                // Our own token: an earlier try had succeeded, and its reply was lost.
-                Some(Appended::Conflict { epoch, stored: Some(stored) })
-                    if stored.token == append.record.token =>
-                {
-                    self.metrics.repeated_appends.inc();
-                    (epoch, Outcome::Stored)
-                }
-                Some(Appended::Conflict { epoch, stored: Some(stored) }) => {
-                    (epoch, Outcome::Elsewhere(stored))
-                }
-                Some(Appended::Conflict { epoch, stored: None }) => (epoch, Outcome::Forgotten),
-            };
-            self.roster.saw_epoch(topic, epoch);
-            return outcome;
+            let Some(appended) = turn.end(sent, worked) else { continue };
+            self.roster.saw_epoch(topic, appended.epoch());
+            if is_repeated(&appended) {
+                self.metrics.repeated_appends.inc();
+            }
+            return if is_stored(&appended) { Ok(()) } else { Err(appended) };
         }
     }
 

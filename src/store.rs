@@ -36,8 +36,9 @@ mod topics;
 mod trim;
 mod url;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use redis::Script;
 use tokio::sync::watch;
 
 pub use self::{
@@ -61,8 +62,10 @@ pub use self::{
     trim::Trimmed,
     url::{RedisUrl, UrlError},
 };
-use self::{keys::Keys, servers::Servers};
+use self::{keys::Keys, script::TopicScript, servers::Servers};
 use crate::record::Topic;
+
+static SERVES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store/serves.lua")));
 
 /// Where Redis is, how to reach it, and what the keys begin with.
 #[derive(Debug, Clone)]
@@ -168,15 +171,14 @@ impl Store {
     }
 
     /// Asks the server for something that it has to look up: an answer means that
-    /// it serves.
+    /// it serves. A replica does not: reads go to masters.
     ///
     /// # Errors
     /// [`Error`] when it does not answer, or answers that it cannot.
     pub async fn probe(&self) -> Result<(), Error> {
         let key = self.keys.topics();
-        let mut command = redis::cmd("EXISTS");
-        command.arg(&key);
-        self.servers.query::<i64>(&key, &command).await.map(drop)
+        let script = SERVES.key(&key);
+        self.run_script(&TopicScript { key, script }).await.map(drop)
     }
 
     fn corrupt(&self, key: &str, why: impl std::fmt::Display) -> Error {

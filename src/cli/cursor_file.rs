@@ -30,6 +30,8 @@ pub(super) struct CursorFile {
 pub(super) enum CursorFileError {
     #[error("cursor file {}: {doing}", path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error },
+    #[error("cursor file {} is not a regular file", .0.display())]
+    NoFile(PathBuf),
     #[error("cursor file {} is in use by another process", .0.display())]
     InUse(PathBuf),
     #[error("{} is not a cursor file, or it is damaged: {why} (it was left as it is)", path.display())]
@@ -55,6 +57,10 @@ impl CursorFile {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let io =
             |doing| move |(path, source): (PathBuf, io::Error)| CursorFileError::Io { path, doing, source };
+        // What is no file may have no end, and is not to be replaced.
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(CursorFileError::NoFile(path));
+        }
         let lock_path = with_suffix(&path, ".lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(|source| io("its lock cannot be opened")((lock_path, source)))?;
@@ -168,7 +174,7 @@ mod tests {
         }
         fs::write(&path, r#"{"logrelay_cursor_file":2,"new":true}"#).unwrap();
         assert!(CursorFile::open(&path).unwrap_err().to_string().contains("version 2"));
-        assert!(CursorFile::open(dir.path()).unwrap_err().to_string().contains("cannot be read"));
+        assert!(CursorFile::open(dir.path()).unwrap_err().to_string().contains("not a regular file"));
     }
 
     proptest! {

@@ -6,13 +6,15 @@ mod pushed;
 mod status;
 
 use std::{
+    convert::Infallible,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use prometheus_client::registry::Registry;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -171,10 +173,23 @@ fn say_what_is_absent(inputs: &[tail::Input]) {
 }
 
 async fn until_stopped(service: tail::Service, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    if !service.run(shutdown.clone()).await {
+    let said = async {
+        say_when_stopping(shutdown).await;
+        std::future::pending::<Infallible>().await
+    };
+    let is_done = tokio::select! {
+        is_done = service.run(shutdown.clone()) => is_done,
+        never = said => match never {},
+    };
+    if !is_done {
         bail!("stopping took too long: the next run reads again what was not appended, and loses nothing");
     }
     Ok(())
+}
+
+async fn say_when_stopping(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    info!("stopping: what was read is appended first");
 }
 
 async fn read_stdin(
@@ -187,9 +202,16 @@ async fn read_stdin(
     let host = &effective.tail.host;
     info!(%host, %topic, redis = publisher.store().address(), "reading standard input");
     let reading = tail::publish_stdin(publisher, topic, host, lines, tokio::io::stdin(), shutdown.clone());
+    let late = async {
+        say_when_stopping(shutdown).await;
+        sleep(Duration::from_millis(effective.tail.stop_timeout_ms)).await;
+    };
     tokio::select! {
         read = reading => read.context("standard input"),
         never = publisher.audit() => match never {},
+        () = late => bail!(
+            "stopping took too long: what was read of standard input and redis has not confirmed is lost"
+        ),
     }
 }
 

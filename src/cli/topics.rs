@@ -38,8 +38,9 @@ pub(super) struct Arguments {
     /// A table, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
+    // Longer than a relay waits for Redis by default, so that it can say what it waited for.
     /// How long a relay may take to connect, and to answer, in milliseconds
-    #[arg(long, global = true, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, global = true, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
     #[command(subcommand)]
     action: Option<Action>,

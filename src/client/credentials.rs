@@ -7,6 +7,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -65,6 +66,9 @@ pub enum CredentialsError {
         "the token is not sent to {0} without encryption: use https://, or say by --insecure-token that it may be"
     )]
     Plaintext(RelayAddress),
+    /// A file is to have certificates, and has none.
+    #[error("{}: it has no certificate in PEM", .0.display())]
+    NoCertificate(PathBuf),
     /// There are no certificates to use.
     #[error("no TLS: {0}")]
     Tls(String),
@@ -109,12 +113,17 @@ impl Credentials {
         }
         let read =
             |path: &PathBuf| files::read(path).map_err(|error| FileError::Read { path: path.clone(), error });
+        // A file of something else would be taken for no certificates at all.
+        let certificates = |path: &PathBuf| match read(path)? {
+            pem if CertificateDer::pem_slice_iter(&pem).next().is_some_and(|first| first.is_ok()) => Ok(pem),
+            _ => Err(CredentialsError::NoCertificate(path.clone())),
+        };
         let mut tls = match &self.ca {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates(path)?)),
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let Some((certificate, key)) = &self.certificate {
-            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+            tls = tls.identity(Identity::from_pem(certificates(certificate)?, read(key)?));
         }
         Ok(Some(tls))
     }

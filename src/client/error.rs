@@ -132,7 +132,14 @@ fn status_text(status: &Status) -> String {
     }
 }
 
-/// An error and what caused it, without saying a thing twice.
+/// What libraries say of a mistake, and what it is likely to be.
+const HINTS: [(&str, &str); 3] = [
+    ("InvalidContentType", "it does not speak TLS here: is its address http://…?"),
+    ("frame with invalid size", "it speaks no HTTP/2 here: is its address https://…?"),
+    ("UnknownIssuer", "nothing that is trusted has signed its certificate: name the authority, --ca FILE"),
+];
+
+/// An error and what caused it, without saying a thing twice; with what it may mean.
 fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -143,5 +150,24 @@ fn with_causes(error: &dyn StdError) -> String {
         }
         next = cause.source();
     }
-    text
+    match HINTS.iter().find(|(said, _)| text.contains(said)) {
+        Some((_, hint)) => format!("{text} ({hint})"),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn what_libraries_say_comes_with_what_it_means() {
+        let text = |said: &str| with_causes(&io::Error::other(said.to_owned()));
+        assert!(text("received corrupt message of type InvalidContentType").contains("http://"));
+        assert!(text("connection error detected: frame with invalid size").contains("https://"));
+        assert!(text("invalid peer certificate: UnknownIssuer").contains("--ca"));
+        assert_eq!(text("Connection refused"), "Connection refused");
+    }
 }

@@ -43,6 +43,21 @@ pub struct Challenge {
     pub stored: Option<Record>,
 }
 
+/// A source whose lines come before the first ones of another: where it stands when all of it is
+/// stored.
+#[derive(Debug, Clone)]
+pub struct Predecessor {
+    pub(super) standing: Arc<Standing>,
+    pub(super) token: Token,
+}
+
+impl Predecessor {
+    /// A source as it stands now.
+    pub fn of(standing: &Arc<Standing>) -> Self {
+        Self { standing: Arc::clone(standing), token: standing.lock().confirmed.token }
+    }
+}
+
 impl Standing {
     /// The topic that the source's lines go to.
     pub fn topic(&self) -> &Topic {
@@ -62,6 +77,12 @@ impl Standing {
     /// The position that Redis confirmed last.
     pub fn position(&self) -> u64 {
         self.lock().confirmed.position
+    }
+
+    /// Whether it has no line yet.
+    pub fn is_at_start(&self) -> bool {
+        let state = self.lock();
+        state.confirmed.position == state.confirmed.details.start
     }
 
     /// Takes over a record that is known to be stored.

@@ -12,8 +12,9 @@ use crate::record::{Offset, Topic};
 
 static DELETE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("delete.lua"))));
-static FORGET: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("forget.lua"))));
+static FORGET: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("timeline.lua"), include_str!("files.lua"), include_str!("forget.lua")))
+});
 static RETENTION: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("retention.lua"))));
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::{Error, Store, script::TopicScript};
-use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Topic};
+use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Token, Topic};
 
 static APPEND: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("append.lua"))));
@@ -21,6 +21,9 @@ pub struct Append<'a> {
     pub record: &'a Record,
     /// The lines; none: this only stores the record.
     pub batch: Option<&'a SealedBatch>,
+    /// A source of the same topic that has to stand where this token was given: its lines come
+    /// before these. None: there is nothing to wait for.
+    pub before: Option<(&'a SourceKey, Token)>,
 }
 
 /// What became of an append.
@@ -40,13 +43,41 @@ pub enum Appended {
         /// What is stored; none: nothing is.
         stored: Option<Record>,
     },
+    /// The source that has to be [before](Append::before) stands elsewhere; nothing was written.
+    Early {
+        /// The epoch now.
+        epoch: Epoch,
+        /// What is stored of that one; none: nothing is.
+        stored: Option<Record>,
+    },
+    /// The file of a new source is another source already; nothing was written.
+    Taken {
+        /// The epoch now.
+        epoch: Epoch,
+        /// The other source.
+        source: SourceKey,
+        /// Its record.
+        record: Record,
+    },
+}
+
+impl Appended {
+    /// The topic's epoch.
+    pub fn epoch(&self) -> Epoch {
+        match *self {
+            Self::Stored { epoch, .. }
+            | Self::Conflict { epoch, .. }
+            | Self::Early { epoch, .. }
+            | Self::Taken { epoch, .. } => epoch,
+        }
+    }
 }
 
 /// What the script answered.
 struct Answer {
-    is_conflict: bool,
+    status: String,
     epoch: Option<String>,
-    /// The offset of the first line; of a conflict, the stored record.
+    /// The offset of the first line; of a conflict, and where the file is taken, the stored record.
     word: Option<String>,
     source: Option<String>,
 }
@@ -59,7 +90,6 @@ impl Store {
     /// [`Error`]; after [`Error::Timeout`] and [`Error::Unreachable`] it is not
     /// known whether the append was carried out.
     pub async fn append(&self, topic: &Topic, append: &Append<'_>) -> Result<Appended, Error> {
-        let key = self.keys.state(topic);
         let believed = append.believed.map(Record::believed).unwrap_or_default();
         let record = append.record.to_text();
         let mut script = self.append_script(topic, append.source.as_str(), &believed, &record);
@@ -70,15 +100,50 @@ impl Store {
             }
             Some(SealedBatch { lines, stored, .. }) => script.arg(lines).arg("b").arg(&stored[..]),
         };
-        let answer = self.run_append(topic, &script).await?;
-        let epoch = self.read_word(&key, "epoch", answer.epoch)?;
-        if answer.is_conflict {
-            let stored = answer.word.map(|text| Record::parse(&text)).transpose();
-            return Ok(Appended::Conflict { epoch, stored: stored.map_err(|e| self.corrupt(&key, e))? });
+        if let Some((before, token)) = append.before {
+            script.arg(before.as_str()).arg(format!("{token} "));
         }
-        let base = self.read_number(&key, "base", answer.word.as_deref())?;
-        let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
-        Ok(Appended::Stored { epoch, base })
+        self.read_answer(topic, self.run_append(topic, &script).await?)
+    }
+
+    /// Stores the first record of a new source. Where its host has registered the file as another
+    /// source, and it is none of `is_not`, that is [`Appended::Taken`]: so that two tailers that
+    /// find a file at once have one source of it. Otherwise as [`Store::append`].
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub async fn register(
+        &self,
+        topic: &Topic,
+        source: &SourceKey,
+        record: &Record,
+        is_not: &[SourceKey],
+    ) -> Result<Appended, Error> {
+        let mut script = self.append_script(topic, source.as_str(), "", &record.to_text());
+        script.arg(0).arg("new");
+        for other in is_not {
+            script.arg(other.as_str());
+        }
+        self.read_answer(topic, self.run_append(topic, &script).await?)
+    }
+
+    fn read_answer(&self, topic: &Topic, answer: Answer) -> Result<Appended, Error> {
+        let key = self.keys.state(topic);
+        let epoch = self.read_word(&key, "epoch", answer.epoch)?;
+        let record = |text: String| self.read_record(&key, &text);
+        match answer.status.as_str() {
+            "conflict" => Ok(Appended::Conflict { epoch, stored: answer.word.map(record).transpose()? }),
+            "early" => Ok(Appended::Early { epoch, stored: answer.word.map(record).transpose()? }),
+            "taken" => {
+                let source = self.read_word(&key, "source", answer.source)?;
+                Ok(Appended::Taken { epoch, source, record: record(answer.word.unwrap_or_default())? })
+            }
+            _ => {
+                let base = self.read_number(&key, "base", answer.word.as_deref())?;
+                let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
+                Ok(Appended::Stored { epoch, base })
+            }
+        }
     }
 
     /// A key for a new source of a host, which was never given before. A repeated call
@@ -112,13 +177,14 @@ impl Store {
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());
         match status.as_str() {
-            "ok" | "conflict" => {
+            "ok" | "conflict" | "early" | "taken" => {
                 let (word, _ms, source) = (word(), word(), word());
-                Ok(Answer { is_conflict: status == "conflict", epoch, word, source })
+                Ok(Answer { status, epoch, word, source })
             }
             "not-master" => Err(self.not_master(&script.key, epoch)),
             other => {
-                Err(self.corrupt(&self.keys.state(topic), format!("the append script answered {other:?}")))
+                let why = format!("the append script answered {other:?}");
+                Err(self.corrupt(&self.keys.state(topic), why))
             }
         }
     }

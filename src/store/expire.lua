@@ -25,6 +25,7 @@ for i = 3, #ARGV, 2 do
     elseif not since then
       redis.call('HSET', STATE, mark, believed .. whole(now))
     elseif now - since >= keep_ms then
+      forget_file(ARGV[i], stored)
       redis.call('HDEL', STATE, record, mark)
       expired = expired + 1
     end

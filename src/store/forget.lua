@@ -4,6 +4,7 @@ local role = role_and_id()
 if role ~= 'master' then return { 'not-master', role } end
 local forgotten = 0
 for _, source in ipairs(ARGV) do
+  forget_file(source, redis.call('HGET', STATE, 's:' .. source) or '')
   forgotten = forgotten + redis.call('HDEL', STATE, 's:' .. source)
   redis.call('HDEL', STATE, 'g:' .. source)
   local name = 'p:' .. string.match(source, '^[^/]*')

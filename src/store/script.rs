@@ -1,4 +1,4 @@
-//! Runs a script on the keys of one topic, which only a master answers.
+//! Runs a script on the keys of one topic, or on another key, which only a master answers.
 
 use redis::{Script, ScriptInvocation, ToRedisArgs};
 

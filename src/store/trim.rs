@@ -13,8 +13,9 @@ use crate::record::{Epoch, Offset, Record, SourceState, Topic};
 
 static TRIM: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("trim.lua"))));
-static EXPIRE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("expire.lua"))));
+static EXPIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("timeline.lua"), include_str!("files.lua"), include_str!("expire.lua")))
+});
 
 /// How many entries one call removes at most, nearly: freeing them takes some tenths of a
 /// millisecond, for which appends wait.

@@ -20,8 +20,8 @@ use super::{
     source::{Context, Source},
 };
 use crate::{
-    publish::Standing,
-    record::{Details, Host, Topic},
+    publish::{Registered, Standing},
+    record::{Details, Host, SourceKey, Topic},
 };
 
 /// A file that is followed.
@@ -40,7 +40,8 @@ pub(super) struct Live {
 /// What came of a launch.
 pub(super) enum Started {
     Source(FileId, Box<Source>, Live),
-    /// The content is not that of the source any more; the path of which it was.
+    /// The content is not that of the source any more, or another tailer has registered the file
+    /// as this source; the path of which it was.
     Changed(PathBuf, Arc<Standing>),
     /// The topic cannot be used now.
     Later(PathBuf),
@@ -48,7 +49,8 @@ pub(super) enum Started {
 }
 
 impl Launch {
-    /// Makes the source ready to run. A new one begins as `start` says.
+    /// Makes the source ready to run. A new one begins as `start` says, and is none of the sources
+    /// `is_not`, which are known.
     pub(super) async fn start(
         self,
         context: &Context,
@@ -56,6 +58,7 @@ impl Launch {
         host: &Host,
         input: &Input,
         start: StartAt,
+        is_not: &[SourceKey],
     ) -> Started {
         let Self { found, reader, path, origin } = self;
         let is_resumed = matches!(origin, Origin::Known(..));
@@ -66,8 +69,9 @@ impl Launch {
         };
         let standing = match first {
             Ok(standing) => standing,
-            Err(Ok(details)) => match context.publisher.register(topic, host, details).await {
-                Some(standing) => standing,
+            Err(Ok(details)) => match context.publisher.register(topic, host, details, is_not).await {
+                Some(Registered::New(standing)) => standing,
+                Some(Registered::Taken(standing)) => return Started::Changed(path, standing),
                 None => return Started::Later(path),
             },
             Err(Err(error)) => return Started::Unreadable(found.path, error),

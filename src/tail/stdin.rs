@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::{LineOptions, framing::Framer};
 use crate::{
     proto,
-    publish::{Group, Outcome, Publisher, Standing},
+    publish::{Group, Outcome, Publisher, Registered, Standing},
     record::{Details, Host, Record, Token, Topic},
 };
 
@@ -43,7 +43,8 @@ pub async fn publish_stdin(
     let standing = loop {
         // All may be read before an audit would say that there is such a topic.
         publisher.announce(topic).await;
-        if let Some(standing) = publisher.register(topic, host, details.clone()).await {
+        // What is no file, nobody else can have.
+        if let Some(Registered::New(standing)) = publisher.register(topic, host, details.clone(), &[]).await {
             break standing;
         }
         tokio::select! {
@@ -126,6 +127,8 @@ async fn append(publisher: &Publisher, standing: &Standing, group: &mut Group, p
         let record = Record { token: Token::random(), position, details };
         match publisher.append(standing, record, Some(publisher.pack(batch.clone()))).await {
             Outcome::Stored => return,
+            // Nothing is before it.
+            Outcome::Early => {}
             Outcome::Elsewhere(stored) => {
                 let (from_line, to_line) = (stored.details.next_line, standing.confirmed().details.next_line);
                 warn!(from_line, to_line, "redis lost lines of standard input, which cannot be read again");

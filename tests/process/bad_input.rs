@@ -57,12 +57,22 @@ async fn arguments_that_make_no_sense_are_refused_with_2() {
         ("serve --batch-bytes 4294967295", &["from 1 to"]),
         ("serve --redis-pool-size 0", &["from 1 to"]),
         ("tail --buffer-bytes 99999999999999999999 --topic app /tmp/a", &["whole number"]),
+        ("tail --prefix a{b} --topic app /tmp/a", &["a{b}", "brace"]),
+        ("subscribe app --relay https://127.0.0.1:1 --ca Cargo.toml", &["Cargo.toml", "no certificate"]),
         ("topics --log-level loud", &["loud"]),
         ("check-config --config /no/such/file.toml", &["/no/such/file.toml"]),
         ("fly", &["fly"]),
     ];
     for (arguments, words) in cases {
         refused(&run(arguments).await, 2, words);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_file_that_is_no_file_is_refused_with_1() {
+    for path in ["/dev/zero", "/tmp"] {
+        let output = run(&format!("subscribe app --relay 127.0.0.1:1 --cursor-file {path}")).await;
+        refused(&output, 1, &[path, "not a regular file"]);
     }
 }
 

@@ -104,6 +104,25 @@ async fn what_was_read_of_standard_input_is_appended_by_a_slow_redis_before_it_e
 }
 
 #[tokio::test]
+async fn lines_of_standard_input_that_a_stop_loses_are_said_to_be_lost() {
+    let redis = TestRedis::start().await;
+    let words = format!("tail --redis {} --host h --topic app --shutdown-timeout-ms 2000 -", redis.url());
+    let mut command = command(&words);
+    command.stdin(Stdio::piped());
+    let mut tailer = Process::spawn(&words, command);
+    let mut stdin = tailer.stdin();
+    stdin.write_all(b"one\n").await.unwrap();
+    eventually("the first line is there", async || lines(&redis).await == 1).await;
+    redis.control().await.run::<String>("CLIENT PAUSE 3600000 WRITE").await;
+    stdin.write_all(format!("{}\n", long_line()).as_bytes()).await.unwrap();
+    until_an_append_waits(&redis).await;
+    tailer.signal(Signal::TERM);
+    let ended = tailer.ended().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("has not confirmed is lost"), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn standard_input_that_ends_while_redis_is_away_is_appended_when_it_is_back() {
     let redis = TestRedis::start().await;
     let (mut tailer, mut stdin) = tailer_of_stdin(&redis);

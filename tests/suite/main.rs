@@ -37,6 +37,7 @@ mod lost_replies;
 mod many;
 mod mirror;
 mod newborn;
+mod order;
 mod outage;
 mod packed_siblings;
 mod packing;

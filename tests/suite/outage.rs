@@ -8,7 +8,7 @@ use std::{
 };
 
 use logrelay::{
-    publish::{Metrics, Options, Outcome, Publisher, Standing},
+    publish::{Metrics, Options, Outcome, Publisher, Registered, Standing},
     record::{Details, SourceKey, Topic},
     store::{ConnectOptions, Store},
     tail::{self, TopicRule},
@@ -167,7 +167,9 @@ fn publisher(redis: &TestRedis) -> (Publisher, JoinSet<()>) {
 /// A new source, once its topic can be used.
 async fn register(publisher: &Publisher, topic: &Topic) -> Arc<Standing> {
     loop {
-        if let Some(standing) = publisher.register(topic, &host(), Details::default()).await {
+        if let Some(Registered::New(standing)) =
+            publisher.register(topic, &host(), Details::default(), &[]).await
+        {
             return standing;
         }
         sleep(Duration::from_millis(20)).await;

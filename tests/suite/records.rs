@@ -3,7 +3,11 @@
 
 use std::fs;
 
-use logrelay::tail::Options;
+use logrelay::{
+    record::{Details, Host, Identity, Record, SourceKey, Token, Topic},
+    store::Appended,
+    tail::Options,
+};
 
 use crate::{
     support::{Control, TestRedis, eventually},
@@ -60,9 +64,46 @@ async fn a_file_that_comes_back_is_known_until_its_record_has_expired() {
         tailing.sources().await.is_empty()
     })
     .await;
+    let state = format!("logrelay:{{{}}}:state", tailing.topic());
+    let fields: Vec<String> = redis.control().await.run(&format!("HKEYS {state}")).await;
+    assert!(!fields.iter().any(|field| field.contains('/')), "all of it goes: {fields:?}");
     // Nothing else asks for fields now.
     until_calls(&mut redis.control().await, "hmget", 1).await;
     fs::rename(&away, &log).unwrap();
     tailing.until_lines(22).await;
     assert_eq!(tailing.sources().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_is_registered_once_unless_it_is_known_to_be_another() {
+    let redis = TestRedis::start().await;
+    let (store, topic, host) =
+        (redis.store(), "t".parse::<Topic>().unwrap(), "host".parse::<Host>().unwrap());
+    let record = |created_ns| {
+        let identity = Identity { device: 1, inode: u64::MAX, created_ns, ..Identity::default() };
+        let details = Details { path: "\"inode\":7".to_owned(), identity, ..Details::default() };
+        Record { token: Token::random(), position: 0, details }
+    };
+    let key = async || store.new_source(&topic, &host).await.unwrap();
+    let (first, second, third) = (key().await, key().await, key().await);
+    let of_first = record(Some(5));
+    let register = async |key: &SourceKey, record: &Record, is_not: &[SourceKey]| {
+        store.register(&topic, key, record, is_not).await.unwrap()
+    };
+    assert!(matches!(register(&first, &of_first, &[]).await, Appended::Stored { .. }));
+    let taken = register(&second, &record(Some(5)), std::slice::from_ref(&third)).await;
+    let Appended::Taken { source, record: found, .. } = taken else { panic!("{taken:?}") };
+    assert_eq!((source, found), (first.clone(), of_first));
+    // Made at another time, it is another file; and where nobody knows when it was made, it may be.
+    for created_ns in [Some(6), None, None] {
+        let other = key().await;
+        assert!(matches!(register(&other, &record(created_ns), &[]).await, Appended::Stored { .. }));
+    }
+    let is_not = [third, first];
+    assert!(matches!(register(&second, &record(Some(5)), &is_not).await, Appended::Stored { .. }));
+    let taken = register(&key().await, &record(Some(5)), &is_not).await;
+    assert!(matches!(&taken, Appended::Taken { source, .. } if *source == second), "{taken:?}");
+    // Who forgets the sources forgets that, too.
+    assert_eq!(store.forget_sources(&topic).await.unwrap(), 5);
+    assert!(matches!(register(&key().await, &record(Some(5)), &[]).await, Appended::Stored { .. }));
 }

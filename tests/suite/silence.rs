@@ -105,6 +105,17 @@ async fn health_says_whether_redis_really_answers() {
 }
 
 #[tokio::test]
+async fn a_relay_of_a_replica_says_that_it_does_not_serve_before_anybody_reads() {
+    let redis = TestRedis::start().await;
+    let relay = TestRelay::with(&redis, |serve, _| serve.probe_ms = 100).await;
+    eventually("a master is served", async || relay.serves().await).await;
+    let _: String = redis.control().await.run("REPLICAOF 127.0.0.1 1").await;
+    eventually("a replica is not", async || !relay.serves().await).await;
+    let _: String = redis.control().await.run("REPLICAOF NO ONE").await;
+    eventually("it serves again", async || relay.serves().await).await;
+}
+
+#[tokio::test]
 async fn a_cut_blocking_connection_is_replaced() {
     let redis = TestRedis::start().await;
     let relay = TestRelay::start(&redis).await;

@@ -6,7 +6,7 @@ use logrelay::tail::{Options, StartAt};
 
 use crate::{
     support::TestRedis,
-    tailing::{Tailing, append, lines},
+    tailing::{Tailing, append, lines, numbered},
 };
 
 fn follow(redis: &TestRedis) -> Tailing {
@@ -211,6 +211,38 @@ async fn two_tailers_of_one_file_append_each_line_once() {
     first.until_lines(10_010).await;
     first.assert_numbered(10_010).await;
     drop(second);
+}
+
+#[tokio::test]
+async fn two_tailers_that_find_a_new_file_at_once_append_each_line_once() {
+    let redis = TestRedis::start().await;
+    let first = Tailing::start(&redis, "*.log");
+    let second = Tailing::beside(&redis, &first);
+    let (files, rounds) = (8_u64, 6_u64);
+    for round in 0..rounds {
+        for file in 0..files {
+            let log = first.path(&format!("{file}.log"));
+            if round % 2 == 1 {
+                fs::rename(&log, first.path(&format!("{file}.log.{round}"))).unwrap();
+            }
+            append(&log, &lines((file * rounds + round) * 100, 100));
+        }
+        first.until_lines((round + 1) * files * 100).await;
+    }
+    // What either of them has still to send would be there before its line that comes last.
+    for file in 0..files {
+        append(&first.path(&format!("{file}.log")), "last\n");
+    }
+    first.until_lines(files * rounds * 100 + files).await;
+    drop(second);
+    let mut contents = first.contents().await;
+    contents.retain(|line| line != "last");
+    contents.sort();
+    let written: Vec<String> = (0..files * rounds * 100).map(numbered).collect();
+    assert_eq!(contents.len(), written.len());
+    assert!(contents == written, "other lines than were written");
+    // A rotation makes a source: one, though both have seen it.
+    assert_eq!(first.sources().await.len() as u64, files * (1 + rounds / 2));
 }
 
 /// Renames `log` to `log.1`, `log.1` to `log.2`, and so on.

@@ -25,6 +25,17 @@ pub(super) struct Arguments {
 #[derive(Debug, Clone, PartialEq)]
 struct Where(Before);
 
+impl Where {
+    /// The offset of the first line to be kept; none where the relay finds it by its time.
+    fn offset(&self) -> Option<u64> {
+        match &self.0 {
+            Before::Offset(offset) => Some(*offset),
+            Before::Cursor(cursor) => cursor.parse::<Cursor>().ok().map(|cursor| cursor.offset.get()),
+            Before::Time(_) => None,
+        }
+    }
+}
+
 impl FromStr for Where {
     type Err = String;
 
@@ -48,8 +59,15 @@ impl FromStr for Where {
 /// Trims the topic; a line of what happened.
 pub(super) async fn run(arguments: Arguments, relays: &Relays) -> anyhow::Result<String> {
     let Arguments { topic, before } = arguments;
+    let wanted = before.offset();
     let trimmed = client::trim_topic(&relays.relays, &topic, before.0, relays.timeout_ms).await?;
-    Ok(format!("{topic}: {} lines were removed, the first one is {}\n", trimmed.lines, trimmed.first_offset))
+    let (lines, first) = (trimmed.lines, trimmed.first_offset);
+    let kept = wanted.filter(|wanted| *wanted > first).map(|wanted| {
+        format!(
+            " (lines go in the batches that they were appended in: the one that ends behind {wanted} stays)"
+        )
+    });
+    Ok(format!("{topic}: {lines} lines were removed, the first one is {first}{}\n", kept.unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::{
         control::Fate,
         discover::{FileId, Found, above, displayed, id_of},
         launch::Started,
-        lineage::{Followed, Known, Launch, plan},
+        lineage::{Followed, Known, Launch, Origin, plan},
         reader::off_the_runtime,
     },
 };
@@ -185,15 +185,30 @@ impl Fleet {
                 Some((Arc::clone(input.or_else(|| self.inputs.of_path(&launch.path))?), launch))
             })
             .collect();
-        let starts = launches.into_iter().map(|(input, launch)| {
-            let start = self.start_of(&input, topic, &launch);
-            let (context, host) = (&self.context, &self.options.host);
-            async move { (launch.start(context, topic, host, &input, start).await, Arc::clone(&input)) }
-        });
+        let starts =
+            launches.into_iter().map(|(input, launch)| {
+                let start = self.start_of(&input, topic, &launch);
+                let is_not = self.sources_of(topic, &launch);
+                let (context, host) = (&self.context, &self.options.host);
+                async move {
+                    (launch.start(context, topic, host, &input, start, &is_not).await, Arc::clone(&input))
+                }
+            });
         let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
         again.extend(started.into_iter().filter_map(|(started, input)| self.follow(topic, started, input)));
         again
+    }
+
+    /// The sources that a new file is known not to be, though it has their numbers.
+    fn sources_of(&self, topic: &Topic, launch: &Launch) -> Vec<SourceKey> {
+        if matches!(launch.origin, Origin::Known(..)) {
+            return Vec::new();
+        }
+        let id = id_of(&launch.found);
+        let ledger = self.ledgers.of(topic).filter(|(_, record)| record.details.identity.file() == id);
+        let closed = self.bench.get(id).map(|closed| closed.standing.key());
+        ledger.map(|(key, _)| key).chain(closed).cloned().collect()
     }
 
     /// Where a new file of a path begins.
@@ -316,7 +331,11 @@ impl Fleet {
             Started::Source(id, source, live) => {
                 self.ledgers.remove(topic, live.standing.key());
                 let closed = self.bench.of_key(live.standing.key()).and_then(|id| self.bench.remove(id));
-                let away_since = closed.and_then(|closed| closed.away_since);
+                let away_since = closed.as_ref().and_then(|closed| closed.away_since);
+                // What is at the path now is the newest of it, whatever it was.
+                let is_newest = live.control.fate() == Fate::InPlace;
+                let place = closed.filter(|closed| !is_newest && closed.path == live.path);
+                let place = place.and_then(|closed| closed.turn);
                 // What had this device and inode before is another file, or none.
                 if let Some(other) = self.bench.remove(id) {
                     self.ledgers.remember(&other.standing);
@@ -324,7 +343,11 @@ impl Fleet {
                 self.at_start.remove(&id);
                 // Whether any look still finds it there, it has yet to be told.
                 self.is_waiting |= live.place != live.path;
-                let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
+                let turn = if let Some(place) = place {
+                    place.pass_to(&live.control, &live.standing)
+                } else {
+                    self.lanes.entry(live.path.clone()).or_default().join(&live.control, &live.standing)
+                };
                 self.places.insert(live.place.clone(), id);
                 let mut member = Member::new(live, source, turn, input, &mut self.tasks);
                 if away_since.is_some() {

@@ -9,6 +9,7 @@ mod dev;
 mod environment;
 mod hangup;
 mod inputs;
+mod memory;
 mod open_files;
 mod progress;
 mod publish;
@@ -92,6 +93,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     let Cli { general, command } = cli;
     let terminal = Terminal::stderr();
+    memory::keep_large_blocks();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {

@@ -15,6 +15,7 @@ mod dial;
 mod error;
 mod event;
 mod fetch;
+mod incoming;
 mod lines;
 mod link;
 mod marks;

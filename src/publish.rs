@@ -36,7 +36,7 @@ pub use self::{
     metrics::Metrics,
     packer::Packing,
     producer::{Admission, Applicant, Seat},
-    roster::{Challenge, Standing},
+    roster::{Challenge, Predecessor, Standing},
 };
 use crate::{
     record::{Details, Host, Record, SealedBatch, SourceKey, Token, Topic},
@@ -109,6 +109,9 @@ pub enum Outcome {
     Elsewhere(Record),
     /// Redis knows nothing of the source: it was wiped, or forgot the registration.
     Forgotten,
+    /// Redis has forgotten something of the source before this one, which hears of it: that has
+    /// to be stored first.
+    Early,
 }
 
 impl Publisher {
@@ -157,7 +160,8 @@ impl Publisher {
             let Some(source) = turn.end(self.store.new_source(topic, host).await, |_| Worked::Writes) else {
                 continue;
             };
-            let append = Append { source: &source, believed: None, record: &record, batch: None };
+            let append =
+                Append { source: &source, believed: None, record: &record, batch: None, before: None };
             match self.until_answered(topic, &append, Some(is_not)).await {
                 Ok(()) => return Some(Registered::New(self.stand(topic, source, record))),
                 Err(Appended::Taken { source, record, .. }) => {
@@ -212,7 +216,19 @@ impl Publisher {
     /// Appends a batch of a source, or only its record, after the one that
     /// `standing` has confirmed; on success that becomes `record`. Tries as long as
     /// Redis is away. A source has one append under way at a time.
-    pub async fn append(&self, standing: &Standing, mut record: Record, batch: Option<Packing>) -> Outcome {
+    pub async fn append(&self, standing: &Standing, record: Record, batch: Option<Packing>) -> Outcome {
+        self.append_behind(None, standing, record, batch).await
+    }
+
+    /// The same, only if the source before this one stands where it is taken to stand. Else that
+    /// one [is challenged](Standing::is_challenged).
+    pub async fn append_behind(
+        &self,
+        before: Option<Predecessor>,
+        standing: &Standing,
+        mut record: Record,
+        batch: Option<Packing>,
+    ) -> Outcome {
         let batch = match batch {
             Some(packing) => Some(packing.done().await),
             None => None,
@@ -220,12 +236,13 @@ impl Publisher {
         if batch.is_some() {
             record.details.appended_ms = unix_ms();
         }
-        self.append_after(standing, Some(standing.confirmed()), record, batch.as_ref()).await
+        let believed = Some(standing.confirmed());
+        self.append_after(standing, believed, record, batch.as_ref(), before.as_ref()).await
     }
 
     /// Stores the record of a source that Redis has forgotten, under its old key.
     pub async fn register_again(&self, standing: &Standing, record: Record) -> Outcome {
-        self.append_after(standing, None, record, None).await
+        self.append_after(standing, None, record, None, None).await
     }
 
     async fn append_after(
@@ -234,15 +251,18 @@ impl Publisher {
         believed: Option<Record>,
         record: Record,
         batch: Option<&SealedBatch>,
+        before: Option<&Predecessor>,
     ) -> Outcome {
-        let append = Append { source: standing.key(), believed: believed.as_ref(), record: &record, batch };
-        let outcome = self.carry(standing.topic(), &append).await;
+        let (source, believed) = (standing.key(), believed.as_ref());
+        let named = before.map(|before| (before.standing.key(), before.token));
+        let append = Append { source, believed, record: &record, batch, before: named };
+        let outcome = self.carry(standing.topic(), &append, before).await;
         match &outcome {
             Outcome::Stored => {
                 self.metrics.appended(batch);
                 standing.confirm(record);
             }
-            Outcome::Elsewhere(_) | Outcome::Forgotten => {
+            Outcome::Elsewhere(_) | Outcome::Forgotten | Outcome::Early => {
                 self.metrics.conflicts.inc();
             }
         }
@@ -250,10 +270,16 @@ impl Publisher {
     }
 
     /// Sends an append until it is known what became of it.
-    async fn carry(&self, topic: &Topic, append: &Append<'_>) -> Outcome {
+    async fn carry(&self, topic: &Topic, append: &Append<'_>, before: Option<&Predecessor>) -> Outcome {
         match self.until_answered(topic, append, None).await {
             Ok(()) => Outcome::Stored,
             Err(Appended::Conflict { stored: Some(stored), .. }) => Outcome::Elsewhere(stored),
+            Err(Appended::Early { stored, .. }) => {
+                if let Some(Predecessor { standing, token }) = before {
+                    standing.challenge(Challenge { token: *token, stored });
+                }
+                Outcome::Early
+            }
             Err(_) => Outcome::Forgotten,
         }
     }
@@ -269,7 +295,7 @@ impl Publisher {
         // Our own token: an earlier try had succeeded, and its reply was lost.
         let is_repeated = |appended: &Appended| match appended {
             Appended::Conflict { stored: Some(stored), .. } => stored.token == append.record.token,
-            Appended::Conflict { .. } | Appended::Stored { .. } | Appended::Taken { .. } => false,
+            _ => false,
         };
         let is_stored =
             |appended: &Appended| matches!(appended, Appended::Stored { .. }) || is_repeated(appended);

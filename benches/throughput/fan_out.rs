@@ -205,7 +205,7 @@ impl Writer {
         let topic: Topic = topic.parse()?;
         let source = bed.store.new_source(&topic, &"bench".parse()?).await?;
         let record = Record { token: Token::random(), position: 0, details: Details::default() };
-        let append = Append { source: &source, believed: None, record: &record, batch: None };
+        let append = Append { source: &source, believed: None, record: &record, batch: None, before: None };
         let appended = bed.store.append(&topic, &append).await?;
         ensure!(matches!(appended, Appended::Stored { .. }), "{appended:?}");
         Ok(Self { topic, source, record })
@@ -228,7 +228,8 @@ impl Writer {
         let details = Details { next_line: batch.next_line, ..self.record.details.clone() };
         let record = Record { token: Token::random(), position: batch.end_position, details };
         let believed = Some(&self.record);
-        let append = Append { source: &self.source, believed, record: &record, batch: Some(&batch) };
+        let append =
+            Append { source: &self.source, believed, record: &record, batch: Some(&batch), before: None };
         let appended = bed.store.append(&self.topic, &append).await?;
         ensure!(matches!(appended, Appended::Stored { .. }), "{appended:?}");
         self.record = record;

@@ -16,8 +16,8 @@ const FILES_PER_FOLDER: u32 = 100;
 const FILES: u32 = FOLDERS * FILES_PER_FOLDER;
 /// So many get a line every second, one in each folder.
 const ACTIVE: u32 = FOLDERS;
-/// What starting leaves to be done.
-const SETTLED: Duration = Duration::from_secs(5);
+/// What starting leaves to be done: the task of a file rests when that was quiet for ten seconds.
+const SETTLED: Duration = Duration::from_secs(20);
 const WATCHED: Duration = Duration::from_secs(20);
 /// Percent of a core.
 const MOST_CPU: f64 = 1.0;

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use bytes::Bytes;
-
 use crate::{
     proto,
-    record::{Cursor, CursorError, Epoch, EpochError, Offset, OffsetError, Topic, TopicError},
+    record::{
+        Cursor, CursorError, EncodedLines, Epoch, EpochError, Labels, LineView, Offset, OffsetError, Topic,
+        TopicError,
+    },
 };
 
 /// Consecutive lines of one source that the reader has not seen; at least one.
@@ -16,7 +17,9 @@ pub struct Lines {
     epoch: Epoch,
     base_offset: Offset,
     next_cursor: Cursor,
+    /// Without its lines.
     batch: proto::Batch,
+    encoded: EncodedLines,
     /// How many lines at the front were seen before.
     seen: usize,
 }
@@ -29,13 +32,19 @@ pub struct Line<'a> {
     /// Its number in the source.
     pub number: u64,
     /// Its bytes without the line ending, valid UTF-8 or not.
-    pub content: &'a Bytes,
+    pub content: &'a [u8],
     /// How many bytes were cut off its end because it was too long.
     pub truncated_bytes: u64,
     /// Its own time in nanoseconds since 1970; 0: it has none.
     pub time_unix_nano: u64,
+    view: LineView<'a>,
+}
+
+impl Line<'_> {
     /// Its own labels.
-    pub labels: &'a BTreeMap<String, String>,
+    pub fn labels(&self) -> Labels {
+        self.view.labels()
+    }
 }
 
 /// A message that no relay should send.
@@ -74,42 +83,42 @@ pub(super) fn cursor_of(topic: &Topic, text: &str) -> Result<Cursor, BatchFault>
 
 impl Lines {
     /// Checks a batch as it came; none of its lines counts as seen yet.
-    pub(super) fn parse(batch: proto::Batch) -> Result<Self, BatchFault> {
+    pub(super) fn parse(batch: proto::Batch, encoded: EncodedLines) -> Result<Self, BatchFault> {
         let topic: Topic = batch.topic.parse()?;
         let epoch: Epoch = batch.epoch.parse()?;
         let next_cursor = cursor_of(&topic, &batch.next_cursor)?;
         let base_offset = Offset::new(batch.base_offset)?;
-        let (lines, deltas) = (batch.lines.len(), batch.offset_deltas.len());
+        let (count, deltas) = (encoded.len(), batch.offset_deltas.len());
         let good_deltas = deltas == 0
-            || (deltas == lines && batch.offset_deltas.is_sorted_by(|before, after| before < after));
+            || (deltas == count && batch.offset_deltas.is_sorted_by(|before, after| before < after));
         if !good_deltas {
-            return Err(BatchFault::Deltas { lines, deltas });
+            return Err(BatchFault::Deltas { lines: count, deltas });
         }
-        let greatest = batch.offset_deltas.last().map_or(lines as u64, |&delta| u64::from(delta) + 1);
+        let greatest = batch.offset_deltas.last().map_or(count as u64, |&delta| u64::from(delta) + 1);
         Offset::new(batch.base_offset.saturating_add(greatest))?;
         if batch.first_line.checked_add(greatest).is_none() {
             return Err(BatchFault::LineNumber(batch.first_line));
         }
-        Ok(Self { topic, epoch, base_offset, next_cursor, batch, seen: 0 })
+        Ok(Self { topic, epoch, base_offset, next_cursor, batch, encoded, seen: 0 })
     }
 
     /// Leaves out the lines whose number in the source is below `next_line`.
     pub(super) fn drop_before(&mut self, next_line: u64) {
         let wanted_delta = next_line.saturating_sub(self.batch.first_line);
         self.seen = match self.batch.offset_deltas.as_slice() {
-            [] => usize::try_from(wanted_delta).unwrap_or(usize::MAX).min(self.batch.lines.len()),
+            [] => usize::try_from(wanted_delta).unwrap_or(usize::MAX).min(self.encoded.len()),
             deltas => deltas.partition_point(|&delta| u64::from(delta) < wanted_delta),
         };
     }
 
     /// The offset of the first line that came, seen before or not.
     pub(super) fn first_offset(&self) -> Option<Offset> {
-        (!self.batch.lines.is_empty()).then(|| self.base_offset.plus(self.delta(0)))
+        (!self.encoded.is_empty()).then(|| self.base_offset.plus(self.delta(0)))
     }
 
     /// The number in the source of the line after the last one.
     pub(super) fn next_line(&self) -> u64 {
-        match self.batch.lines.len() {
+        match self.encoded.len() {
             0 => self.batch.first_line,
             lines => self.batch.first_line + self.delta(lines - 1) + 1,
         }
@@ -167,7 +176,7 @@ impl Lines {
 
     /// How many lines there are.
     pub fn len(&self) -> usize {
-        self.batch.lines.len() - self.seen
+        self.encoded.len() - self.seen
     }
 
     /// Whether every line was seen before. Never true of lines that a subscription gives.
@@ -177,13 +186,17 @@ impl Lines {
 
     /// The lines in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Line<'_>> {
-        self.batch.lines.iter().enumerate().skip(self.seen).map(|(index, line)| Line {
-            offset: self.base_offset.plus(self.delta(index)),
-            number: self.batch.first_line + self.delta(index),
-            content: &line.content,
-            truncated_bytes: line.truncated_bytes,
-            time_unix_nano: line.time_unix_nano,
-            labels: &line.labels,
+        (self.seen..self.encoded.len()).map(|index| {
+            // It is there, and was checked when it came.
+            let view = self.encoded.line(index).unwrap_or_default();
+            Line {
+                offset: self.base_offset.plus(self.delta(index)),
+                number: self.batch.first_line + self.delta(index),
+                content: view.content,
+                truncated_bytes: view.truncated_bytes,
+                time_unix_nano: view.time_unix_nano,
+                view,
+            }
         })
     }
 }
@@ -191,8 +204,10 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::*;
+    use crate::record::LineBounds;
 
     fn batch(lines: usize, base_offset: u64, first_line: u64, offset_deltas: Vec<u32>) -> proto::Batch {
         proto::Batch {
@@ -207,6 +222,11 @@ mod tests {
         }
     }
 
+    fn parse(batch: proto::Batch) -> Result<Lines, BatchFault> {
+        let (_, lines) = EncodedLines::split(batch.encode_to_vec().into(), &LineBounds::NONE).unwrap();
+        Lines::parse(batch, lines)
+    }
+
     proptest! {
         #[test]
         fn exactly_the_lines_below_the_mark_are_dropped(
@@ -215,7 +235,7 @@ mod tests {
         ) {
             let deltas: Vec<u32> = if cut { deltas.into_iter().collect() } else { (0..).take(deltas.len()).collect() };
             let sent = if cut { deltas.clone() } else { Vec::new() };
-            let mut lines = Lines::parse(batch(deltas.len(), 1_000, first_line, sent)).unwrap();
+            let mut lines = parse(batch(deltas.len(), 1_000, first_line, sent)).unwrap();
             lines.drop_before(mark);
             let expected: Vec<_> = deltas.iter().map(|&delta| u64::from(delta))
                 .filter(|delta| first_line + delta >= mark)
@@ -232,7 +252,7 @@ mod tests {
         ) {
             let mut wild = batch(lines, base_offset, first_line, deltas);
             (wild.topic, wild.epoch, wild.next_cursor) = (topic, epoch, next_cursor);
-            if let Ok(mut lines) = Lines::parse(wild) {
+            if let Ok(mut lines) = parse(wild) {
                 lines.drop_before(mark);
                 let (count, next) = (lines.iter().count(), lines.next_line());
                 prop_assert!(count == lines.len() && lines.iter().all(|line| line.number < next));
@@ -242,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_no_relay_should_send_is_named() {
-        let fault = |batch| Lines::parse(batch).unwrap_err();
+        let fault = |batch| parse(batch).unwrap_err();
         assert!(matches!(fault(batch(2, 0, 0, vec![1])), BatchFault::Deltas { lines: 2, deltas: 1 }));
         assert!(matches!(fault(batch(2, 0, 0, vec![1, 1])), BatchFault::Deltas { .. }));
         assert!(matches!(fault(batch(1, 0, u64::MAX, vec![])), BatchFault::LineNumber(_)));
@@ -253,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_cursor_after_a_line_is_the_next_offset_in_its_epoch() {
-        let lines = Lines::parse(batch(3, 10, 0, vec![])).unwrap();
+        let lines = parse(batch(3, 10, 0, vec![])).unwrap();
         let cursors: Vec<_> = lines.iter().map(|line| lines.cursor_after(&line).to_string()).collect();
         assert_eq!(cursors[0], "app@00000000000000aa:11");
         assert_eq!(cursors[2], lines.next_cursor().to_string());

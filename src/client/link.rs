@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Response, Status, Streaming,
+    Request, Response, Status, Streaming,
+    client::Grpc,
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint, Uri},
 };
@@ -15,11 +17,12 @@ use super::{
     credentials::Bearer,
     dial::{dial, look_up},
     error::Failure,
+    incoming::{Incoming, IncomingCodec},
     turn::Ask,
 };
-use crate::proto::{
-    PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, log_relay_client::LogRelayClient,
-};
+use crate::proto::{PublishRequest, PublishResponse, SubscribeRequest, log_relay_client::LogRelayClient};
+
+const SUBSCRIBE: &str = "/logrelay.v1.LogRelay/Subscribe";
 
 /// HTTP/2 windows: what a relay may send before the reader takes it. The protocol's
 /// 64 KiB would hold a fast relay back to one batch a round trip.
@@ -39,11 +42,18 @@ pub(super) struct Times {
     pub(super) answer: Duration,
 }
 
-/// Calls over one connection.
-pub(super) type Client = LogRelayClient<InterceptedService<Channel, Bearer>>;
+/// Calls over one connection, each with the token.
+type Calls = InterceptedService<Channel, Bearer>;
+
+/// The calls of the contract over one connection.
+pub(super) type Client = LogRelayClient<Calls>;
 
 /// Connects to a relay.
 pub(super) async fn connect(ask: &Ask, times: Times) -> Result<Client, Failure> {
+    calls(ask, times).await.map(LogRelayClient::new)
+}
+
+async fn calls(ask: &Ask, times: Times) -> Result<Calls, Failure> {
     let (relay, credentials) = (&ask.relay, ask.relay.credentials());
     let bearer = credentials.bearer(relay)?;
     let mut endpoint = Endpoint::from(relay.uri().clone())
@@ -63,7 +73,7 @@ pub(super) async fn connect(ask: &Ask, times: Times) -> Result<Client, Failure> 
         async move { dial(ask, look_up).await.map(TokioIo::new) }
     });
     let channel = endpoint.connect_with_connector(connector).await?;
-    Ok(LogRelayClient::with_interceptor(channel, bearer))
+    Ok(InterceptedService::new(channel, bearer))
 }
 
 /// Connects to a relay and makes the call; the connection is good for other calls, too.
@@ -71,10 +81,17 @@ pub(super) async fn subscribe(
     ask: Ask,
     times: Times,
     request: SubscribeRequest,
-) -> Result<(Client, Streaming<SubscribeResponse>), Failure> {
-    let mut client = connect(&ask, times).await?;
-    let stream = answered(times.answer, client.subscribe(request)).await?;
-    Ok((client, stream))
+) -> Result<(Client, Streaming<Incoming>), Failure> {
+    let calls = calls(&ask, times).await?;
+    let mut call = Grpc::new(calls.clone());
+    let answer = async {
+        call.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        // Not as the generated client does it, which would decode every line.
+        let path = PathAndQuery::from_static(SUBSCRIBE);
+        call.server_streaming(Request::new(request), path, IncomingCodec).await
+    };
+    let stream = answered(times.answer, answer).await?;
+    Ok((LogRelayClient::new(calls), stream))
 }
 
 /// The answer to a call, which has so long to come.

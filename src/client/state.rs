@@ -94,6 +94,12 @@ impl State {
         !self.places.contains_key(topic) && !self.globs.iter().any(|glob| glob.matches(topic))
     }
 
+    /// Whether every line of the topic is wanted, from the first one on: it did not exist when it, or
+    /// a pattern of it, was opened.
+    pub(super) fn wants_all(&self, topic: &Topic) -> bool {
+        self.cursor(topic).is_none() && !self.is_fresh(topic)
+    }
+
     /// Whether the topic was opened before it existed.
     pub(super) fn is_awaited(&self, topic: &Topic) -> bool {
         self.places.get(topic) == Some(&Place::Awaited)

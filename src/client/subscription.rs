@@ -1,22 +1,23 @@
 //! A stream of events that outlives connections and relays.
 
-use std::{fmt, future::Future, ops::Range, pin::Pin, time::Duration};
+use std::{collections::VecDeque, fmt, future::Future, ops::Range, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use super::{
     Error, Event, Jump, Lines, Options, RelayAddress, State,
     call::Call,
     commits::Commits,
     error::Failure,
+    incoming::Incoming,
     lines::{BatchFault, cursor_of},
     link::{self, Client, Times},
     turn::Turn,
 };
 use crate::{
-    proto::{self, SubscribeResponse, subscribe_response::Event as Sent},
-    record::{Cursor, Topic},
+    proto::{self, subscribe_response::Event as Sent},
+    record::{Cursor, EncodedLines, Offset, Topic},
     retry::Backoff,
 };
 
@@ -37,9 +38,11 @@ pub struct Subscription {
     pub(super) commits: Commits,
     /// Since when the caller waits without a message.
     waits_since: Option<Instant>,
+    /// What is missing of topics that were opened, and is still to be told: no more than there are topics.
+    missing: VecDeque<Jump>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<SubscribeResponse>), Failure>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<(Client, Streaming<Incoming>), Failure>> + Send>>;
 
 pub(super) enum Link {
     Down {
@@ -54,7 +57,7 @@ pub(super) enum Link {
         relay: RelayAddress,
         call: Call,
         client: Box<Client>,
-        stream: Box<Streaming<SubscribeResponse>>,
+        stream: Box<Streaming<Incoming>>,
         is_open: bool,
     },
     Ended,
@@ -78,7 +81,8 @@ impl Subscription {
         let state = options.state.clone();
         let link = Link::Down { until: Instant::now() };
         let commits = Commits::default();
-        Ok(Self { options, state, backoff, failures: 0, turn, link, commits, waits_since: None })
+        let (waits_since, missing) = (None, VecDeque::new());
+        Ok(Self { options, state, backoff, failures: 0, turn, link, commits, waits_since, missing })
     }
 
     /// What to save in order to go on after the last event that [`next`](Self::next) gave.
@@ -92,6 +96,9 @@ impl Subscription {
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`]; the subscription has then ended.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        if let Some(missing) = self.missing.pop_front() {
+            return self.tell(missing).map(Some);
+        }
         loop {
             match &mut self.link {
                 Link::Ended => return Ok(None),
@@ -169,11 +176,7 @@ impl Subscription {
     }
 
     /// Takes in one message: first the state, then the event.
-    fn receive(
-        &mut self,
-        relay: &RelayAddress,
-        message: SubscribeResponse,
-    ) -> Result<Option<Event>, Failure> {
+    fn receive(&mut self, relay: &RelayAddress, message: Incoming) -> Result<Option<Event>, Failure> {
         let sent = message.event.ok_or(BatchFault::Empty)?;
         if !matches!(sent, Sent::Opened(_) | Sent::Closing(_)) {
             self.backoff.reset();
@@ -184,7 +187,9 @@ impl Subscription {
                 self.commits.opened(opened.commit_token);
                 self.open(relay, opened.topics)?
             }
-            Sent::Batch(batch) => self.take_in(batch)?.map(|lines| Event::Lines(Box::new(lines))),
+            Sent::Batch(batch) => {
+                self.take_in(batch, message.lines)?.map(|lines| Event::Lines(Box::new(lines)))
+            }
             Sent::Gap(it) => {
                 let offsets = it.from_offset..it.to_offset;
                 Some(Event::Gap(self.jump(&it.topic, offsets, &it.cursor, it.reason)?))
@@ -210,7 +215,7 @@ impl Subscription {
             }
             Sent::Closing(closing) if closing.taken_over => return Err(Failure::TakenOver(closing.reason)),
             Sent::Closing(closing) => {
-                let retry_after = closing.retry_after.and_then(|after| Duration::try_from(after).ok());
+                let retry_after = closing.retry_after.as_ref().and_then(proto::duration);
                 let retry_in = self.go_down(retry_after.unwrap_or_default());
                 Some(Event::Closing { relay: relay.clone(), reason: closing.reason, retry_in })
             }
@@ -222,12 +227,19 @@ impl Subscription {
         relay: &RelayAddress,
         topics: Vec<proto::OpenedTopic>,
     ) -> Result<Option<Event>, Failure> {
-        let mut places = Vec::with_capacity(topics.len());
+        let (mut places, mut missing) = (Vec::with_capacity(topics.len()), VecDeque::new());
         for opened in &topics {
             let topic = self.asked(&opened.topic)?;
             let cursor =
                 (!opened.cursor.is_empty()).then(|| cursor_of(&topic, &opened.cursor)).transpose()?;
-            places.push((topic, cursor));
+            match cursor {
+                // Born since, and its first lines are gone: the relay was only asked for the earliest.
+                Some(cursor) if is_earliest(opened, &cursor) && self.state.wants_all(&topic) => {
+                    let (from, to, reason) = (Offset::ZERO, cursor.offset, "trimmed".to_owned());
+                    missing.push_back(Jump { topic, from, to, cursor, reason });
+                }
+                cursor => places.push((topic, cursor)),
+            }
         }
         let Link::Up { call, is_open, .. } = &mut self.link else { return Ok(None) };
         call.open(&mut self.state, places);
@@ -237,14 +249,35 @@ impl Subscription {
             self.link = Link::Down { until: Instant::now() };
             return Ok(None);
         }
+        self.missing.append(&mut missing);
         let is_first = !std::mem::replace(is_open, true);
         let relay = relay.clone();
         Ok(Some(if is_first { Event::Opened { relay, topics } } else { Event::Joined { relay, topics } }))
     }
 
+    /// Goes past lines that were gone when a topic was opened.
+    fn tell(&mut self, missing: Jump) -> Result<Event, Error> {
+        if self.options.fail_on_gap
+            && let Link::Up { relay, .. } = &self.link
+        {
+            let Jump { topic, from, to, reason, .. } = &missing;
+            let error = Error::Refused {
+                relay: relay.clone(),
+                code: Code::OutOfRange,
+                reason: "CURSOR_TRIMMED".to_owned(),
+                message: format!("the lines {from} to {to} of {topic} are missing: {reason}"),
+            };
+            self.link = Link::Ended;
+            self.missing.clear();
+            return Err(error);
+        }
+        self.state.move_to(missing.cursor.clone());
+        Ok(Event::Gap(missing))
+    }
+
     /// The lines of a batch that were not seen before; none where all of them were.
-    fn take_in(&mut self, batch: proto::Batch) -> Result<Option<Lines>, Failure> {
-        let mut lines = Lines::parse(batch)?;
+    fn take_in(&mut self, batch: proto::Batch, lines: EncodedLines) -> Result<Option<Lines>, Failure> {
+        let mut lines = Lines::parse(batch, lines)?;
         let topic = self.asked_topic(lines.topic().clone())?;
         if let (Some(expected), Some(found)) = (self.state.next_offset(&topic), lines.first_offset()) {
             // What a relay leaves out, but for a filter, it says by an event: this would be a loss
@@ -319,6 +352,11 @@ impl Subscription {
         self.link = Link::Down { until: Instant::now() + retry_in };
         retry_in
     }
+}
+
+/// Whether a topic begins with the earliest line that is there, and that is not its first one.
+fn is_earliest(opened: &proto::OpenedTopic, cursor: &Cursor) -> bool {
+    opened.started_from() == proto::StartedFrom::Earliest && cursor.offset > Offset::ZERO
 }
 
 impl fmt::Debug for Link {

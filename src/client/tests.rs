@@ -125,6 +125,57 @@ async fn a_topic_that_did_not_exist_is_read_from_its_first_line_after_a_reconnec
     assert_eq!(starts[1], Start::Earliest.into());
 }
 
+/// A relay that says of `app`, which did not exist before, that its first line is `first`.
+async fn born_and_trimmed(first: u64) -> FakeRelay {
+    let topic = |cursor: String, started_from: proto::StartedFrom| {
+        let started_from = started_from.into();
+        let topic = proto::OpenedTopic { topic: "app".into(), cursor, started_from, ..Default::default() };
+        send(proto::subscribe_response::Event::Opened(proto::Opened {
+            topics: vec![topic],
+            ..Default::default()
+        }))
+    };
+    FakeRelay::start(vec![
+        vec![topic(String::new(), proto::StartedFrom::Absent), Step::Fail(Status::unavailable("gone"))],
+        vec![
+            topic(format!("app@{EPOCH}:{first}"), proto::StartedFrom::Earliest),
+            batch(EPOCH, first, "h/1", 7..9),
+            Step::Hang,
+        ],
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn lines_of_a_topic_that_was_born_and_trimmed_meanwhile_are_a_gap_before_the_others() {
+    let relay = born_and_trimmed(4).await;
+    let mut subscription = subscribe(Options { start: Start::Latest, ..options(&[&relay]) });
+    let (topic, mut untold) = ("app".parse().unwrap(), 0);
+    let gap = loop {
+        match subscription.next().await.unwrap().unwrap() {
+            Event::Gap(gap) => break gap,
+            Event::Lines(lines) => panic!("{lines:?}"),
+            // Who is killed here hears of it in the next run.
+            _ => untold += usize::from(subscription.state().cursor(&topic).is_none()),
+        }
+    };
+    assert_eq!((gap.from.get(), gap.to.get(), untold), (0, 4, 3));
+    assert_eq!(subscription.state().cursor(&topic), Some(&gap.cursor));
+    assert_eq!(lines(&mut subscription, 2).await, numbers("h/1", 7..9));
+
+    let relay = born_and_trimmed(4).await;
+    let to_fail = Options { fail_on_gap: true, start: Start::Latest, ..options(&[&relay]) };
+    let mut subscription = subscribe(to_fail);
+    let error = loop {
+        if let Err(error) = subscription.next().await {
+            break error;
+        }
+    };
+    let Error::Refused { code, reason, message, .. } = error else { panic!("{error}") };
+    assert_eq!((code, reason.as_str()), (Code::OutOfRange, "CURSOR_TRIMMED"), "{message}");
+    assert!(subscription.next().await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn a_new_topic_begins_at_the_start_also_beside_one_that_is_awaited() {
     let both = proto::Opened {

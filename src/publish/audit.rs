@@ -7,7 +7,7 @@
 //! round.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     future::pending,
     sync::{Arc, Weak},
@@ -16,7 +16,7 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Challenge, Publisher, Standing, gate::Worked};
+use super::{Challenge, Publisher, Standing, gate::Worked, roster::Roster};
 use crate::record::{Epoch, SourceKey, Topic};
 
 /// How long a comparison that was asked for waits for more who ask.
@@ -84,25 +84,24 @@ impl Publisher {
     async fn compare_all(&self, findings: &mut Findings, announce: bool) {
         // Who joined may believe in a record that was read before the last failover.
         let joined = self.roster.take_joined();
-        let all = self.roster.all();
-        let mut due = by_topic(findings.next_due(&all));
-        let topics = by_topic(all);
-        findings.agreed.retain(|topic, _| topics.contains_key(topic));
-        self.roster.keep_epochs(|topic| topics.contains_key(topic));
+        let topics = self.roster.topics();
+        let mut due = by_topic(findings.next_due(&self.roster));
+        let known: BTreeSet<&Topic> = topics.iter().collect();
+        findings.agreed.retain(|topic, _| known.contains(topic));
+        self.roster.keep_epochs(|topic| known.contains(topic));
         for standing in joined.iter().filter_map(Weak::upgrade) {
             if let Some(agreed) = findings.agreed.get_mut(standing.topic()) {
                 agreed.without.push(Arc::downgrade(&standing));
             }
         }
-        let unknown = topics.keys().any(|topic| !findings.agreed.contains_key(topic));
-        let names: Vec<_> = topics.keys().cloned().collect();
+        let unknown = topics.iter().any(|topic| !findings.agreed.contains_key(topic));
         if (announce || unknown)
-            && !names.is_empty()
+            && !topics.is_empty()
             && let Some(turn) = self.gate.enter_unless_shut(None).await
         {
-            turn.end(self.store.announce(&names).await, |()| Worked::Writes);
+            turn.end(self.store.announce(&topics).await, |()| Worked::Writes);
         }
-        for (topic, standings) in topics {
+        for topic in topics {
             let Some(turn) = self.gate.enter_unless_shut(Some(&topic)).await else { continue };
             let Some(resolved) = turn.end_read(self.store.resolve(&topic).await) else { continue };
             let epoch = resolved.map(|found| found.timeline.epoch());
@@ -114,7 +113,7 @@ impl Publisher {
                     doubtful.extend(due.remove(&topic).unwrap_or_default());
                     doubtful
                 }
-                None => standings,
+                None => self.roster.of(&topic),
             };
             let without = match (self.compare(&topic, &standings).await, agreed) {
                 (Some(without), _) => without.iter().map(Arc::downgrade).collect(),
@@ -149,14 +148,10 @@ impl Publisher {
 }
 
 impl Findings {
-    /// Those whose turn it is to be compared again, of `all` in their order.
-    fn next_due(&mut self, all: &[Arc<Standing>]) -> Vec<Arc<Standing>> {
-        let place = |standing: &Arc<Standing>| (standing.topic().clone(), standing.key().clone());
-        let last = self.compared_to.take();
-        let from = all.partition_point(|standing| last.as_ref().is_some_and(|last| place(standing) <= *last));
-        let (before, after) = all.split_at(from);
-        let due: Vec<_> = after.iter().chain(before).take(RECORDS_PER_ROUND).map(Arc::clone).collect();
-        self.compared_to = due.last().map(place);
+    /// Those whose turn it is to be compared again.
+    fn next_due(&mut self, roster: &Roster) -> Vec<Arc<Standing>> {
+        let due = roster.next(RECORDS_PER_ROUND, self.compared_to.as_ref());
+        self.compared_to = due.last().map(|standing| (standing.topic().clone(), standing.key().clone()));
         due
     }
 }

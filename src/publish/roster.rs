@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
+    ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -19,7 +21,11 @@ pub struct Standing {
     challenged: Notify,
     /// Told of it too, for sources that have no task of their own.
     somebody: Arc<Notify>,
+    sources: Weak<Mutex<Sources>>,
 }
+
+/// By topic and key, so that some of many can be taken in turn. No topic is empty.
+type Sources = BTreeMap<Topic, BTreeMap<SourceKey, Weak<Standing>>>;
 
 #[derive(Debug)]
 struct State {
@@ -35,6 +41,21 @@ pub struct Challenge {
     pub token: Token,
     /// What Redis had; none: nothing.
     pub stored: Option<Record>,
+}
+
+/// A source whose lines come before the first ones of another: where it stands when all of it is
+/// stored.
+#[derive(Debug, Clone)]
+pub struct Predecessor {
+    pub(super) standing: Arc<Standing>,
+    pub(super) token: Token,
+}
+
+impl Predecessor {
+    /// A source as it stands now.
+    pub fn of(standing: &Arc<Standing>) -> Self {
+        Self { standing: Arc::clone(standing), token: standing.lock().confirmed.token }
+    }
 }
 
 impl Standing {
@@ -56,6 +77,12 @@ impl Standing {
     /// The position that Redis confirmed last.
     pub fn position(&self) -> u64 {
         self.lock().confirmed.position
+    }
+
+    /// Whether it has no line yet.
+    pub fn is_at_start(&self) -> bool {
+        let state = self.lock();
+        state.confirmed.position == state.confirmed.details.start
     }
 
     /// Takes over a record that is known to be stored.
@@ -92,14 +119,29 @@ impl Standing {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let Some(sources) = self.sources.upgrade() else { return };
+        let mut sources = lock(&sources);
+        let Some(keys) = sources.get_mut(&self.topic) else { return };
+        // Somebody may have taken up the source anew meanwhile.
+        if keys.get(&self.key).is_some_and(|standing| ptr::eq(standing.as_ptr(), self)) {
+            keys.remove(&self.key);
+            if keys.is_empty() {
+                sources.remove(&self.topic);
+            }
+        }
     }
 }
 
 /// Every [`Standing`] that somebody holds, and the newest epoch seen of each topic.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    sources: Mutex<BTreeMap<(Topic, SourceKey), Weak<Standing>>>,
+    sources: Arc<Mutex<Sources>>,
     epochs: Mutex<BTreeMap<Topic, Epoch>>,
     joined: Mutex<Vec<Weak<Standing>>>,
     new_epoch: Notify,
@@ -114,18 +156,49 @@ impl Roster {
             state: Mutex::new(State { confirmed: record, challenge: None }),
             challenged: Notify::new(),
             somebody: Arc::clone(&self.challenged),
+            sources: Arc::downgrade(&self.sources),
         });
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.insert((topic.clone(), key), Arc::downgrade(&standing));
-        self.joined.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&standing));
+        let mut sources = lock(&self.sources);
+        sources.entry(topic.clone()).or_default().insert(key, Arc::downgrade(&standing));
+        lock(&self.joined).push(Arc::downgrade(&standing));
         standing
     }
 
     /// All sources that stand now, by topic and key.
     pub(super) fn all(&self) -> Vec<Arc<Standing>> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.retain(|_, standing| standing.strong_count() > 0);
-        sources.values().filter_map(Weak::upgrade).collect()
+        lock(&self.sources).values().flat_map(BTreeMap::values).filter_map(Weak::upgrade).collect()
+    }
+
+    /// All of a topic.
+    pub(super) fn of(&self, topic: &Topic) -> Vec<Arc<Standing>> {
+        lock(&self.sources)
+            .get(topic)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    /// At most so many: those that follow the last one of before, and the first ones again
+    /// where there are no more.
+    pub(super) fn next(&self, most: usize, last: Option<&(Topic, SourceKey)>) -> Vec<Arc<Standing>> {
+        let sources = lock(&self.sources);
+        let all =
+            || sources.iter().flat_map(|(topic, keys)| keys.iter().map(move |(key, it)| (topic, key, it)));
+        let Some((topic, key)) = last else {
+            return all().filter_map(|(.., it)| it.upgrade()).take(most).collect();
+        };
+        let same = sources.get(topic).into_iter();
+        let same = same.flat_map(|keys| keys.range::<SourceKey, _>((Excluded(key), Unbounded)));
+        let others = sources.range::<Topic, _>((Excluded(topic), Unbounded));
+        let after = same.map(|(_, it)| it).chain(others.flat_map(|(_, keys)| keys.values()));
+        let before = all().take_while(|(of, at, _)| (*of, *at) <= (topic, key)).map(|(.., it)| it);
+        after.chain(before).filter_map(Weak::upgrade).take(most).collect()
+    }
+
+    /// The topics of all sources.
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        lock(&self.sources).keys().cloned().collect()
     }
 
     /// Waits until a source was challenged.
@@ -135,13 +208,13 @@ impl Roster {
 
     /// Those that have joined since the last call.
     pub(super) fn take_joined(&self) -> Vec<Weak<Standing>> {
-        std::mem::take(&mut *self.joined.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.joined))
     }
 
     /// Notes the epoch that an answer came from; a new one, or a new topic, calls for
     /// an audit.
     pub(super) fn saw_epoch(&self, topic: &Topic, epoch: Epoch) {
-        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut epochs = lock(&self.epochs);
         if epochs.get(topic) != Some(&epoch) {
             epochs.insert(topic.clone(), epoch);
             self.new_epoch.notify_one();
@@ -150,7 +223,7 @@ impl Roster {
 
     /// Forgets the epochs of other topics.
     pub(super) fn keep_epochs(&self, is_kept: impl Fn(&Topic) -> bool) {
-        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut epochs = lock(&self.epochs);
         epochs.retain(|topic, _| is_kept(topic));
     }
 
@@ -160,24 +233,64 @@ impl Roster {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::Details;
+
+    fn record() -> Record {
+        Record { token: Token::random(), position: 0, details: Details::default() }
+    }
 
     #[test]
     fn what_nobody_publishes_to_any_more_takes_no_memory() {
         let roster = Roster::default();
         for number in 0..3 {
             let topic: Topic = format!("topic-{number}").parse().unwrap();
-            let record = Record { token: Token::random(), position: 0, details: Details::default() };
-            let standing = roster.add(&topic, "host/1".parse().unwrap(), record);
+            let standing = roster.add(&topic, "host/1".parse().unwrap(), record());
             roster.saw_epoch(&topic, Epoch::new(7));
             roster.keep_epochs(|kept| *kept == topic);
             assert_eq!((roster.all().len(), roster.take_joined().len()), (1, 1));
             assert_eq!(roster.epochs.lock().unwrap().len(), 1);
             drop(standing);
         }
-        assert!(roster.all().is_empty() && roster.sources.lock().unwrap().is_empty());
+        assert!(roster.topics().is_empty() && roster.sources.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_source_that_was_taken_up_anew_stays_when_its_former_standing_goes() {
+        let roster = Roster::default();
+        let topic: Topic = "topic".parse().unwrap();
+        let [former, now] = [(); 2].map(|()| roster.add(&topic, "host/1".parse().unwrap(), record()));
+        drop(former);
+        assert!(matches!(&*roster.of(&topic), [only] if Arc::ptr_eq(only, &now)));
+    }
+
+    #[test]
+    fn all_are_taken_in_turn_whoever_comes_and_goes() {
+        let roster = Roster::default();
+        let add = |place: &str| {
+            let (topic, key) = place.split_once(':').unwrap();
+            roster.add(&topic.parse().unwrap(), key.parse().unwrap(), record())
+        };
+        let places = ["a:h/1", "a:h/2", "b:h/1", "c:h/1", "c:h/2"];
+        let mut standings = places.map(|place| Some(add(place)));
+        let next = |most, last: Option<&str>| {
+            let last = last.map(|last| last.split_once(':').unwrap());
+            let last = last.map(|(topic, key)| (topic.parse().unwrap(), key.parse().unwrap()));
+            let next = roster.next(most, last.as_ref());
+            next.iter().map(|it| format!("{}:{}", it.topic(), it.key())).collect::<Vec<_>>()
+        };
+        assert_eq!(next(2, None), ["a:h/1", "a:h/2"]);
+        assert_eq!(next(2, Some("a:h/1")), ["a:h/2", "b:h/1"]);
+        assert_eq!(next(3, Some("c:h/1")), ["c:h/2", "a:h/1", "a:h/2"]);
+        assert_eq!(next(9, Some("b:h/1")), ["c:h/1", "c:h/2", "a:h/1", "a:h/2", "b:h/1"]);
+        standings[2] = None;
+        assert_eq!(next(2, Some("b:h/1")), ["c:h/1", "c:h/2"]);
+        assert_eq!(next(9, Some("b:h/0")), ["c:h/1", "c:h/2", "a:h/1", "a:h/2"]);
     }
 }

@@ -72,12 +72,27 @@ pub struct StoredBatch {
 }
 
 /// One line inside a stored batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LineView<'a> {
     /// The line's bytes without its ending.
     pub content: &'a [u8],
     /// How many bytes were cut off.
     pub truncated_bytes: u64,
+    /// Its own time in nanoseconds since 1970; 0: it has none.
+    pub time_unix_nano: u64,
+    /// Its encoded fields from the first label on; empty: it has none.
+    encoded_labels: &'a [u8],
+}
+
+impl LineView<'_> {
+    /// Its own labels.
+    pub fn labels(&self) -> Labels {
+        // Most lines have none.
+        if self.encoded_labels.is_empty() {
+            return Labels::new();
+        }
+        proto::Line::decode(self.encoded_labels).map(|line| line.labels).unwrap_or_default()
+    }
 }
 
 impl StoredBatch {
@@ -159,7 +174,7 @@ impl StoredBatch {
         let begin = *self.bounds.get(index as usize)? as usize;
         let end = *self.bounds.get(index as usize + 1)? as usize;
         let (body, _) = delimited(&self.stored[..end], begin + 1).ok()?;
-        check_line(&self.stored[body])
+        view_line(&self.stored[body])
     }
 
     /// The same line decoded, with all of its fields.
@@ -199,7 +214,17 @@ fn head_end(stored: &[u8]) -> Result<usize, BatchError> {
 
 /// Walks over one `Line`; none when it is malformed or its labels are not UTF-8.
 fn check_line(body: &[u8]) -> Option<LineView<'_>> {
-    let mut line = LineView { content: &[], truncated_bytes: 0 };
+    let line = view_line(body)?;
+    // Rare, so that decoding it for its check costs nothing that counts.
+    if !line.encoded_labels.is_empty() {
+        proto::Line::decode(line.encoded_labels).ok()?;
+    }
+    Some(line)
+}
+
+/// The same for one that was checked.
+fn view_line(body: &[u8]) -> Option<LineView<'_>> {
+    let mut line = LineView::default();
     let mut at = 0;
     while at < body.len() {
         at = match body[at] {
@@ -213,12 +238,16 @@ fn check_line(body: &[u8]) -> Option<LineView<'_>> {
                 line.truncated_bytes = number;
                 end
             }
-            LINE_TIME_KEY => Some(at + 9).filter(|&end| end <= body.len())?,
-            // Rare, so that decoding it for its check costs nothing that counts.
+            LINE_TIME_KEY => {
+                let (time, _) = body[at + 1..].split_first_chunk()?;
+                line.time_unix_nano = u64::from_le_bytes(*time);
+                at + 9
+            }
             LINE_LABELS_KEY => {
-                let (_, end) = delimited(body, at + 1).ok()?;
-                proto::Line::decode(&body[at..end]).ok()?;
-                end
+                if line.encoded_labels.is_empty() {
+                    line.encoded_labels = &body[at..];
+                }
+                delimited(body, at + 1).ok()?.1
             }
             _ => return None,
         };

@@ -39,6 +39,14 @@ pub(super) fn name(what: &'static str, text: &str) -> Result<Arc<str>, SourceNam
 }
 
 impl Host {
+    /// The name of a producer: what is wrong with it is said as of one.
+    ///
+    /// # Errors
+    /// [`SourceNameError`].
+    pub fn of_producer(text: &str) -> Result<Self, SourceNameError> {
+        name("producer", text).map(Self)
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

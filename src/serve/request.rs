@@ -145,7 +145,12 @@ impl Check {
     ) -> Option<u64> {
         let nanos = u64::try_from(time.nanos).ok().filter(|&nanos| nanos < 1_000_000_000);
         let Some(nanos) = nanos.filter(|_| TIMESTAMP_SECONDS.contains(&time.seconds)) else {
-            self.wrong(field, reason, format!("{} s and {} ns is no time", time.seconds, time.nanos));
+            let (first, last) = TIMESTAMP_SECONDS.into_inner();
+            let why = format!(
+                "{} s and {} ns is no time: the seconds are {first} to {last}, the nanoseconds 0 to 999999999",
+                time.seconds, time.nanos
+            );
+            self.wrong(field, reason, why);
             return None;
         };
         // Everything was appended later than 1970.
@@ -186,15 +191,15 @@ impl Check {
 
     fn heartbeat(&mut self, interval: Option<&prost_types::Duration>) -> Duration {
         let Some(interval) = interval else { return HEARTBEAT };
-        match Duration::try_from(*interval) {
-            Ok(interval) if (MIN_HEARTBEAT..=MAX_HEARTBEAT).contains(&interval) => interval,
-            _ => {
-                let asked = format!("{} s and {} ns", interval.seconds, interval.nanos);
-                let why = format!("{asked} is not between {MIN_HEARTBEAT:?} and {MAX_HEARTBEAT:?}");
-                self.wrong("heartbeat_interval", "BAD_HEARTBEAT", why);
-                HEARTBEAT
-            }
+        if let Some(interval) = proto::duration(interval)
+            && (MIN_HEARTBEAT..=MAX_HEARTBEAT).contains(&interval)
+        {
+            return interval;
         }
+        let asked = format!("{} s and {} ns", interval.seconds, interval.nanos);
+        let why = format!("{asked} is not between {MIN_HEARTBEAT:?} and {MAX_HEARTBEAT:?}");
+        self.wrong("heartbeat_interval", "BAD_HEARTBEAT", why);
+        HEARTBEAT
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::{Error, Store, script::TopicScript};
-use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Topic};
+use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Token, Topic};
 
 static APPEND: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("append.lua"))));
@@ -21,6 +21,9 @@ pub struct Append<'a> {
     pub record: &'a Record,
     /// The lines; none: this only stores the record.
     pub batch: Option<&'a SealedBatch>,
+    /// A source of the same topic that has to stand where this token was given: its lines come
+    /// before these. None: there is nothing to wait for.
+    pub before: Option<(&'a SourceKey, Token)>,
 }
 
 /// What became of an append.
@@ -49,24 +52,42 @@ pub enum Appended {
         /// Its record.
         record: Record,
     },
+    /// The source that has to be [before](Append::before) stands elsewhere; nothing was written.
+    Early {
+        /// The epoch now.
+        epoch: Epoch,
+        /// What is stored of that one; none: nothing is.
+        stored: Option<Record>,
+    },
 }
 
 impl Appended {
     /// The topic's epoch.
     pub fn epoch(&self) -> Epoch {
         match *self {
-            Self::Stored { epoch, .. } | Self::Conflict { epoch, .. } | Self::Taken { epoch, .. } => epoch,
+            Self::Stored { epoch, .. }
+            | Self::Conflict { epoch, .. }
+            | Self::Taken { epoch, .. }
+            | Self::Early { epoch, .. } => epoch,
         }
     }
 }
 
 /// What the script answered.
 struct Answer {
-    status: String,
+    status: Status,
     epoch: Option<String>,
     /// The offset of the first line; of a conflict, and where the file is taken, the stored record.
     word: Option<String>,
     source: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Done,
+    Conflict,
+    Early,
+    Taken,
 }
 
 impl Store {
@@ -87,6 +108,9 @@ impl Store {
             }
             Some(SealedBatch { lines, stored, .. }) => script.arg(lines).arg("b").arg(&stored[..]),
         };
+        if let Some((before, token)) = append.before {
+            script.arg(before.as_str()).arg(format!("{token} "));
+        }
         self.read_answer(topic, self.run_append(topic, &script).await?)
     }
 
@@ -104,10 +128,8 @@ impl Store {
         is_not: &[SourceKey],
     ) -> Result<Appended, Error> {
         let mut script = self.append_script(topic, source.as_str(), "", &record.to_text());
-        script.arg(0).arg("new");
-        for other in is_not {
-            script.arg(other.as_str());
-        }
+        let is_not: Vec<_> = is_not.iter().map(SourceKey::as_str).collect();
+        script.arg(0).arg("new").arg(is_not.join(" "));
         self.read_answer(topic, self.run_append(topic, &script).await?)
     }
 
@@ -115,13 +137,16 @@ impl Store {
         let key = self.keys.state(topic);
         let epoch = self.read_word(&key, "epoch", answer.epoch)?;
         let record = |text: String| self.read_record(&key, &text);
-        match answer.status.as_str() {
-            "conflict" => Ok(Appended::Conflict { epoch, stored: answer.word.map(record).transpose()? }),
-            "taken" => {
+        match answer.status {
+            Status::Conflict => {
+                Ok(Appended::Conflict { epoch, stored: answer.word.map(record).transpose()? })
+            }
+            Status::Early => Ok(Appended::Early { epoch, stored: answer.word.map(record).transpose()? }),
+            Status::Taken => {
                 let source = self.read_word(&key, "source", answer.source)?;
                 Ok(Appended::Taken { epoch, source, record: record(answer.word.unwrap_or_default())? })
             }
-            _ => {
+            Status::Done => {
                 let base = self.read_number(&key, "base", answer.word.as_deref())?;
                 let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
                 Ok(Appended::Stored { epoch, base })
@@ -159,16 +184,19 @@ impl Store {
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());
-        match status.as_str() {
-            "ok" | "conflict" | "taken" => {
-                let (word, _ms, source) = (word(), word(), word());
-                Ok(Answer { status, epoch, word, source })
-            }
-            "not-master" => Err(self.not_master(&script.key, epoch)),
+        let status = match status.as_str() {
+            "ok" => Status::Done,
+            "conflict" => Status::Conflict,
+            "early" => Status::Early,
+            "taken" => Status::Taken,
+            "not-master" => return Err(self.not_master(&script.key, epoch)),
             other => {
-                Err(self.corrupt(&self.keys.state(topic), format!("the append script answered {other:?}")))
+                let why = format!("the append script answered {other:?}");
+                return Err(self.corrupt(&self.keys.state(topic), why));
             }
-        }
+        };
+        let (word, _ms, source) = (word(), word(), word());
+        Ok(Answer { status, epoch, word, source })
     }
 
     /// The error of a server that may be the wrong one by now: its name may lead to

@@ -78,6 +78,15 @@ impl Course {
         Self { sending, ahead, reading, waiting, at_end, fate, moved_at, is_last_look, is_hurried, goal }
     }
 
+    /// What was read and not stored is read again, from wherever that is.
+    pub(super) fn goes_back(&mut self) {
+        (self.reading, self.waiting, self.at_end) = (None, None, false);
+        self.ahead.clear();
+        if self.goal == Goal::MarkGone {
+            (self.goal, self.is_last_look) = (Goal::Follow, false);
+        }
+    }
+
     /// The file is there now.
     pub(super) fn moves(&mut self, fate: Fate) {
         (self.fate, self.moved_at, self.at_end, self.is_hurried) = (fate, Instant::now(), false, false);

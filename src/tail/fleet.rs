@@ -352,7 +352,7 @@ impl Fleet {
                 member.wake(&self.context, &mut self.tasks);
             }
         }
-        self.bench.look(&found, &mut self.places);
+        self.bench.look(&found, &mut self.places, &mut self.lanes);
         self.lanes.retain(|_, lane| !lane.is_empty());
     }
 

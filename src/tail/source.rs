@@ -25,14 +25,14 @@ use super::{
     course::{Course, Ended, Goal, Reading, when_ready},
     discover::displayed,
     framing::Framer,
-    lane::Turn,
+    lane::{Order, Turn},
     limits::{Limiter, Limiters},
     reader::{Block, FIRST_BLOCK_BYTES, MAX_BLOCK_BYTES, Reader},
     trail::Trail,
 };
 use crate::{
     proto,
-    publish::{Group, Outcome, Publisher, Standing},
+    publish::{Group, Outcome, Predecessor, Publisher, Standing},
     record::SourceState,
 };
 
@@ -123,17 +123,24 @@ impl Source {
     async fn follow(&mut self, turn: &Turn) -> Ended {
         let control = Arc::clone(&self.control);
         let mut course = Course::new(control.fate());
+        turn.is_drained(false);
         loop {
-            if let Some(ended) = self.advance(&mut course, turn) {
+            let Order::Begins(before) = self.order(&course, turn) else {
+                match self.wait_for(&mut course, turn).await {
+                    Ok(()) => continue,
+                    Err(ended) => return ended,
+                }
+            };
+            if let Some(ended) = self.advance(&mut course, turn, before) {
                 return ended;
             }
             let lingers_until = course.lingers_until(self.active_at, self.context.linger);
             let waits_until = self.framer.deadline().filter(|_| course.at_end && course.goal == Goal::Follow);
             let happened = tokio::select! {
-                outcome = when_ready(&mut course.sending) => self.sent(&mut course, outcome).await,
+                outcome = when_ready(&mut course.sending) => self.sent(&mut course, turn, outcome).await,
                 challenge = self.standing.challenged(), if course.sending.is_none() => {
                     let outcome = challenge.stored.map_or(Outcome::Forgotten, Outcome::Elsewhere);
-                    self.settle_conflict(&mut course, outcome).await
+                    self.settle_conflict(&mut course, turn, outcome).await
                 }
                 (room, block) = when_ready(&mut course.reading) => {
                     self.take_block(&mut course, room, block);
@@ -173,11 +180,11 @@ impl Source {
     }
 
     /// Does what can be done now without waiting; says when there is no more to do.
-    fn advance(&mut self, course: &mut Course, turn: &Turn) -> Option<Ended> {
+    fn advance(&mut self, course: &mut Course, turn: &Turn, before: Option<Predecessor>) -> Option<Ended> {
         self.cut_lines(course);
         if course.sending.is_none() {
             let next = course.ahead.pop_front().or_else(|| self.seal());
-            course.sending = next.map(|sealed| self.send(sealed));
+            course.sending = next.map(|sealed| self.send(sealed, before));
             // The next block comes only when all lines of this one are taken.
             self.cut_lines(course);
         }
@@ -200,9 +207,8 @@ impl Source {
         self.control.is_quiet(is_quiet.then_some(self.active_at));
         if course.is_quiet() {
             self.rest();
-            let waits = self.framer.deadline().is_some();
-            turn.is_drained(course.fate != Fate::InPlace && !waits);
         }
+        turn.is_drained(is_quiet && course.fate != Fate::InPlace);
         let has_room = self.is_dry && !self.group.is_full();
         if course.goal == Goal::Follow && course.reading.is_none() && !course.at_end && has_room {
             course.reading = Some(self.read());
@@ -211,7 +217,7 @@ impl Source {
     }
 
     /// An append has ended.
-    async fn sent(&mut self, course: &mut Course, outcome: Outcome) -> Result<(), Ended> {
+    async fn sent(&mut self, course: &mut Course, turn: &Turn, outcome: Outcome) -> Result<(), Ended> {
         course.sending = None;
         self.active_at = Instant::now();
         match (outcome, course.goal) {
@@ -221,7 +227,7 @@ impl Source {
                 Err(Ended::Drained)
             }
             (Outcome::Stored, _) => Ok(()),
-            (conflict, _) => self.settle_conflict(course, conflict).await,
+            (conflict, _) => self.settle_conflict(course, turn, conflict).await,
         }
     }
 

@@ -127,6 +127,8 @@ async fn append(publisher: &Publisher, standing: &Standing, group: &mut Group, p
         let record = Record { token: Token::random(), position, details };
         match publisher.append(standing, record, Some(publisher.pack(batch.clone()))).await {
             Outcome::Stored => return,
+            // Nothing is before it.
+            Outcome::Early => {}
             Outcome::Elsewhere(stored) => {
                 let (from_line, to_line) = (stored.details.next_line, standing.confirmed().details.next_line);
                 warn!(from_line, to_line, "redis lost lines of standard input, which cannot be read again");

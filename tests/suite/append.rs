@@ -45,7 +45,8 @@ async fn what_another_append_wrote_is_shown_and_nothing_is_written() {
     // The same again, as after a lost reply; and one that knows less; and a registration.
     let batch = writer.batch(5);
     for (believed, next) in [(Some(&first), &writer.record), (Some(&first), &first), (None, &first)] {
-        let append = Append { source: &writer.key, believed, record: next, batch: Some(&batch) };
+        let append =
+            Append { source: &writer.key, believed, record: next, batch: Some(&batch), before: None };
         let Appended::Conflict { stored, .. } = store.append(&topic, &append).await.unwrap() else {
             panic!("it was stored");
         };
@@ -53,7 +54,13 @@ async fn what_another_append_wrote_is_shown_and_nothing_is_written() {
     }
     // A record that is not there.
     let unknown: SourceKey = "host/unknown".parse().unwrap();
-    let append = Append { source: &unknown, believed: Some(&first), record: &first, batch: Some(&batch) };
+    let append = Append {
+        source: &unknown,
+        believed: Some(&first),
+        record: &first,
+        batch: Some(&batch),
+        before: None,
+    };
     let absent = store.append(&topic, &append).await.unwrap();
     assert!(matches!(absent, Appended::Conflict { stored: None, .. }), "{absent:?}");
 
@@ -303,7 +310,7 @@ async fn records_come_back_as_they_were_written() {
         let details = Details { path: path.to_owned(), start: u64::MAX, ..Details::default() };
         let record = record(u64::MAX, details);
         let key = store.new_source(&topic, &host()).await.unwrap();
-        let append = Append { source: &key, believed: None, record: &record, batch: None };
+        let append = Append { source: &key, believed: None, record: &record, batch: None, before: None };
         assert!(matches!(store.append(&topic, &append).await.unwrap(), Appended::Stored { .. }));
         wanted.push((key, record));
     }

@@ -1,19 +1,26 @@
 //! Every field of every request with what it should not have: what is refused says the code, the
-//! reason and the field, and what is allowed is served. Each call has a file of rows, a request
-//! each.
+//! reason, the field, its value and what would be right, and what is allowed is served. Each call
+//! has a file of rows, a request each; a field that has none fails.
 
 mod administer;
 mod cursors;
 mod deleted;
 mod fetch;
+mod fields;
+mod filter;
 mod publish;
 mod row;
+mod start;
 mod subscribe;
-mod unary;
+mod topic;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use logrelay::proto::{Filter, GetTopicRequest, Matcher, SubscribeRequest, matcher::Op};
+use logrelay::proto::{
+    CommitCursorRequest, DeleteTopicRequest, Filter, GetCursorRequest, GetTopicRequest, ListTopicsRequest,
+    Matcher, SetRetentionRequest, SubscribeRequest, TrimTopicRequest, matcher::Op,
+    trim_topic_request::Before,
+};
 use prost::Message as _;
 use tokio::time::timeout;
 use tonic::{
@@ -22,7 +29,7 @@ use tonic::{
 };
 
 use self::{
-    row::answer,
+    row::{Row, answer, check_all},
     subscribe::{SUBSCRIBE, good, served, wrong},
 };
 use crate::{
@@ -44,31 +51,63 @@ async fn prepare(redis: &TestRedis) -> (TestRelay, Channel, String) {
     (relay, channel, cursor)
 }
 
+/// The table; `cursor` is the one of the tail of `app`, which has ten lines.
+fn rows(cursor: &str) -> Vec<Row> {
+    [
+        subscribe::rows(cursor),
+        fetch::rows(cursor),
+        topic::rows(),
+        cursors::rows(cursor),
+        administer::rows(cursor),
+        publish::rows(),
+    ]
+    .concat()
+}
+
 #[tokio::test]
 async fn every_field_of_every_request_is_served_or_refused_by_its_name() {
     let redis = TestRedis::start().await;
     let (relay, channel, cursor) = prepare(&redis).await;
-    let rows = [
-        subscribe::rows(&cursor),
-        unary::rows(),
-        cursors::rows(&cursor),
-        fetch::rows(&cursor),
-        administer::rows(&cursor),
-        publish::rows(),
-    ];
-    for row in rows.iter().flatten() {
-        row.check(&channel).await;
-    }
+    let rows = rows(&cursor);
+    fields::are_all_there(&rows);
+    check_all(&rows, &channel).await;
     // What was deleted changes for nobody but its readers.
-    for row in deleted::rows(&deleted::prepare(&redis, &relay).await) {
-        row.check(&channel).await;
-    }
+    check_all(&deleted::rows(&deleted::prepare(&redis, &relay).await), &channel).await;
     // And it serves those who come after them.
     served("what is right", |_| ()).check(&channel).await;
     // What is not known is left alone: it may be of a newer client.
     let mut newer = served("a field of the future", |_| ());
     newer.bytes.extend_from_slice(b"\xf2\x3f\x01x");
     newer.check(&channel).await;
+}
+
+#[tokio::test]
+async fn every_field_that_cannot_be_read_is_refused_by_its_name() {
+    let redis = TestRedis::start().await;
+    let (_relay, channel, cursor) = prepare(&redis).await;
+    let topic = || "app".to_owned();
+    let (cursors, subscription) = (vec![cursor], "s".to_owned());
+    let (get, set) = (GetTopicRequest { topic: topic(), max_sources: 0 }, SetRetentionRequest::default());
+    let held = GetCursorRequest { subscription: subscription.clone(), topics: vec![topic()] };
+    let commit = CommitCursorRequest { subscription, cursors, ..CommitCursorRequest::default() };
+    let requests = BTreeMap::from([
+        (SUBSCRIBE, good().encode_to_vec()),
+        ("Publish", publish::good().encode_to_vec()),
+        ("Fetch", fetch::good().encode_to_vec()),
+        ("ListTopics", ListTopicsRequest {}.encode_to_vec()),
+        ("GetTopic", get.encode_to_vec()),
+        ("CommitCursor", commit.encode_to_vec()),
+        ("GetCursor", held.encode_to_vec()),
+        ("DeleteTopic", DeleteTopicRequest { topic: topic(), on_active_sources: 1 }.encode_to_vec()),
+        ("TrimTopic", TrimTopicRequest { topic: topic(), before: Some(Before::Offset(0)) }.encode_to_vec()),
+        ("SetRetention", SetRetentionRequest { topic: topic(), ..set }.encode_to_vec()),
+    ]);
+    check_all(&fields::wrong_kinds(&requests), &channel).await;
+    served("what is right", |_| ()).check(&channel).await;
+    // Nothing was done by halves.
+    let untouched = GetTopicRequest { topic: "published".to_owned(), max_sources: 0 };
+    let untouched = Row::served("GetTopic", "what nobody published", &untouched);
+    untouched.refused(Code::NotFound, "TOPIC_NOT_FOUND").check(&channel).await;
 }
 
 #[tokio::test]

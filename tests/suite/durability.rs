@@ -44,12 +44,18 @@ async fn an_append_counts_only_when_a_replica_has_it_also_when_it_is_sent_again(
     let source = store.new_source(&topic, &"host".parse().unwrap()).await.unwrap();
     let record = |position| Record { token: Token::random(), position, details: Details::default() };
     let registered = record(0);
-    let register = Append { source: &source, believed: None, record: &registered, batch: None };
+    let register = Append { source: &source, believed: None, record: &registered, batch: None, before: None };
     assert!(matches!(store.append(&topic, &register).await, Ok(Appended::Stored { .. })));
 
     replica.freeze();
     let (batch, after) = (batch(&source), record(7));
-    let append = Append { source: &source, believed: Some(&registered), record: &after, batch: Some(&batch) };
+    let append = Append {
+        source: &source,
+        believed: Some(&registered),
+        record: &after,
+        batch: Some(&batch),
+        before: None,
+    };
     // Stored by the first, and still not safe when a connection that wrote nothing asks.
     for _ in 0..3 {
         let error = store.append(&topic, &append).await.unwrap_err();

@@ -36,6 +36,8 @@ mod losses;
 mod lost_replies;
 mod many;
 mod mirror;
+mod newborn;
+mod order;
 mod outage;
 mod packed_siblings;
 mod packing;

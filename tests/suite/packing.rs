@@ -18,7 +18,7 @@ async fn a_packed_batch_is_small_in_redis_and_the_same_to_readers() {
     batch.packed = Some(zstd::bulk::compress(&batch.stored, 1).unwrap().into());
     let record = writer.record_after(&batch);
     let (source, believed) = (&writer.key, Some(&writer.record));
-    let append = Append { source, believed, record: &record, batch: Some(&batch) };
+    let append = Append { source, believed, record: &record, batch: Some(&batch), before: None };
     let appended = store.append(&topic, &append).await.unwrap();
     assert!(matches!(appended, Appended::Stored { base, .. } if base.get() == 2000), "{appended:?}");
     // A repeated one is known by its token, packed or not.

@@ -203,7 +203,13 @@ pub(crate) async fn mark_gone(writer: &mut Writer) {
 async fn mark(writer: &mut Writer, state: SourceState) {
     let details = Details { state, ..writer.record.details.clone() };
     let record = Record { token: Token::random(), position: writer.record.position, details };
-    let append = Append { source: &writer.key, believed: Some(&writer.record), record: &record, batch: None };
+    let append = Append {
+        source: &writer.key,
+        believed: Some(&writer.record),
+        record: &record,
+        batch: None,
+        before: None,
+    };
     let appended = writer.store.append(&writer.topic, &append).await.unwrap();
     assert!(matches!(appended, Appended::Stored { .. }), "{appended:?}");
     writer.record = record;

@@ -137,6 +137,15 @@ impl Reader {
         assert_eq!((wrong, contents.len() as u64), (None, count), "{:?}", heard.told);
     }
 
+    /// That it has the first `count` lines of a log, each once and in their order over all files
+    /// that the log had.
+    pub(crate) fn has_log_in_order(&self, log: &Path, count: u64) {
+        let heard = self.heard();
+        let lines = heard.lines[log.to_str().unwrap()].iter();
+        let wrong = lines.clone().zip(0..).find(|((_, line), number)| *line != numbered(*number));
+        assert_eq!((wrong, lines.len() as u64), (None, count), "{:?}", heard.told);
+    }
+
     /// That nothing but rewound was said, and that.
     pub(crate) fn was_only_rewound(&self) {
         assert!(!self.told().is_empty());

@@ -26,7 +26,7 @@ async fn register(redis: &TestRedis, topic: &str, host: &str, position: u64, det
     let (store, topic) = (redis.store(), topic.parse().unwrap());
     let source = store.new_source(&topic, &host.parse().unwrap()).await.unwrap();
     let record = Record { token: Token::random(), position, details };
-    let append = Append { source: &source, believed: None, record: &record, batch: None };
+    let append = Append { source: &source, believed: None, record: &record, batch: None, before: None };
     assert!(matches!(store.append(&topic, &append).await.unwrap(), Appended::Stored { .. }));
     source.to_string()
 }

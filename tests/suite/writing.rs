@@ -37,7 +37,7 @@ impl Writer {
     pub(crate) async fn try_register(store: &Store, topic: &Topic) -> Result<Self, Error> {
         let key = store.new_source(topic, &host()).await?;
         let record = record(0, Details::default());
-        let append = Append { source: &key, believed: None, record: &record, batch: None };
+        let append = Append { source: &key, believed: None, record: &record, batch: None, before: None };
         let stored = store.append(topic, &append).await?;
         assert!(matches!(stored, Appended::Stored { .. }), "{stored:?}");
         Ok(Self { store: store.clone(), topic: topic.clone(), key, record })
@@ -63,8 +63,13 @@ impl Writer {
     pub(crate) async fn try_append(&mut self, count: u64) -> Result<Appended, Error> {
         let batch = self.batch(count);
         let record = self.record_after(&batch);
-        let append =
-            Append { source: &self.key, believed: Some(&self.record), record: &record, batch: Some(&batch) };
+        let append = Append {
+            source: &self.key,
+            believed: Some(&self.record),
+            record: &record,
+            batch: Some(&batch),
+            before: None,
+        };
         let appended = self.store.append(&self.topic, &append).await?;
         if matches!(appended, Appended::Stored { .. }) {
             self.record = record;

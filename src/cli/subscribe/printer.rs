@@ -103,6 +103,7 @@ impl<W: Write> Printer<W> {
 
     fn object(&mut self, lines: &Lines, epoch: &str, time: Option<&str>, line: &Line<'_>) -> io::Result<()> {
         let text = std::str::from_utf8(line.content).ok();
+        let own_labels = line.labels();
         let object = Object {
             topic: lines.topic().as_str(),
             epoch,
@@ -118,7 +119,7 @@ impl<W: Write> Printer<W> {
             labels: lines
                 .labels()
                 .iter()
-                .chain(line.labels)
+                .chain(&own_labels)
                 .map(|(name, value)| (&**name, &**value))
                 .collect(),
         };

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{LINES_KEY, at_u32, check_line, delimited, varint};
+use super::{LINES_KEY, LineView, at_u32, check_line, delimited, varint, view_line};
 
 /// What lines may be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,16 @@ pub struct LineBounds {
     pub max_extra_bytes: usize,
     /// Greatest size of the message without its lines, in bytes.
     pub max_head_bytes: usize,
+}
+
+impl LineBounds {
+    /// Anything that is a message.
+    pub const NONE: Self = Self {
+        max_lines: usize::MAX,
+        max_line_bytes: usize::MAX,
+        max_extra_bytes: usize::MAX,
+        max_head_bytes: usize::MAX,
+    };
 }
 
 /// What is wrong with a message or one of its lines.
@@ -95,7 +105,12 @@ impl EncodedLines {
                 places.push(at_u32(body.start)..at_u32(body.end));
                 at = end;
             } else {
-                let end = field_end(&message, at).ok_or(malformed)?;
+                let (key, value) = varint(&message, at).ok_or_else(|| malformed.clone())?;
+                // A line under a key that nobody writes like that: it must not be passed over.
+                if key >> 3 == u64::from(LINES_KEY >> 3) {
+                    return Err(EncodingError::Line { index: places.len() });
+                }
+                let end = value_end(&message, key, value).ok_or(malformed)?;
                 head.extend_from_slice(&message[at..end]);
                 if head.len() > bounds.max_head_bytes {
                     return Err(EncodingError::Head { found: head.len(), most: bounds.max_head_bytes });
@@ -121,6 +136,11 @@ impl EncodedLines {
         let place = self.places.get(index)?;
         self.message.get(place.start as usize..place.end as usize)
     }
+
+    /// What is in one line.
+    pub fn line(&self, index: usize) -> Option<LineView<'_>> {
+        view_line(self.get(index)?)
+    }
 }
 
 fn check(body: &[u8], index: usize, bounds: &LineBounds) -> Result<(), EncodingError> {
@@ -136,13 +156,8 @@ fn check(body: &[u8], index: usize, bounds: &LineBounds) -> Result<(), EncodingE
     Ok(())
 }
 
-/// Where a field that is no line ends; none where it is malformed.
-fn field_end(message: &[u8], at: usize) -> Option<usize> {
-    let (key, at) = varint(message, at)?;
-    // A line under a key that nobody writes like that: it must not be passed over.
-    if key >> 3 == u64::from(LINES_KEY >> 3) {
-        return None;
-    }
+/// Where the value at a place ends whose field is no line; none where it is malformed.
+fn value_end(message: &[u8], key: u64, at: usize) -> Option<usize> {
     let end = match key & 7 {
         0 => varint(message, at)?.1,
         1 => at.checked_add(8)?,
@@ -190,6 +205,11 @@ mod tests {
             let mut builder = BatchBuilder::of_producer(&source, sequence);
             (0..encoded.len()).for_each(|index| builder.push_encoded(encoded.get(index).unwrap()));
             prop_assert_eq!(encoded.get(encoded.len()), None);
+            for (index, line) in request.lines.iter().enumerate() {
+                let view = encoded.line(index).unwrap();
+                prop_assert_eq!((view.content, view.truncated_bytes), (&line.content[..], line.truncated_bytes));
+                prop_assert_eq!((view.time_unix_nano, view.labels()), (line.time_unix_nano, line.labels.clone()));
+            }
             let end = sequence + encoded.len() as u64;
             prop_assert_eq!(builder.is_empty(), request.lines.is_empty());
             let Some(sealed) = builder.seal(end) else { return Ok(()) };
@@ -225,10 +245,11 @@ mod tests {
         assert!(matches!(error(&of(vec![line(1, 300)])), EncodingError::TooMuch { index: 0, .. }));
         let request = PublishRequest { topic: "t".repeat(600), ..Default::default() };
         assert!(matches!(error(&request), EncodingError::Head { .. }));
-        // Cut off, and with a key that is longer than it has to be.
-        for malformed in [&[LINES_KEY, 5, 0][..], &[LINES_KEY | 0x80, 0, 0]] {
-            let error = EncodedLines::split(Bytes::from_static(malformed), &BOUNDS).unwrap_err();
-            assert_eq!(error, EncodingError::Malformed(0));
+        // Cut off, with a key that is longer than it has to be, and a number.
+        let malformed = |bytes: &'static [u8]| EncodedLines::split(Bytes::from_static(bytes), &BOUNDS);
+        assert_eq!(malformed(&[LINES_KEY, 5, 0]).unwrap_err(), EncodingError::Malformed(0));
+        for line in [&[LINES_KEY | 0x80, 0, 0][..], &[15 << 3, 1]] {
+            assert_eq!(malformed(line).unwrap_err(), EncodingError::Line { index: 0 });
         }
     }
 }

@@ -77,8 +77,9 @@ proptest! {
         let stored = StoredBatch::parse(sealed.stored.clone(), sealed.lines).unwrap();
         prop_assert_eq!(stored.lines() as usize, lines.len());
         for (index, line) in lines.iter().enumerate() {
-            let view = LineView { content: &line.content, truncated_bytes: line.truncated_bytes };
-            prop_assert_eq!(stored.line(at_u32(index)), Some(view));
+            let view = stored.line(at_u32(index)).unwrap();
+            prop_assert_eq!((view.content, view.truncated_bytes), (&line.content[..], line.truncated_bytes));
+            prop_assert_eq!((view.time_unix_nano, view.labels()), (line.time_unix_nano, line.labels.clone()));
         }
         prop_assert_eq!([stored.head_bytes(), stored.line_bytes(0..sealed.lines)].concat(), sealed.stored.to_vec());
     }

@@ -61,7 +61,7 @@ pub(super) fn first(message: Bytes, bounds: &LineBounds) -> Result<(Opening, Req
     let mut wrong = Vec::new();
     let topic =
         head.topic.parse::<Topic>().map_err(|error| violation("topic", "BAD_TOPIC", error.to_string()));
-    let producer = head.producer.parse::<Host>();
+    let producer = Host::of_producer(&head.producer);
     let producer = producer.map_err(|error| violation("producer", "BAD_PRODUCER", error.to_string()));
     let instance = Instance::new(head.instance).ok_or_else(|| {
         let why = "it is 0: choose a random number when the program starts";
@@ -108,8 +108,12 @@ pub(super) fn later(message: Bytes, bounds: &LineBounds) -> Result<Request, Stat
 
 fn read(message: Bytes, bounds: &LineBounds) -> Result<(proto::PublishRequest, Request), Status> {
     let bytes = message.len();
-    let split = EncodedLines::split(message, bounds);
-    let (head, lines) = split.map_err(|error| invalid(&[violation_of(&error)]))?;
+    let split = EncodedLines::split(message.clone(), bounds);
+    let (head, lines) = split.map_err(|error| match (&error, proto::PublishRequest::decode(message)) {
+        // Who decodes it can say in which field.
+        (EncodingError::Malformed(_), Err(error)) => refused(&error),
+        _ => invalid(&[violation_of(&error)]),
+    })?;
     let head = proto::PublishRequest::decode(&head[..]);
     let head = head.map_err(|error| refused(&error))?;
     let last = head.sequence.checked_add(lines.len() as u64);

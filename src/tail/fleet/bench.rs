@@ -9,12 +9,15 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::fate_of;
 use crate::{
     publish::Standing,
     record::SourceKey,
     tail::{
         Input,
+        control::{Control, Fate},
         discover::{FileId, Found, id_of},
+        lane::{Lane, Order, Turn},
         reader::{LetGo, Reader},
     },
 };
@@ -35,6 +38,8 @@ pub(super) struct Closed {
     pub(super) waits: bool,
     /// Since when no look has found it.
     pub(super) away_since: Option<Instant>,
+    /// Its place before those that came after it; none while it is the newest of its path.
+    pub(super) turn: Option<Arc<Turn>>,
 }
 
 impl Closed {
@@ -42,6 +47,26 @@ impl Closed {
     pub(super) fn is_at_rest(&self, linger: Duration) -> bool {
         let is_fresh = self.away_since.is_some_and(|since| since.elapsed() < linger);
         is_fresh && !self.waits && !self.standing.is_challenged()
+    }
+
+    /// Whether it may be opened, as those before it are drained.
+    pub(super) fn comes(&self, lanes: &HashMap<PathBuf, Arc<Lane>>) -> bool {
+        match &self.turn {
+            Some(turn) => !matches!(turn.order(), Order::Waits),
+            None => {
+                lanes.get(&self.path).is_none_or(|lane| lane.is_free_for(fate_of(&self.found, &self.path)))
+            }
+        }
+    }
+
+    /// Takes its place before those that will come after it, where it is not at its path any more.
+    fn moves(&mut self, lanes: &mut HashMap<PathBuf, Arc<Lane>>) {
+        if self.turn.is_none() && (self.away_since.is_some() || self.found.path != self.path) {
+            let control = Arc::new(Control::new(Fate::Moved));
+            let turn = lanes.entry(self.path.clone()).or_default().join(&control, &self.standing);
+            turn.is_drained(!self.waits);
+            self.turn = Some(Arc::new(turn));
+        }
     }
 }
 
@@ -122,10 +147,16 @@ impl Bench {
 
     /// Tells each what a look has found of it; what has changed gets a turn.
     /// `places` is who is at a path.
-    pub(super) fn look(&mut self, found: &HashMap<FileId, &Found>, places: &mut HashMap<PathBuf, FileId>) {
+    pub(super) fn look(
+        &mut self,
+        found: &HashMap<FileId, &Found>,
+        places: &mut HashMap<PathBuf, FileId>,
+        lanes: &mut HashMap<PathBuf, Arc<Lane>>,
+    ) {
         for (id, closed) in &mut self.files {
             let Some(&now) = found.get(id) else {
                 closed.away_since.get_or_insert_with(Instant::now);
+                closed.moves(lanes);
                 continue;
             };
             closed.away_since = None;
@@ -138,6 +169,7 @@ impl Bench {
             if is_new && !std::mem::replace(&mut closed.waits, true) {
                 self.queue.push_back(*id);
             }
+            closed.moves(lanes);
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Member {
     pub(super) input: Arc<Input>,
     /// Since when it has not been where files are followed.
     away_since: Option<Instant>,
-    turn: Arc<Turn>,
+    pub(super) turn: Arc<Turn>,
     state: State,
 }
 
@@ -164,7 +164,7 @@ impl Member {
     pub(super) fn after(&mut self, context: &Context, tasks: &mut Tasks) -> After {
         match std::mem::replace(&mut self.state, State::Quiet) {
             State::Leaving(Leave::Quiet { again }) => {
-                if again || !self.is_finished() {
+                if again || !self.is_finished() || self.live.standing.is_challenged() {
                     self.run(context, tasks);
                 }
             }
@@ -182,12 +182,12 @@ impl Member {
     /// A file that was closed, and goes on from what is confirmed.
     pub(super) fn reopen(
         live: Live,
-        turn: Turn,
+        turn: Arc<Turn>,
         input: Arc<Input>,
         context: &Context,
         tasks: &mut Tasks,
     ) -> Self {
-        let mut member = Self { live, input, away_since: None, turn: Arc::new(turn), state: State::Quiet };
+        let mut member = Self { live, input, away_since: None, turn, state: State::Quiet };
         member.run(context, tasks);
         member
     }
@@ -305,14 +305,17 @@ async fn guarded(run: impl Future<Output = Ended>, turn: &Turn, place: &Path) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tail::{control::Control, lane::Lane};
+    use crate::tail::{
+        control::Control,
+        lane::{Lane, tests::standing},
+    };
 
     #[tokio::test]
     async fn a_task_that_panics_ends_and_those_behind_it_wait_for_what_is_found() {
         let lane = Arc::new(Lane::default());
         let [first, second] = [Fate::Moved, Fate::InPlace].map(|fate| Arc::new(Control::new(fate)));
-        let turn = lane.join(&first);
-        let behind = lane.join(&second);
+        let turn = lane.join(&first, &standing(0));
+        let behind = lane.join(&second, &standing(0));
         let ended = guarded(async { panic!("a bug") }, &turn, Path::new("app.log.1")).await;
         assert_eq!(ended, Ended::Replaced);
         drop(turn);

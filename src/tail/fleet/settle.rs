@@ -77,12 +77,12 @@ impl Fleet {
             self.ledgers.load(topic, records);
             deserted.extend(self.left_behind(topic));
         }
+        if newcomers.is_empty() && deserted.is_empty() {
+            return;
+        }
         let inputs: HashMap<FileId, Arc<Input>> =
             newcomers.iter().map(|newcomer| (id_of(&newcomer.found), Arc::clone(&newcomer.input))).collect();
         let mut known = self.known(topic, newcomers, deserted);
-        if known.newcomers.is_empty() && known.deserted.is_empty() {
-            return;
-        }
         let (room, most) = (self.room(), self.options.max_open_files);
         if room == 0 {
             return self.leave_out(topic, known.newcomers, known.deserted, &inputs);
@@ -331,7 +331,8 @@ impl Fleet {
             Started::Source(id, source, live) => {
                 self.ledgers.remove(topic, live.standing.key());
                 let closed = self.bench.of_key(live.standing.key()).and_then(|id| self.bench.remove(id));
-                let away_since = closed.and_then(|closed| closed.away_since);
+                let (away_since, place) =
+                    closed.map(|closed| (closed.away_since, closed.turn)).unwrap_or_default();
                 // What had this device and inode before is another file, or none.
                 if let Some(other) = self.bench.remove(id) {
                     self.ledgers.remember(&other.standing);
@@ -339,7 +340,11 @@ impl Fleet {
                 self.at_start.remove(&id);
                 // Whether any look still finds it there, it has yet to be told.
                 self.is_waiting |= live.place != live.path;
-                let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
+                let turn = if let Some(place) = place {
+                    place.pass_to(&live.control, &live.standing)
+                } else {
+                    self.lanes.entry(live.path.clone()).or_default().join(&live.control, &live.standing)
+                };
                 self.places.insert(live.place.clone(), id);
                 let mut member = Member::new(live, source, turn, input, &mut self.tasks);
                 if away_since.is_some() {

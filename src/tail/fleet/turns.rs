@@ -19,7 +19,7 @@ use super::{
 use crate::{
     record::Record,
     tail::{
-        control::{Control, Read},
+        control::{Control, Fate, Read},
         discover::{FileId, Found, id_of},
         launch::Live,
         packed::Shelf,
@@ -101,12 +101,7 @@ impl Fleet {
 
     /// Opens closed files whose turn has come, at most so many.
     async fn open_closed(&mut self, most: usize) {
-        let lanes = &self.lanes;
-        let is_time = |closed: &Closed| {
-            let fate = super::fate_of(&closed.found, &closed.path);
-            lanes.get(&closed.path).is_none_or(|lane| lane.is_free_for(fate))
-        };
-        let next = self.bench.next(most, is_time);
+        let next = self.bench.next(most, |closed| closed.comes(&self.lanes));
         if next.is_empty() {
             return;
         }
@@ -133,19 +128,28 @@ impl Fleet {
             let unsettled = self.unsettled.entry(closed.standing.topic().clone()).or_default();
             unsettled.insert(closed.path.clone());
             self.is_waiting = true;
-            self.bench.add(Closed { waits: false, ..closed });
+            if let Some(turn) = &closed.turn {
+                turn.keep();
+            }
+            self.bench.add(Closed { waits: false, turn: None, ..closed });
         }
     }
 
     fn reopen(&mut self, closed: Closed, reader: Reader) {
-        let Closed { path, found, standing, input, .. } = closed;
-        let control = Control::new(super::fate_of(&found, &path));
+        let Closed { path, found, standing, input, turn, .. } = closed;
+        let fate = super::fate_of(&found, &path);
+        let control =
+            turn.as_ref().map_or_else(|| Arc::new(Control::new(fate)), |turn| Arc::clone(turn.control()));
+        control.meets(fate);
         // Until it is read: what it has to be, for those who look for copies of it meanwhile.
         let Record { position, details, .. } = standing.confirmed();
         control.has_read(Read { position, print: details.identity.tail });
         let Found { path: place, modified, .. } = found;
-        let live = Live { path, place, modified, reader, control: control.into(), standing };
-        let turn = self.lanes.entry(live.path.clone()).or_default().join(&live.control);
+        let live = Live { path, place, modified, reader, control, standing };
+        let turn = turn.unwrap_or_else(|| {
+            let lane = self.lanes.entry(live.path.clone()).or_default();
+            Arc::new(lane.join(&live.control, &live.standing))
+        });
         let member = Member::reopen(live, turn, input, &self.context, &mut self.tasks);
         self.places.insert(member.live.place.clone(), member.id());
         self.members.insert(member.id(), member);
@@ -206,8 +210,9 @@ impl Fleet {
     /// Closes a file that no task reads.
     pub(super) fn close(&mut self, id: FileId) {
         let Some(member) = self.members.remove(&id) else { return };
-        let (waits, away_since) = (!member.is_finished(), member.away_since());
-        let Member { live, input, .. } = member;
+        let waits = !member.is_finished() || member.live.standing.is_challenged();
+        let away_since = member.away_since();
+        let Member { live, input, turn, .. } = member;
         if away_since.is_none() {
             self.places.insert(live.place.clone(), id);
         } else {
@@ -216,9 +221,10 @@ impl Fleet {
         let read = live.control.read().position;
         let (device, inode) = id;
         let found = Found { path: live.place, device, inode, len: read, modified: live.modified };
-        let Live { path, standing, reader, .. } = live;
+        let Live { path, standing, reader, control, .. } = live;
+        let turn = (control.fate() != Fate::InPlace).then_some(turn);
         self.bench.let_go(reader);
-        self.bench.add(Closed { path, found, read, standing, input, waits, away_since });
+        self.bench.add(Closed { path, found, read, standing, input, waits, away_since, turn });
     }
 }
 

@@ -13,25 +13,48 @@ use crate::{
         course::{Course, Ended, Goal},
         discover::displayed,
         identity::Surroundings,
+        lane::{Order, Turn},
         reader::{FIRST_BLOCK_BYTES, off_the_runtime},
         trail::Trail,
     },
 };
 
 impl Source {
+    /// What its next batch comes behind: its first lines wait for their turn. None: it is not
+    /// there yet.
+    pub(super) fn order(&self, course: &Course, turn: &Turn) -> Order {
+        // What was read of a file that has other content now may be nowhere else.
+        let is_only_here = course.goal == Goal::End(Ended::Replaced);
+        if course.sending.is_some() || is_only_here || !self.standing.is_at_start() {
+            return Order::Begins(None);
+        }
+        turn.order()
+    }
+
+    /// Waits for its turn with nothing read: that would take the room which those before it need.
+    pub(super) async fn wait_for(&mut self, course: &mut Course, turn: &Turn) -> Result<(), Ended> {
+        course.goes_back();
+        self.control.is_quiet(None);
+        let first = self.standing.confirmed();
+        if !self.go_to(first).await.unwrap_or(false) {
+            return Err(Ended::Replaced);
+        }
+        if turn.comes().await { Ok(()) } else { Err(Ended::Stopped) }
+    }
+
     /// Goes where Redis has the source.
     pub(super) async fn settle_conflict(
         &mut self,
         course: &mut Course,
+        turn: &Turn,
         outcome: Outcome,
     ) -> Result<(), Ended> {
-        (course.reading, course.waiting, course.at_end) = (None, None, false);
-        course.ahead.clear();
-        if course.goal == Goal::MarkGone {
-            (course.goal, course.is_last_look) = (Goal::Follow, false);
-        }
+        course.goes_back();
+        // Before it is confirmed to be anywhere else: those behind it go by that.
+        turn.is_drained(false);
         match outcome {
             Outcome::Stored => Ok(()),
+            Outcome::Early => self.wait_for(course, turn).await,
             Outcome::Elsewhere(record) => {
                 let (from, to) = (self.standing.confirmed().position, record.position);
                 info!(

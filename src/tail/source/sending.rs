@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 
 use super::Source;
 use crate::{
+    publish::Predecessor,
     record::{Details, Record, SourceState, Token},
     tail::course::{Sealed, Sending},
 };
@@ -25,9 +26,9 @@ impl Source {
         Some(Sealed { packing: self.context.publisher.pack(batch), next_line, position, identity, room })
     }
 
-    /// Appends a batch: at once when nothing is in flight, so that a quiet file has no added
+    /// Appends a batch behind what has to be before it: at once when nothing is in flight, so that a quiet file has no added
     /// delay and a busy one has large batches.
-    pub(super) fn send(&self, sealed: Sealed) -> Sending {
+    pub(super) fn send(&self, sealed: Sealed, before: Option<Predecessor>) -> Sending {
         let Sealed { packing, next_line, position, identity, room } = sealed;
         let last = self.standing.confirmed().details;
         let size = Some(self.reader.size());
@@ -35,7 +36,7 @@ impl Source {
         let record = Record { token: Token::random(), position, details };
         let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
         let append = async move {
-            let outcome = publisher.append(&standing, record, Some(packing)).await;
+            let outcome = publisher.append_behind(before, &standing, record, Some(packing)).await;
             drop(room);
             outcome
         };

@@ -23,22 +23,38 @@ enum Outcome {
         code: Code,
         reason: &'static str,
         /// The field that is wrong; empty where none is named.
-        field: &'static str,
+        field: String,
+        /// What the reason has to say: the value, and what would be right.
+        says: Vec<String>,
     },
+}
+
+/// What is tried of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Edge {
+    /// It is not set, or empty, or has none.
+    Nothing,
+    /// As long, as large or as many as may be: it is understood.
+    Longest,
+    /// One more.
+    Past,
 }
 
 /// A request as bytes, and what has to become of it.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    rpc: &'static str,
+    pub(super) rpc: &'static str,
     what: String,
     pub(super) bytes: Vec<u8>,
     outcome: Outcome,
+    /// Which edges of which fields it is of.
+    pub(super) edges: Vec<(&'static str, Edge)>,
 }
 
 impl Row {
     pub(super) fn served(rpc: &'static str, what: impl Into<String>, request: &impl Message) -> Self {
-        Self { rpc, what: what.into(), bytes: request.encode_to_vec(), outcome: Outcome::Served }
+        let (what, bytes) = (what.into(), request.encode_to_vec());
+        Self { rpc, what, bytes, outcome: Outcome::Served, edges: Vec::new() }
     }
 
     /// A request that is wrong in one field.
@@ -47,47 +63,102 @@ impl Row {
         what: impl Into<String>,
         request: &impl Message,
         reason: &'static str,
-        field: &'static str,
+        field: impl Into<String>,
     ) -> Self {
-        let outcome = Outcome::Refused { code: Code::InvalidArgument, reason, field };
-        Self { outcome, ..Self::served(rpc, what, request) }
+        Self::of_bytes(rpc, what, request.encode_to_vec(), reason, field)
+    }
+
+    /// Bytes that are wrong in one field.
+    pub(super) fn of_bytes(
+        rpc: &'static str,
+        what: impl Into<String>,
+        bytes: Vec<u8>,
+        reason: &'static str,
+        field: impl Into<String>,
+    ) -> Self {
+        let (what, field, says) = (what.into(), field.into(), Vec::new());
+        let outcome = Outcome::Refused { code: Code::InvalidArgument, reason, field, says };
+        Self { rpc, what, bytes, outcome, edges: Vec::new() }
     }
 
     /// The same request, refused for what is no matter of a field.
     pub(super) fn refused(self, code: Code, reason: &'static str) -> Self {
-        Self { outcome: Outcome::Refused { code, reason, field: "" }, ..self }
+        let (field, says) = (String::new(), Vec::new());
+        Self { outcome: Outcome::Refused { code, reason, field, says }, ..self }
     }
 
-    /// A request with more bytes, which are no message.
-    pub(super) fn no_message(
-        rpc: &'static str,
-        request: &impl Message,
-        more: &[u8],
-        field: &'static str,
-    ) -> Self {
-        let mut row = Self::wrong(rpc, format!("{more:02x?}"), request, "BAD_REQUEST", field);
-        row.bytes.extend_from_slice(more);
-        row
+    /// Says so in these words, among others.
+    pub(super) fn says(mut self, words: &[&str]) -> Self {
+        let Outcome::Refused { says, .. } = &mut self.outcome else { panic!("{} is served", self.what) };
+        says.extend(words.iter().map(|&word| word.to_owned()));
+        self
     }
 
+    /// It is of nothing in this field.
+    pub(super) fn nothing(self, path: &'static str) -> Self {
+        self.edge(path, Edge::Nothing)
+    }
+
+    /// It has the longest, largest or most that may be in this field.
+    pub(super) fn longest(self, path: &'static str) -> Self {
+        self.edge(path, Edge::Longest)
+    }
+
+    /// It has one more than may be in this field, and says so in these words.
+    pub(super) fn past(self, path: &'static str, words: &[&str]) -> Self {
+        self.edge(path, Edge::Past).says(words)
+    }
+
+    fn edge(mut self, path: &'static str, edge: Edge) -> Self {
+        self.edges.push((path, edge));
+        self
+    }
+
+    /// # Panics
+    /// Where something else becomes of it.
     pub(super) async fn check(&self, channel: &Channel) {
-        let Self { rpc, what, bytes, outcome } = self;
-        let what = format!("{rpc}, {what}");
-        let answer = timeout(PATIENCE, answer(channel, rpc, bytes.clone())).await;
-        match (answer.unwrap_or_else(|_| panic!("{what}: no answer")), outcome) {
-            (Ok(()), Outcome::Served) => {}
-            (Err(status), Outcome::Refused { code, reason, field }) => {
-                let details = status.get_error_details();
-                let info = details.error_info().unwrap_or_else(|| panic!("{what}: {status:?}"));
-                let found = (status.code(), info.reason.as_str(), info.domain.as_str());
-                assert_eq!(found, (*code, *reason, "logrelay.v1"), "{what}: {status:?}");
-                let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
-                let named = violations.and_then(|all| all.first()).map_or("", |first| first.field.as_str());
-                assert_eq!(named, *field, "{what}: {status:?}");
-            }
-            (answer, _) => panic!("{what}: {answer:?} instead of {outcome:?}"),
+        if let Some(why) = self.failure(channel).await {
+            panic!("{why}");
         }
     }
+
+    /// What became of it, where that is not what has to.
+    async fn failure(&self, channel: &Channel) -> Option<String> {
+        let Self { rpc, what, bytes, outcome, .. } = self;
+        let answer = timeout(PATIENCE, answer(channel, rpc, bytes.clone())).await;
+        let found = match (answer, outcome) {
+            (Err(_), _) => "no answer".to_owned(),
+            (Ok(Ok(())), Outcome::Served) => return None,
+            (Ok(Err(status)), Outcome::Refused { code, reason, field, says }) => {
+                let details = status.get_error_details();
+                let info = details.error_info().map(|info| (info.reason.as_str(), info.domain.as_str()));
+                let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
+                let first = violations.and_then(|all| all.first());
+                let why = first.map_or(status.message(), |first| first.description.as_str());
+                let is_it = status.code() == *code
+                    && info == Some((*reason, "logrelay.v1"))
+                    && first.map_or("", |first| first.field.as_str()) == field
+                    && !why.is_empty()
+                    && status.message().contains(why)
+                    && says.iter().all(|word| why.contains(word));
+                if is_it {
+                    return None;
+                }
+                format!("{:?}, {info:?}: {:?}", status.code(), status.message())
+            }
+            (Ok(answer), _) => format!("{answer:?}"),
+        };
+        Some(format!("{rpc}, {what}: {found} instead of {outcome:?}"))
+    }
+}
+
+/// Checks all of a table, one after the other.
+pub(super) async fn check_all(rows: &[Row], channel: &Channel) {
+    let mut failures = Vec::new();
+    for row in rows {
+        failures.extend(row.failure(channel).await);
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 /// The status with which a call ends.

@@ -24,7 +24,7 @@ impl Writer {
         store.announce(std::slice::from_ref(&topic)).await.unwrap();
         let record = Record { token: Token::random(), position: 0, details: Details::default() };
         let source = store.new_source(&topic, &"test".parse().unwrap()).await.unwrap();
-        let append = Append { source: &source, believed: None, record: &record, batch: None };
+        let append = Append { source: &source, believed: None, record: &record, batch: None, before: None };
         let appended = store.append(&topic, &append).await.unwrap();
         assert!(matches!(appended, Appended::Stored { .. }), "{appended:?}");
         Self { store, topic, source, record }
@@ -34,7 +34,7 @@ impl Writer {
     pub(crate) async fn append<T: AsRef<[u8]>>(&mut self, lines: &[T]) -> Offset {
         match self.try_append(lines).await {
             Appended::Stored { base, .. } => base,
-            conflict => panic!("{conflict:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -51,7 +51,7 @@ impl Writer {
         let details = Details { next_line: batch.next_line, ..self.record.details.clone() };
         let record = Record { token: Token::random(), position, details };
         let (source, believed) = (&self.source, Some(&self.record));
-        let append = Append { source, believed, record: &record, batch: Some(&batch) };
+        let append = Append { source, believed, record: &record, batch: Some(&batch), before: None };
         let appended = self.store.append(&self.topic, &append).await.unwrap();
         if let Appended::Stored { .. } = appended {
             self.record = record;

@@ -19,9 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".")
         .compile_fds(descriptors)?;
 
-    // The server is described by hand because a batch leaves the relay as
-    // stored bytes behind a short prefix, never as a decoded message, and
-    // published lines come in as they are stored.
+    // The server is described by hand because its requests have a decoder of
+    // their own, and published lines come in as they are stored.
     let service = manual::Service::builder()
         .name("LogRelay")
         .package("logrelay.v1")
@@ -48,15 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
         .method(unary("list_topics", "ListTopics"))
         .method(unary("get_topic", "GetTopic"))
-        .method(
-            manual::Method::builder()
-                .name("fetch")
-                .route_name("Fetch")
-                .input_type("crate::proto::FetchRequest")
-                .output_type("crate::serve::Page")
-                .codec_path("crate::serve::PageCodec")
-                .build(),
-        )
+        .method(unary("fetch", "Fetch"))
         .method(unary("commit_cursor", "CommitCursor"))
         .method(unary("get_cursor", "GetCursor"))
         .method(unary("delete_topic", "DeleteTopic"))

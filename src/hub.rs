@@ -80,7 +80,7 @@ pub struct Options {
     pub pages_bytes: usize,
     /// Size in bytes of what readers may hold beside the windows: pages, and messages that their
     /// callers have not taken. What is more is sent in small copies, so that a caller that takes
-    /// nothing keeps no whole batch.
+    /// nothing keeps no whole batch. A quarter of it is for lines that are no small copies.
     pub held_bytes: usize,
     /// How long a blocking read waits, and how long a quiet topic is believed to
     /// stand where it stood.
@@ -112,6 +112,9 @@ impl Default for Options {
         }
     }
 }
+
+/// What part of `held_bytes` is for lines that are too large to be sent in small copies.
+const LENT_PART: usize = 4;
 
 /// Why a hub ended.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +165,8 @@ impl Hub {
     /// A hub over this store, which counts what it does in `registry`.
     pub fn new(options: Options, store: Store, registry: &mut Registry) -> Self {
         let memory = store.memory();
-        memory.bound(options.windows_bytes.saturating_add(options.held_bytes));
+        let lent = options.held_bytes / LENT_PART;
+        memory.bound(options.windows_bytes.saturating_add(options.held_bytes - lent), lent);
         let inner = Inner {
             metrics: Metrics::register(registry, memory),
             store,
@@ -223,6 +227,11 @@ impl Handle {
     /// Tells which topics there are, and which ones are new.
     pub fn news(&self) -> News {
         News::new(Arc::clone(&self.inner))
+    }
+
+    /// The bound of what readers may hold, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.inner.options.held_bytes
     }
 
     /// Whether readers wait for the pages of others.

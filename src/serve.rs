@@ -55,7 +55,6 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     codec::{Pair, RequestCodec, RequestDecoder},
     entrance::{AccessOptions, check},
-    page::{Page, PageCodec, PageEncoder},
     publish::{BytesDecoder, PublishCodec, PublishOptions},
     reload::Reloader,
     retention::RetentionOptions,

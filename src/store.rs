@@ -53,7 +53,7 @@ pub use self::{
     entry::{Entry, Item, MAX_PAYLOAD_BYTES},
     error::Error,
     inputs::{MAX_INPUT_BYTES, MAX_INPUTS, StoredInput},
-    memory::Memory,
+    memory::{CalledIn, Loan, Memory, Room},
     pool::{Pool, Pooled},
     reply::{KeyEntries, RawEntry},
     resolve::Resolved,

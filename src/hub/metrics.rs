@@ -26,6 +26,11 @@ impl Metrics {
         hub.register("topics", "Topics that are followed", all.topics.clone());
         hub.register("windows_bytes", "Size of all windows", all.windows_bytes.clone());
         hub.register("batches_bytes", "Size of all batches that are held", memory.held_bytes().clone());
+        hub.register(
+            "called_in",
+            "Streams that took nothing of a large line while others waited for memory",
+            memory.called_in().clone(),
+        );
         hub.register("entries", "Entries that were read into windows", all.entries.clone());
         hub.register("lost_lines", "Lines that could not be read from Redis", all.lost_lines.clone());
         hub.register("pages", "Pages that readers read for themselves", all.pages.clone());

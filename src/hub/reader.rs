@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     record::{Cursor, Epoch, Offset, Timeline, Topic},
-    store::Item,
+    store::{Item, Memory},
 };
 
 /// How often a reader that is ahead looks again.
@@ -93,6 +93,11 @@ impl Reader {
     /// The topic that it reads.
     pub fn topic(&self) -> &Topic {
         &self.topic.name
+    }
+
+    /// Where what it reads is counted.
+    pub fn memory(&self) -> &Memory {
+        self.hub.store.memory()
     }
 
     /// Where to resume. None while the topic does not exist.

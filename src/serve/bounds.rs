@@ -21,6 +21,7 @@ pub(super) enum Bound {
     Topics,
     Producers,
     DurableSubscriptions,
+    Held,
 }
 
 impl Bound {
@@ -39,6 +40,7 @@ impl Bound {
             Self::Topics => "max_topics",
             Self::Producers => "max_producers",
             Self::DurableSubscriptions => "max_durable_subscriptions",
+            Self::Held => "held_bytes",
         }
     }
 
@@ -54,6 +56,7 @@ impl Bound {
             Self::Topics => "TOO_MANY_TOPICS",
             Self::Producers => "TOO_MANY_PRODUCERS",
             Self::DurableSubscriptions => "TOO_MANY_DURABLE_SUBSCRIPTIONS",
+            Self::Held => "TOO_MUCH_HELD",
         }
     }
 
@@ -75,6 +78,7 @@ impl Bound {
             Self::Topics => format!("a subscription has {most} topics at most"),
             Self::Producers => format!("the topic has {most} producers"),
             Self::DurableSubscriptions => format!("the topic has {most} durable subscriptions"),
+            Self::Held => format!("callers that do not read have {most} bytes"),
         }
     }
 

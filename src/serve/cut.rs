@@ -196,7 +196,7 @@ mod tests {
 
     fn decoded(frame: Frame) -> proto::Batch {
         let Frame::Batch(parts) = frame else { panic!("no batch") };
-        let Parts { prefix, stored, lines } = *parts;
+        let Parts { prefix, stored, lines, .. } = *parts;
         let mut bytes = BytesMut::new();
         for part in [prefix, stored, lines] {
             bytes.put(part);

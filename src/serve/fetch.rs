@@ -7,13 +7,17 @@ mod request;
 
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use tonic::Status;
 
 pub(super) use self::request::Query;
 use super::{
+    bounds::Bound,
     cut::{Bounds, Piece},
     event::{self, Break},
     frame::Frame,
+    lane::SMALL_BYTES,
+    metrics::Metrics,
     page::Page,
     topics::{not_found, patiently},
 };
@@ -29,6 +33,8 @@ const MAX_PAGES: usize = 64;
 const MAX_READ_BYTES: usize = 16 << 20;
 /// How many gaps a page has at most.
 const MAX_GAPS: usize = 100;
+/// How often a line that is too large where memory is short looks for room.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
 /// What a batch takes in a message beside its own bytes.
 const BATCH_OVERHEAD_BYTES: usize = 8;
 
@@ -43,6 +49,8 @@ struct Reading<'a> {
     gaps: Vec<proto::Gap>,
     left: Bounds,
     is_full: bool,
+    /// Whether the first line found no room, as memory is short.
+    is_out_of_room: bool,
     read_bytes: usize,
 }
 
@@ -57,14 +65,22 @@ struct Begin {
 ///
 /// # Errors
 /// `NOT_FOUND`, `OUT_OF_RANGE` of a cursor whose line is trimmed, `INVALID_ARGUMENT` of one that is
-/// ahead, `UNAVAILABLE` when Redis does not answer within `redis_wait_ms`.
-pub(super) async fn fetch(query: &Query, hub: &hub::Handle, redis_wait_ms: u64) -> Result<Page, Status> {
+/// ahead, `UNAVAILABLE` when Redis does not answer within `redis_wait_ms`, `RESOURCE_EXHAUSTED` of a line
+/// for which there is no room.
+pub(super) async fn fetch(
+    query: &Query,
+    hub: &hub::Handle,
+    metrics: &Metrics,
+    redis_wait_ms: u64,
+) -> Result<Page, Status> {
     let deadline = Instant::now() + Duration::from_millis(redis_wait_ms / 2);
     patiently(redis_wait_ms, || async {
         loop {
             match attempt(query, hub, deadline).await {
                 Ok(page) => return Ok(Ok(page)),
                 Err(Failed::Refused(status)) => return Ok(Err(*status)),
+                Err(Failed::NoRoom) if Instant::now() < deadline => sleep(LOOK_FOR_ROOM).await,
+                Err(Failed::NoRoom) => return Ok(Err(Bound::Held.reached(hub.held_bytes(), metrics))),
                 Err(Failed::History(HistoryError::Changed)) => tokio::task::yield_now().await,
                 Err(Failed::History(HistoryError::Store(error))) => return Err(error),
                 Err(Failed::History(HistoryError::Read(error))) => return Ok(Err(event::refused(&error))),
@@ -78,6 +94,8 @@ pub(super) async fn fetch(query: &Query, hub: &hub::Handle, redis_wait_ms: u64) 
 enum Failed {
     Refused(Box<Status>),
     History(HistoryError),
+    /// Memory is short, and the first line is large.
+    NoRoom,
 }
 
 impl From<Status> for Failed {
@@ -110,6 +128,7 @@ async fn attempt(query: &Query, hub: &hub::Handle, deadline: Instant) -> Result<
         gaps: Vec::new(),
         left: query.bounds,
         is_full: false,
+        is_out_of_room: false,
         read_bytes: 0,
     };
     for _ in 0..MAX_PAGES {
@@ -123,7 +142,7 @@ async fn attempt(query: &Query, hub: &hub::Handle, deadline: Instant) -> Result<
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(reading.finish(begin))
+    if reading.is_out_of_room { Err(Failed::NoRoom) } else { Ok(reading.finish(begin)) }
 }
 
 /// Finds where the page begins.
@@ -200,7 +219,8 @@ impl Reading<'_> {
             self.at = next;
             return;
         };
-        let (piece, rest) = piece.cut(self.query.topic.as_str().len(), self.left);
+        let bounds = self.bounds(&piece);
+        let (piece, rest) = piece.cut(self.query.topic.as_str().len(), bounds);
         if self.add(&piece) {
             self.at = piece.next();
             self.is_full |= rest.is_some();
@@ -212,26 +232,43 @@ impl Reading<'_> {
             self.at = first;
             return;
         };
-        let (rest, piece) = piece.cut_last(self.query.topic.as_str().len(), self.left);
+        let bounds = self.bounds(&piece);
+        let (rest, piece) = piece.cut_last(self.query.topic.as_str().len(), bounds);
         if self.add(&piece) {
             self.at = if rest.is_some() { piece.first() } else { first };
             self.is_full |= rest.is_some();
         }
     }
 
-    /// Adds a piece where there is room for it; the first one always has.
+    /// What the next batch may have: little where memory is short, as nobody may take it.
+    fn bounds(&self, piece: &Piece) -> Bounds {
+        if piece.entry.memory().is_short() { self.left.at_most(SMALL_BYTES) } else { self.left }
+    }
+
+    /// Adds a piece where there is room for it; the first one always has, unless memory is short.
     fn add(&mut self, piece: &Piece) -> bool {
         let cursor = self.history.timeline().cursor_at(&self.query.topic, piece.next());
-        let frame = Frame::batch(piece, &cursor);
+        let mut frame = Frame::batch(piece, &cursor);
         let bytes = frame.batch_bytes() + BATCH_OVERHEAD_BYTES;
-        self.is_full = !self.batches.is_empty() && bytes > self.left.bytes;
+        let is_short = piece.entry.memory().is_short();
+        self.is_full = !self.batches.is_empty() && (is_short || bytes > self.left.bytes);
         if self.is_full {
             return false;
+        }
+        if is_short && bytes > SMALL_BYTES {
+            let Some(room) = piece.entry.memory().reserve(bytes, false) else {
+                (self.is_full, self.is_out_of_room) = (true, true);
+                return false;
+            };
+            frame.copy_from(&piece.entry);
+            frame.lend(room);
+        } else if is_short {
+            frame.copy_from(&piece.entry);
         }
         self.batches.push(frame);
         self.left.lines = self.left.lines.saturating_sub(piece.len());
         self.left.bytes = self.left.bytes.saturating_sub(bytes);
-        self.is_full = self.left.lines == 0 || self.left.bytes == 0;
+        self.is_full = is_short || self.left.lines == 0 || self.left.bytes == 0;
         true
     }
 

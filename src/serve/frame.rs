@@ -6,7 +6,11 @@ use prost::Message as _;
 use tonic::Status;
 
 use super::cut::Piece;
-use crate::{proto, record::Cursor, store::Entry};
+use crate::{
+    proto,
+    record::Cursor,
+    store::{Entry, Loan, Room},
+};
 
 /// One message of a subscription.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +31,8 @@ pub(super) struct Parts {
     pub(super) stored: Bytes,
     /// Where `stored` is only the head: the lines that are sent.
     pub(super) lines: Bytes,
+    /// In place of both, where memory is short.
+    pub(super) lent: Option<Loan>,
 }
 
 impl Frame {
@@ -41,10 +47,10 @@ impl Frame {
             let make = || prefix(entry, next, Vec::new());
             // A cursor is of another epoch only where the entry is older than all that are known.
             let prefix = if next.epoch == entry.epoch { entry.prefix(make) } else { make() };
-            Parts { prefix, stored: entry.batch.stored().clone(), lines: Bytes::new() }
+            Parts { prefix, stored: entry.batch.stored().clone(), lines: Bytes::new(), lent: None }
         } else {
             let prefix = prefix(entry, next, piece.places());
-            Parts { prefix, stored: entry.batch.head_bytes(), lines: piece.line_bytes() }
+            Parts { prefix, stored: entry.batch.head_bytes(), lines: piece.line_bytes(), lent: None }
         }))
     }
 
@@ -71,11 +77,19 @@ impl Frame {
         }
     }
 
-    /// What comes behind its head, as it is; nothing of an event.
-    pub(super) fn stored(self) -> [Bytes; 2] {
+    /// Has its stored bytes as a loan, for which the room is enough; none of an event.
+    pub(super) fn lend(&mut self, room: Room) -> Option<Loan> {
+        let Self::Batch(parts) = self else { return None };
+        let stored = [std::mem::take(&mut parts.stored), std::mem::take(&mut parts.lines)];
+        parts.lent = Some(room.lend(stored));
+        parts.lent.clone()
+    }
+
+    /// What comes behind its head: as it is, or lent; nothing of an event.
+    pub(super) fn stored(self) -> ([Bytes; 2], Option<Loan>) {
         match self {
             Self::Event(_) => Default::default(),
-            Self::Batch(parts) => [parts.stored, parts.lines],
+            Self::Batch(parts) => ([parts.stored, parts.lines], parts.lent),
         }
     }
 
@@ -94,7 +108,10 @@ impl Frame {
     pub(super) fn batch_bytes(&self) -> usize {
         match self {
             Self::Event(_) => 0,
-            Self::Batch(parts) => parts.prefix.len() + parts.stored.len() + parts.lines.len(),
+            Self::Batch(parts) => {
+                let lent = parts.lent.as_ref().map_or(0, Loan::bytes);
+                parts.prefix.len() + parts.stored.len() + parts.lines.len() + lent
+            }
         }
     }
 }

@@ -1,10 +1,13 @@
 //! One topic of a subscription: what its reader says, as messages.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
 use super::{
@@ -19,10 +22,15 @@ use crate::{
     hub::{self, Reader, Start, Step},
     proto,
     record::{Cursor, Offset, Timeline, Topic},
+    store::{Loan, Room},
 };
 
-/// The size of messages where memory is short, in bytes; a single line may be larger.
-const SMALL_BYTES: usize = 8 * 1024;
+/// The size of messages where memory is short, in bytes. A single line that is larger has to find
+/// room, and looks for it again after a while.
+pub(super) const SMALL_BYTES: usize = 8 * 1024;
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(100);
+/// The same for those who have taken what they got before.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Opens the lanes of one subscription.
 #[derive(Debug, Clone)]
@@ -48,6 +56,11 @@ pub(super) struct Lane {
     /// Where it ends, for a subscription that stops at the tail.
     stop: Option<Offset>,
     is_done: bool,
+    /// Room for the line at its place; and before that is found, how much is looked for.
+    room: Option<Room>,
+    wanted: Option<(usize, Pin<Box<Sleep>>)>,
+    /// The last line for which there was room.
+    lent: Option<Loan>,
     /// Of a durable subscription.
     _claim: Option<Claim>,
 }
@@ -93,6 +106,9 @@ impl LaneBuilder {
             rest: None,
             stop,
             is_done: self.stop_at_tail && stop.is_none(),
+            room: None,
+            wanted: None,
+            lent: None,
             _claim: begun.claim,
         };
         Ok((lane, opened))
@@ -125,6 +141,7 @@ impl Lane {
             self.reader.go_back(cursor);
         }
         self.reader.release_page();
+        self.room = None;
     }
 
     pub(super) fn heartbeat(&self) -> proto::HeartbeatTopic {
@@ -140,6 +157,7 @@ impl Lane {
         if self.is_done {
             return Poll::Pending;
         }
+        ready!(self.poll_room(context));
         if let Some(piece) = self.rest.take() {
             return Poll::Ready(self.send(piece, bounds));
         }
@@ -176,12 +194,55 @@ impl Lane {
         let (piece, rest) = piece.cut(cursor.topic.as_str().len(), bounds);
         cursor.offset = piece.next();
         let mut frame = Frame::batch(&piece, &cursor);
-        if is_short {
+        let (room, bytes) = (self.room.take(), frame.batch_bytes());
+        if is_short && bytes > SMALL_BYTES {
+            let room = room.filter(|room| room.bytes() >= bytes);
+            let Some(room) = room.or_else(|| self.find_room(bytes)) else {
+                return self.wait_for_room(&piece, bytes);
+            };
+            frame.copy_from(&piece.entry);
+            self.lent = frame.lend(room);
+        } else if is_short {
             frame.copy_from(&piece.entry);
         }
         self.cursor = Some(cursor);
         self.rest = rest;
         Said::Frame(frame, u64::from(piece.len()))
+    }
+
+    /// Goes back before a line that is too large to be sent where memory is short, and gives back
+    /// its entry.
+    fn wait_for_room(&mut self, piece: &Piece, bytes: usize) -> Said {
+        let (topic, epoch) = (self.topic().clone(), piece.entry.epoch);
+        self.reader.go_back(&Cursor { topic, epoch, offset: piece.first() });
+        self.wanted = Some((bytes, Box::pin(sleep(self.look_after()))));
+        Said::Done
+    }
+
+    /// Room for a line; only where the one before was taken.
+    fn find_room(&self, bytes: usize) -> Option<Room> {
+        let has_paid = self.lent.as_ref().map(Loan::is_paid);
+        (has_paid != Some(false)).then(|| self.reader.memory().reserve(bytes, has_paid == Some(true)))?
+    }
+
+    fn look_after(&self) -> Duration {
+        if self.lent.is_some() { LOOK_AGAIN } else { LOOK_FOR_ROOM }
+    }
+
+    /// Waits until there is room for the line at its place; no longer than memory is short.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Some((bytes, mut wait)) = self.wanted.take() {
+            if wait.as_mut().poll(context).is_pending() {
+                self.wanted = Some((bytes, wait));
+                return Poll::Pending;
+            }
+            self.room = self.find_room(bytes);
+            if self.room.is_none() && self.reader.memory().is_short() {
+                wait.as_mut().reset(tokio::time::Instant::now() + self.look_after());
+                self.wanted = Some((bytes, wait));
+            }
+        }
+        Poll::Ready(())
     }
 
     fn say_break(&mut self, what: Break, from: Offset, to: Offset) -> Said {

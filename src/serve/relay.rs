@@ -30,7 +30,6 @@ use super::{
     guard::{self, Guard},
     guest::Guest,
     metrics::Metrics,
-    page::Page,
     permit::{caller, permit},
     publish::Publishing,
     request, status,
@@ -205,12 +204,15 @@ impl LogRelay for Relay {
         Ok(Response::new(described.await?))
     }
 
-    async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<Page>, Status> {
+    async fn fetch(
+        &self,
+        request: Request<proto::FetchRequest>,
+    ) -> Result<Response<proto::FetchResponse>, Status> {
         let caller = self.enter(&request)?;
         let query = Query::parse(request.get_ref(), &self.options, &self.filters)?;
         permit(&caller, Action::Read, &query.topic)?;
         tracing::debug!(caller = caller.name(), ?query, "a page is read");
-        Ok(Response::new(fetch(&query, &self.hub, self.options.redis_wait_ms).await?))
+        body::page(fetch(&query, &self.hub, &self.metrics, self.options.redis_wait_ms).await?)
     }
 
     async fn commit_cursor(

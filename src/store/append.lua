@@ -3,11 +3,12 @@
 -- stored record has to start with ('' for none), the record after this batch, number
 -- of lines (0 registers), field of the payload (b or z), payload; and, where this source has its
 -- first lines behind another one's: the key of that, and what its stored record has to start with.
--- To register a new source: in the field's place `new`, and as payload the sources that its file
--- is known not to be, with a blank between two.
+-- To register a new source: in the field's place `new`, and behind it the sources that its file is
+-- known not to be.
 local source, believed, record = ARGV[1], ARGV[2], ARGV[3]
 local lines, field, payload = tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local before, before_believed = ARGV[7], ARGV[8]
+local is_new = field == 'new'
+local before, before_believed = not is_new and ARGV[7], ARGV[8]
 
 local role, replid = role_and_id()
 if role ~= 'master' then return { 'not-master', role } end
@@ -41,10 +42,10 @@ end
 
 if lines == 0 then
   local file = believed == '' and file_field(source, record)
-  if file and field == 'new' then
+  if file and is_new then
     -- Two tailers that find a file at the same time are one source of it.
-    local other = redis.call('HGET', STATE, file)
-    local is_known = other and string.find(' ' .. payload .. ' ', ' ' .. other .. ' ', 1, true)
+    local other, is_known = redis.call('HGET', STATE, file), false
+    for i = 6, #ARGV do is_known = is_known or ARGV[i] == other end
     local taken = other and not is_known and redis.call('HGET', STATE, 's:' .. other)
     if taken then return { 'taken', state.epoch, taken, whole(state.ms), other } end
   end

@@ -43,6 +43,13 @@ pub enum Appended {
         /// What is stored; none: nothing is.
         stored: Option<Record>,
     },
+    /// The source that has to be [before](Append::before) stands elsewhere; nothing was written.
+    Early {
+        /// The epoch now.
+        epoch: Epoch,
+        /// What is stored of that one; none: nothing is.
+        stored: Option<Record>,
+    },
     /// The file of a new source is another source already; nothing was written.
     Taken {
         /// The epoch now.
@@ -52,13 +59,6 @@ pub enum Appended {
         /// Its record.
         record: Record,
     },
-    /// The source that has to be [before](Append::before) stands elsewhere; nothing was written.
-    Early {
-        /// The epoch now.
-        epoch: Epoch,
-        /// What is stored of that one; none: nothing is.
-        stored: Option<Record>,
-    },
 }
 
 impl Appended {
@@ -67,27 +67,19 @@ impl Appended {
         match *self {
             Self::Stored { epoch, .. }
             | Self::Conflict { epoch, .. }
-            | Self::Taken { epoch, .. }
-            | Self::Early { epoch, .. } => epoch,
+            | Self::Early { epoch, .. }
+            | Self::Taken { epoch, .. } => epoch,
         }
     }
 }
 
 /// What the script answered.
 struct Answer {
-    status: Status,
+    status: String,
     epoch: Option<String>,
     /// The offset of the first line; of a conflict, and where the file is taken, the stored record.
     word: Option<String>,
     source: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Done,
-    Conflict,
-    Early,
-    Taken,
 }
 
 impl Store {
@@ -128,8 +120,10 @@ impl Store {
         is_not: &[SourceKey],
     ) -> Result<Appended, Error> {
         let mut script = self.append_script(topic, source.as_str(), "", &record.to_text());
-        let is_not: Vec<_> = is_not.iter().map(SourceKey::as_str).collect();
-        script.arg(0).arg("new").arg(is_not.join(" "));
+        script.arg(0).arg("new");
+        for other in is_not {
+            script.arg(other.as_str());
+        }
         self.read_answer(topic, self.run_append(topic, &script).await?)
     }
 
@@ -137,16 +131,14 @@ impl Store {
         let key = self.keys.state(topic);
         let epoch = self.read_word(&key, "epoch", answer.epoch)?;
         let record = |text: String| self.read_record(&key, &text);
-        match answer.status {
-            Status::Conflict => {
-                Ok(Appended::Conflict { epoch, stored: answer.word.map(record).transpose()? })
-            }
-            Status::Early => Ok(Appended::Early { epoch, stored: answer.word.map(record).transpose()? }),
-            Status::Taken => {
+        match answer.status.as_str() {
+            "conflict" => Ok(Appended::Conflict { epoch, stored: answer.word.map(record).transpose()? }),
+            "early" => Ok(Appended::Early { epoch, stored: answer.word.map(record).transpose()? }),
+            "taken" => {
                 let source = self.read_word(&key, "source", answer.source)?;
                 Ok(Appended::Taken { epoch, source, record: record(answer.word.unwrap_or_default())? })
             }
-            Status::Done => {
+            _ => {
                 let base = self.read_number(&key, "base", answer.word.as_deref())?;
                 let base = Offset::new(base).map_err(|e| self.corrupt(&key, e))?;
                 Ok(Appended::Stored { epoch, base })
@@ -184,19 +176,17 @@ impl Store {
         let mut reply = reply.into_iter();
         let mut word = || reply.next().flatten();
         let (status, epoch) = (word().unwrap_or_default(), word());
-        let status = match status.as_str() {
-            "ok" => Status::Done,
-            "conflict" => Status::Conflict,
-            "early" => Status::Early,
-            "taken" => Status::Taken,
-            "not-master" => return Err(self.not_master(&script.key, epoch)),
+        match status.as_str() {
+            "ok" | "conflict" | "early" | "taken" => {
+                let (word, _ms, source) = (word(), word(), word());
+                Ok(Answer { status, epoch, word, source })
+            }
+            "not-master" => Err(self.not_master(&script.key, epoch)),
             other => {
                 let why = format!("the append script answered {other:?}");
-                return Err(self.corrupt(&self.keys.state(topic), why));
+                Err(self.corrupt(&self.keys.state(topic), why))
             }
-        };
-        let (word, _ms, source) = (word(), word(), word());
-        Ok(Answer { status, epoch, word, source })
+        }
     }
 
     /// The error of a server that may be the wrong one by now: its name may lead to

@@ -8,18 +8,25 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+use self::loan::Lender;
+pub use self::loan::{CalledIn, Loan, Room};
+
+mod loan;
 
 /// The bytes that were read and are still held. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Memory {
     held_bytes: Gauge,
     most_bytes: Arc<AtomicI64>,
+    lender: Lender,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { held_bytes: Gauge::default(), most_bytes: Arc::new(AtomicI64::new(i64::MAX)) }
+        let most_bytes = Arc::new(AtomicI64::new(i64::MAX));
+        Self { held_bytes: Gauge::default(), most_bytes, lender: Lender::default() }
     }
 }
 
@@ -48,9 +55,22 @@ impl Memory {
         Bytes::from_owner(Counted { bytes, memory: self.clone() })
     }
 
-    /// Says from which size on, in bytes, it [is short](Self::is_short).
-    pub fn bound(&self, most_bytes: usize) {
+    /// Says from which size on, in bytes, it [is short](Self::is_short), and how many bytes may then
+    /// be [reserved](Self::reserve).
+    pub fn bound(&self, most_bytes: usize, lent_bytes: usize) {
         self.most_bytes.store(size(most_bytes), Ordering::Relaxed);
+        self.lender.bound(lent_bytes);
+    }
+
+    /// Room for what cannot be small where memory is short; none where there is none now. There is
+    /// more for those whose last loan [is paid](Loan::is_paid).
+    pub fn reserve(&self, bytes: usize, has_paid: bool) -> Option<Room> {
+        self.lender.reserve(bytes, has_paid)
+    }
+
+    /// How many loans were called in, for those who show it.
+    pub fn called_in(&self) -> &Counter {
+        &self.lender.called_in
     }
 
     /// Whether so much is held that nobody should hold on to a whole batch for a part of it.
@@ -78,7 +98,7 @@ mod tests {
         let whole = memory.count(vec![7; 100]);
         let (part, other) = (whole.slice(10..20), memory.clone().count(vec![8; 11]));
         assert_eq!(memory.held_bytes().get(), 111);
-        memory.bound(110);
+        memory.bound(110, 10);
         assert!(memory.is_short());
         drop((whole, other));
         assert_eq!((memory.held_bytes().get(), part[0]), (100, 7));

@@ -1,4 +1,5 @@
-//! What one reader has of every file, against what was written: which lines are lost, repeated, or out of order.
+//! What one reader has of every log, over all files that it had, against what was written: which lines are lost,
+//! repeated, or out of order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,27 +8,27 @@ use crate::numbered::line;
 /// So many wrong lines are told, so that a report stays readable.
 const MOST_TOLD: usize = 8;
 
-/// A file, and how many whole lines it has.
+/// A log, and how many whole lines its files have together.
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
     pub(crate) id: String,
     pub(crate) lines: u64,
 }
 
-/// Lines of all files, as they came.
+/// Lines of all logs, as they came.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     sequences: BTreeMap<String, Sequence>,
     pub(crate) received: u64,
     pub(crate) repeated: u64,
     pub(crate) out_of_order: u64,
-    /// Lines that no file has.
+    /// Lines that no log has.
     pub(crate) foreign: u64,
     /// The first wrong ones, for who has to find out why.
     pub(crate) wrong: Vec<String>,
 }
 
-/// Lines of one file.
+/// Lines of one log.
 #[derive(Debug, Default)]
 struct Sequence {
     /// One more than the greatest number that came.
@@ -36,12 +37,12 @@ struct Sequence {
     missing: BTreeSet<u64>,
 }
 
-/// What a line of the file `id` begins with.
+/// What a line of the log `id` begins with.
 pub(crate) fn prefix(id: &str) -> String {
     format!("{id} ")
 }
 
-/// The file of a line, and its number there.
+/// The log of a line, and its number there.
 fn parse(content: &[u8]) -> Option<(&str, u64)> {
     let (id, rest) = std::str::from_utf8(content).ok()?.split_once(' ')?;
     let number = rest.split(' ').next()?.parse().ok()?;
@@ -54,7 +55,7 @@ impl Ledger {
         self.received += 1;
         let Some((id, number)) = parse(content) else {
             self.foreign += 1;
-            self.tell(|| format!("no file has {:?}, {}", String::from_utf8_lossy(content), place()));
+            self.tell(|| format!("no log has {:?}, {}", String::from_utf8_lossy(content), place()));
             return;
         };
         let sequence = self.sequences.entry(id.to_owned()).or_default();
@@ -83,23 +84,23 @@ impl Ledger {
 
     /// How many of these lines it does not have.
     pub(crate) fn lost(&self, written: &[Written]) -> u64 {
-        written.iter().map(|file| self.lost_of(file)).sum()
+        written.iter().map(|log| self.lost_of(log)).sum()
     }
 
-    fn lost_of(&self, file: &Written) -> u64 {
-        let Some(sequence) = self.sequences.get(&file.id) else { return file.lines };
-        let missing = sequence.missing.range(..file.lines).count() as u64;
-        missing + file.lines.saturating_sub(sequence.next)
+    fn lost_of(&self, log: &Written) -> u64 {
+        let Some(sequence) = self.sequences.get(&log.id) else { return log.lines };
+        let missing = sequence.missing.range(..log.lines).count() as u64;
+        missing + log.lines.saturating_sub(sequence.next)
     }
 
     /// What it does not have, in words.
     pub(crate) fn lost_in_words(&self, written: &[Written]) -> Vec<String> {
-        let words = |file: &Written| {
-            let lost = Some(self.lost_of(file)).filter(|&lost| lost > 0)?;
-            let sequence = self.sequences.get(&file.id);
+        let words = |log: &Written| {
+            let lost = Some(self.lost_of(log)).filter(|&lost| lost > 0)?;
+            let sequence = self.sequences.get(&log.id);
             let next = sequence.map_or(0, |sequence| sequence.next);
             let first = sequence.and_then(|sequence| sequence.missing.first()).unwrap_or(&next);
-            Some(format!("{}: {lost} of {} are lost, from {first} on; {next} is due", file.id, file.lines))
+            Some(format!("{}: {lost} of {} are lost, from {first} on; {next} is due", log.id, log.lines))
         };
         written.iter().filter_map(words).collect()
     }

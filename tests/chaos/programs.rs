@@ -3,10 +3,10 @@
 //! tailer has known by a name that it looks for cannot be found by another.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -28,8 +28,8 @@ pub(crate) struct Programs {
 
 #[derive(Default)]
 struct Shared {
-    /// Of each log its files, the newest last.
-    logs: Mutex<Vec<Vec<Written>>>,
+    logs: Mutex<Vec<Written>>,
+    rotations: AtomicUsize,
     may_rotate: AtomicBool,
     stop: CancellationToken,
 }
@@ -39,20 +39,20 @@ impl Programs {
     pub(crate) fn start(logs: Vec<(String, PathBuf)>, rng: &mut Rng) -> Self {
         let (shared, mut running) = (Arc::<Shared>::default(), JoinSet::new());
         for (at, (id, path)) in logs.into_iter().enumerate() {
-            shared.logs.lock().unwrap().push(Vec::new());
-            let log = shared.begin(at, &id, &path);
-            running.spawn(write(Arc::clone(&shared), at, id, log, rng.fork()));
+            let log = Log::with_prefix(path, prefix(&id));
+            shared.logs.lock().unwrap().push(Written { id, lines: 0 });
+            running.spawn(write(Arc::clone(&shared), at, log, rng.fork()));
         }
         Self { shared, running }
     }
 
-    /// All files, and how many whole lines each has.
+    /// All logs, and how many whole lines each has.
     pub(crate) fn written(&self) -> Vec<Written> {
-        self.shared.logs.lock().unwrap().concat()
+        self.shared.logs.lock().unwrap().clone()
     }
 
     pub(crate) fn rotations(&self) -> usize {
-        self.shared.logs.lock().unwrap().iter().map(|files| files.len() - 1).sum()
+        self.shared.rotations.load(Ordering::Relaxed)
     }
 
     /// Whether they rotate their logs from now on.
@@ -62,12 +62,8 @@ impl Programs {
 
     /// Waits until each log has a line more, and says what there is then.
     pub(crate) async fn go_on(&self) -> Vec<Written> {
-        let lines = || -> Vec<u64> {
-            let logs = self.shared.logs.lock().unwrap();
-            logs.iter().map(|files| files.iter().map(|file| file.lines).sum()).collect()
-        };
-        let before = lines();
-        while !lines().iter().zip(&before).all(|(now, before)| now > before) {
+        let before = self.written();
+        while !self.written().iter().zip(&before).all(|(now, before)| now.lines > before.lines) {
             sleep(Duration::from_millis(5)).await;
         }
         self.written()
@@ -84,29 +80,17 @@ impl Programs {
 }
 
 impl Shared {
-    /// Begins the next file of a log.
-    fn begin(&self, at: usize, id: &str, path: &Path) -> Log {
-        let files = &mut self.logs.lock().unwrap()[at];
-        let id = format!("{id}.{}", files.len());
-        let log = Log::with_prefix(path.to_owned(), prefix(&id));
-        files.push(Written { id, lines: 0 });
-        log
-    }
-
     fn has(&self, at: usize, log: &Log) {
-        self.logs.lock().unwrap()[at].last_mut().unwrap().lines = log.lines();
+        self.logs.lock().unwrap()[at].lines = log.lines();
     }
 }
 
-async fn write(shared: Arc<Shared>, at: usize, id: String, mut log: Log, mut rng: Rng) {
-    let mut rotations = 0;
+async fn write(shared: Arc<Shared>, at: usize, mut log: Log, mut rng: Rng) {
     while !shared.stop.is_cancelled() {
         log.write(rng.u64(1..10));
         if shared.may_rotate.load(Ordering::Relaxed) && rng.u32(..150) == 0 {
-            rotations += 1;
-            log.rename(rotations);
-            shared.has(at, &log);
-            log = shared.begin(at, &id, log.path());
+            log.rotate();
+            shared.rotations.fetch_add(1, Ordering::Relaxed);
         }
         shared.has(at, &log);
         sleep(Duration::from_millis(rng.u64(2..40))).await;

@@ -14,6 +14,7 @@ mod full_disk;
 mod globs;
 mod growth;
 mod host;
+mod hostile;
 mod inputs;
 mod killed_relay;
 mod killed_subscriber;

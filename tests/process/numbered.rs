@@ -95,16 +95,12 @@ impl Log {
         self.file.write_all(rest.as_bytes()).unwrap();
     }
 
-    /// Renames the file away and begins another one in its place, as log rotation does.
+    /// Renames the file away and begins another one in its place, as log rotation does. The old one gets the end of
+    /// its last line when it is not in its place any more.
     pub(crate) fn rotate(&mut self) {
         self.rotations += 1;
-        self.rename(self.rotations);
-        self.file = File::create(&self.path).unwrap();
-    }
-
-    /// Renames the file away; it gets the end of its last line when it is not in its place any more.
-    pub(crate) fn rename(&mut self, number: u32) {
-        fs::rename(&self.path, format!("{}.{number}", self.path.display())).unwrap();
+        fs::rename(&self.path, format!("{}.{}", self.path.display(), self.rotations)).unwrap();
         self.finish();
+        self.file = File::create(&self.path).unwrap();
     }
 }

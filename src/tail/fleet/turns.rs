@@ -138,8 +138,10 @@ impl Fleet {
     fn reopen(&mut self, closed: Closed, reader: Reader) {
         let Closed { path, found, standing, input, turn, .. } = closed;
         let fate = super::fate_of(&found, &path);
-        let control =
-            turn.as_ref().map_or_else(|| Arc::new(Control::new(fate)), |turn| Arc::clone(turn.control()));
+        // What is at its path again is the newest of it.
+        let turn = turn.filter(|_| fate != Fate::InPlace);
+        let control = turn.as_ref().map(|turn| Arc::clone(turn.control()));
+        let control = control.unwrap_or_else(|| Arc::new(Control::new(fate)));
         control.meets(fate);
         // Until it is read: what it has to be, for those who look for copies of it meanwhile.
         let Record { position, details, .. } = standing.confirmed();
@@ -223,6 +225,10 @@ impl Fleet {
         let found = Found { path: live.place, device, inode, len: read, modified: live.modified };
         let Live { path, standing, reader, control, .. } = live;
         let turn = (control.fate() != Fate::InPlace).then_some(turn);
+        if let Some(turn) = &turn {
+            // Its task may have ended before it heard that the file was moved.
+            turn.is_drained(!waits);
+        }
         self.bench.let_go(reader);
         self.bench.add(Closed { path, found, read, standing, input, waits, away_since, turn });
     }

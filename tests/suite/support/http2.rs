@@ -4,7 +4,7 @@
 use std::io;
 
 use logrelay::proto::SubscribeRequest;
-use prost::Message as _;
+use prost::Message;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -46,13 +46,17 @@ pub(crate) fn open_greeting() -> Vec<u8> {
     greeting(MOST)
 }
 
-/// The head of a call, without an end.
+/// The head of a subscription, without an end.
 pub(crate) fn call(stream: u32) -> Vec<u8> {
+    call_of("Subscribe", stream)
+}
+
+fn call_of(rpc: &str, stream: u32) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     // Indices of the static table, and literals that are not added to the other one.
     let block = [
         &[0x83, 0x86, 0x04][..],
-        &text("/logrelay.v1.LogRelay/Subscribe"),
+        &text(&format!("/logrelay.v1.LogRelay/{rpc}")),
         &[0x01],
         &text("relay"),
         &[0x0f, 0x10],
@@ -66,10 +70,15 @@ pub(crate) fn call(stream: u32) -> Vec<u8> {
 
 /// A whole subscription.
 pub(crate) fn subscribe(stream: u32, request: &SubscribeRequest) -> Vec<u8> {
+    request_of("Subscribe", stream, request)
+}
+
+/// A whole call with one request.
+pub(crate) fn request_of(rpc: &str, stream: u32, request: &impl Message) -> Vec<u8> {
     let message = request.encode_to_vec();
     let len = u32::try_from(message.len()).unwrap().to_be_bytes();
     let body = [&[0], &len[..], &message].concat();
-    [call(stream), frame(DATA, END_STREAM, stream, &body)].concat()
+    [call_of(rpc, stream), frame(DATA, END_STREAM, stream, &body)].concat()
 }
 
 /// The head of a frame that came.

@@ -2,6 +2,7 @@
 //! has it.
 
 use std::{
+    collections::HashSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -50,7 +51,7 @@ pub(super) enum Started {
 
 impl Launch {
     /// Makes the source ready to run. A new one begins as `start` says, and is none of the sources
-    /// `is_not`, which are known.
+    /// that are known.
     pub(super) async fn start(
         self,
         context: &Context,
@@ -58,7 +59,7 @@ impl Launch {
         host: &Host,
         input: &Input,
         start: StartAt,
-        is_not: &[SourceKey],
+        known: &HashSet<SourceKey>,
     ) -> Started {
         let Self { found, reader, path, origin } = self;
         let is_resumed = matches!(origin, Origin::Known(..));
@@ -69,7 +70,7 @@ impl Launch {
         };
         let standing = match first {
             Ok(standing) => standing,
-            Err(Ok(details)) => match context.publisher.register(topic, host, details, is_not).await {
+            Err(Ok(details)) => match register(context, topic, host, &details, known).await {
                 Some(Registered::New(standing)) => standing,
                 Some(Registered::Taken(standing)) => return Started::Changed(path, standing),
                 None => return Started::Later(path),
@@ -97,6 +98,26 @@ impl Launch {
             }
             Ok(None) => Started::Changed(path, standing),
             Err(error) => Started::Unreadable(found.path, error),
+        }
+    }
+}
+
+/// Registers a file. Redis may have it as a source that is known to be something else by now, such
+/// as the copy of what was in it before it was emptied.
+async fn register(
+    context: &Context,
+    topic: &Topic,
+    host: &Host,
+    details: &Details,
+    known: &HashSet<SourceKey>,
+) -> Option<Registered> {
+    let mut is_not = Vec::new();
+    loop {
+        match context.publisher.register(topic, host, details.clone(), &is_not).await {
+            Some(Registered::Taken(standing)) if known.contains(standing.key()) => {
+                is_not.push(standing.key().clone());
+            }
+            registered => return registered,
         }
     }
 }

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use logrelay::tail::Options;
+
 use crate::{
     support::TestRedis,
     tailing::{Tailing, append, lines, numbered},
@@ -44,6 +46,25 @@ async fn without_zeros(tailing: &Tailing) -> Vec<String> {
 async fn assert_numbered(tailing: &Tailing, count: u64) {
     let expected: Vec<_> = (0..count).map(numbered).collect();
     assert_eq!(without_zeros(tailing).await, expected);
+}
+
+#[tokio::test]
+async fn what_was_emptied_is_followed_when_the_copy_has_its_source_already() {
+    let redis = TestRedis::start().await;
+    let few_files = |options| Options { max_open_files: 1, ..options };
+    let mut tailing = Tailing::prepare(&redis, "app.log", few_files);
+    tailing.resume();
+    let (log, copy) = (tailing.path("app.log"), tailing.path("app.log.1"));
+    append(&log, &lines(0, 50));
+    tailing.until_lines(50).await;
+    tailing.stop().await;
+    append(&log, &lines(50, 50));
+    fs::copy(&log, &copy).unwrap();
+    File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+    append(&log, &lines(100, 50));
+    tailing.resume();
+    tailing.until_lines(150).await;
+    tailing.assert_numbered(150).await;
 }
 
 #[tokio::test]

@@ -185,30 +185,25 @@ impl Fleet {
                 Some((Arc::clone(input.or_else(|| self.inputs.of_path(&launch.path))?), launch))
             })
             .collect();
-        let starts =
-            launches.into_iter().map(|(input, launch)| {
-                let start = self.start_of(&input, topic, &launch);
-                let is_not = self.sources_of(topic, &launch);
-                let (context, host) = (&self.context, &self.options.host);
-                async move {
-                    (launch.start(context, topic, host, &input, start, &is_not).await, Arc::clone(&input))
-                }
-            });
+        let are_all_known = launches.iter().all(|(_, launch)| matches!(launch.origin, Origin::Known(..)));
+        let known = if are_all_known { HashSet::new() } else { self.sources(topic) };
+        let starts = launches.into_iter().map(|(input, launch)| {
+            let start = self.start_of(&input, topic, &launch);
+            let (context, host, known) = (&self.context, &self.options.host, &known);
+            async move { (launch.start(context, topic, host, &input, start, known).await, Arc::clone(&input)) }
+        });
         let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
         again.extend(started.into_iter().filter_map(|(started, input)| self.follow(topic, started, input)));
         again
     }
 
-    /// The sources that a new file is known not to be, though it has their numbers.
-    fn sources_of(&self, topic: &Topic, launch: &Launch) -> Vec<SourceKey> {
-        if matches!(launch.origin, Origin::Known(..)) {
-            return Vec::new();
-        }
-        let id = id_of(&launch.found);
-        let ledger = self.ledgers.of(topic).filter(|(_, record)| record.details.identity.file() == id);
-        let closed = self.bench.get(id).map(|closed| closed.standing.key());
-        ledger.map(|(key, _)| key).chain(closed).cloned().collect()
+    /// The sources that are known: a new file is none of them.
+    fn sources(&self, topic: &Topic) -> HashSet<SourceKey> {
+        let closed = self.bench.values().map(|closed| &closed.standing);
+        let stands = self.members.values().map(|member| &member.live.standing).chain(closed);
+        let stands = stands.filter(|standing| standing.topic() == topic).map(|standing| standing.key());
+        self.ledgers.of(topic).map(|(key, _)| key).chain(stands).cloned().collect()
     }
 
     /// Where a new file of a path begins.

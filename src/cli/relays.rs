@@ -25,7 +25,8 @@ pub(super) struct RelayFlags {
         value_delimiter = ',',
         default_value = "http://127.0.0.1:7171"
     )]
-    urls: Vec<RelayAddress>,
+    // Read later: a refusal by the parser of the command line would repeat what may be a password.
+    urls: Vec<String>,
     /// File whose first line is the token to show; read again for every connection. The variable
     /// `LOGRELAY_TOKEN` can have the token itself
     #[arg(long, global = true, value_name = "FILE")]
@@ -50,14 +51,16 @@ impl RelayFlags {
     /// # Errors
     /// [`Misuse`] where something of it cannot be used.
     pub(super) fn relays(self) -> Result<Vec<RelayAddress>, Misuse> {
+        let urls: Result<Vec<RelayAddress>, _> = self.urls.iter().map(|url| url.parse()).collect();
+        let urls = urls.map_err(|error| Misuse(format!("--relay: {error}")))?;
         let in_variable = || env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
         let mut credentials = Credentials::default();
         credentials.ca = self.ca;
         credentials.certificate = self.client_certificate.zip(self.client_key);
         credentials.token = self.token_file.map(Token::File).or_else(|| in_variable().map(Token::Text));
         credentials.insecure_token = self.insecure_token;
-        credentials.check(&self.urls).map_err(|error| Misuse(error.to_string()))?;
+        credentials.check(&urls).map_err(|error| Misuse(error.to_string()))?;
         let credentials = Arc::new(credentials);
-        Ok(self.urls.into_iter().map(|relay| relay.with(Arc::clone(&credentials))).collect())
+        Ok(urls.into_iter().map(|relay| relay.with(Arc::clone(&credentials))).collect())
     }
 }

@@ -75,7 +75,7 @@ fn later(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
 }
 
 /// The longest that anything may take that has to come, in milliseconds.
-pub(crate) static PATIENCE_MS: AtomicU64 = AtomicU64::new(20_000);
+pub(crate) static PATIENCE_MS: AtomicU64 = AtomicU64::new(60_000);
 
 /// Waits for something that has to come.
 pub(crate) async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> Result<T, String> {

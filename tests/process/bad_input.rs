@@ -78,7 +78,11 @@ async fn a_cursor_file_that_is_no_file_is_refused_with_1() {
 
 #[tokio::test]
 async fn a_password_in_a_wrong_url_is_not_repeated() {
-    for words in ["serve --redis redis://me:hunter2@host:port", "tail --redis x:hunter2@y"] {
+    for words in [
+        "serve --redis redis://me:hunter2@host:port",
+        "tail --redis x:hunter2@y",
+        "subscribe app --relay http://me:hunter2@host",
+    ] {
         let output = run(words).await;
         assert_eq!(output.status.code(), Some(2));
         assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));

@@ -44,8 +44,13 @@ impl Rotated {
 
     fn rotate(&mut self) {
         self.rotations += 1;
-        fs::rename(&self.log, format!("{}.{}", self.log.display(), self.rotations)).unwrap();
+        fs::rename(&self.log, self.rotated()).unwrap();
         append(&self.log, "");
+    }
+
+    /// The file that was rotated last. It has a date and a number: times of files can be equal.
+    fn rotated(&self) -> PathBuf {
+        format!("{}-20261121-{:03}", self.log.display(), self.rotations).into()
     }
 
     /// Files with so many lines each, all of which are stored.
@@ -124,7 +129,7 @@ async fn the_first_lines_of_a_file_wait_until_what_was_before_it_is_stored_again
         log.rotate();
         log.tailing.until_sources(2).await;
         let copy = redis.copy();
-        append(&log.log.with_extension("log.1"), &lines(1000, 2000));
+        append(&log.rotated(), &lines(1000, 2000));
         log.written += 2000;
         log.tailing.until_lines(3000).await;
         redis.freeze();

@@ -42,7 +42,13 @@ async fn a_producer_cut_fifty_times_publishes_each_line_once_over_two_relays() {
     let relays = [TestRelay::start(&redis).await, TestRelay::start(&redis).await];
     let doors = [Door::before(&relays[0].url).await, Door::before(&relays[1].url).await];
     let mut job = Job::new(Publisher::new(options(&[&doors[0].url, &doors[1].url])).unwrap());
-    while job.disconnections() < CUTS {
+    let opened_at = |told: &[PublishEvent], door: &Door| {
+        let relay = door.url.parse().unwrap();
+        told.iter().any(|event| matches!(event, PublishEvent::Opened { relay: at, .. } if *at == relay))
+    };
+    let at_both = |told: &[PublishEvent]| doors.iter().all(|door| opened_at(told, door));
+    // On a slow machine few streams are opened before they are cut.
+    while job.disconnections() < CUTS || (!at_both(&job.told) && job.disconnections() < 20 * CUTS) {
         job.push(fastrand::u64(1..3000));
         // A moment of the exchange: before it is open, while requests are sent, while they are
         // acknowledged.
@@ -56,13 +62,7 @@ async fn a_producer_cut_fifty_times_publishes_each_line_once_over_two_relays() {
     }
     let count = job.pushed;
     let told = job.finish().await;
-    let to = |door: &Door| {
-        let relay = door.url.parse().unwrap();
-        told.iter()
-            .filter(|event| matches!(event, PublishEvent::Opened { relay: at, .. } if *at == relay))
-            .count()
-    };
-    assert!(to(&doors[0]) > 0 && to(&doors[1]) > 0, "it went on elsewhere");
+    assert!(at_both(&told), "it went on elsewhere");
     has_each_once(&redis.store(), count).await;
 }
 

@@ -18,6 +18,9 @@ tonic::include_proto!("logrelay.v1");
 /// The contract as a compiled descriptor set, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// Key of `SubscribeResponse.batch`, length-delimited.
+pub const BATCH_KEY: u8 = 2 << 3 | 2;
+
 /// A duration of the contract; none where it is none, as it is negative or has a billion nanoseconds
 /// and more. The library makes durations of these, and panics of some.
 pub fn duration(duration: &prost_types::Duration) -> Option<Duration> {

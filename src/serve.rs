@@ -53,7 +53,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    codec::{Pair, RequestCodec, RequestDecoder},
+    codec::{RequestCodec, RequestDecoder},
     entrance::{AccessOptions, check},
     publish::{BytesDecoder, PublishCodec, PublishOptions},
     reload::Reloader,

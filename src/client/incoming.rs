@@ -8,17 +8,14 @@ use bytes::{Buf as _, Bytes};
 use prost::Message as _;
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder},
+    codec::{DecodeBuf, Decoder},
 };
 use tonic_prost::ProstEncoder;
 
 use crate::{
-    proto::{Batch, SubscribeRequest, SubscribeResponse, subscribe_response::Event},
+    proto::{BATCH_KEY, Batch, SubscribeRequest, SubscribeResponse, codec::Pair, subscribe_response::Event},
     record::{EncodedLines, LineBounds},
 };
-
-/// Key of `SubscribeResponse.batch`, length-delimited.
-const BATCH_KEY: u8 = 2 << 3 | 2;
 
 /// A message of a subscription.
 #[derive(Debug, Default)]
@@ -61,25 +58,13 @@ fn malformed(error: impl Display) -> Status {
 }
 
 /// Writes what prost does, and reads [`Incoming`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct IncomingCodec;
+pub(super) type IncomingCodec = Pair<ProstEncoder<SubscribeRequest>, IncomingDecoder>;
 
-impl Codec for IncomingCodec {
-    type Encode = SubscribeRequest;
-    type Decode = Incoming;
-    type Encoder = ProstEncoder<SubscribeRequest>;
-    type Decoder = Self;
+/// Reads [`Incoming`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct IncomingDecoder;
 
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        *self
-    }
-}
-
-impl Decoder for IncomingCodec {
+impl Decoder for IncomingDecoder {
     type Item = Incoming;
     type Error = Status;
 

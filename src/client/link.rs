@@ -88,7 +88,7 @@ pub(super) async fn subscribe(
         call.ready().await.map_err(|error| Status::from_error(error.into()))?;
         // Not as the generated client does it, which would decode every line.
         let path = PathAndQuery::from_static(SUBSCRIBE);
-        call.server_streaming(Request::new(request), path, IncomingCodec).await
+        call.server_streaming(Request::new(request), path, IncomingCodec::default()).await
     };
     let stream = answered(times.answer, answer).await?;
     Ok((LogRelayClient::new(calls), stream))

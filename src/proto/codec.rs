@@ -1,5 +1,5 @@
-//! How the client library writes and reads messages: as prost does, but that all lines of a
-//! message share its bytes.
+//! How a call is written and read: an encoder and a decoder, paired. And how the client library
+//! reads messages: as prost does, but that all lines of a message share its bytes.
 
 use std::marker::PhantomData;
 
@@ -7,40 +7,55 @@ use bytes::Buf as _;
 use prost::Message;
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder},
+    codec::{Codec, DecodeBuf, Decoder, Encoder},
 };
 use tonic_prost::ProstEncoder;
 
-/// Writes `T`, reads `U`.
+/// Writes with one, reads with the other.
 #[derive(Debug, Clone, Copy)]
-pub struct SharedCodec<T, U>(PhantomData<(T, U)>);
+pub struct Pair<E, D>(PhantomData<(E, D)>);
 
-impl<T, U> Default for SharedCodec<T, U> {
+/// Writes `T`, reads `U`.
+pub type SharedCodec<T, U> = Pair<ProstEncoder<T>, SharedDecoder<U>>;
+
+/// Reads messages whose lines share their bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedDecoder<U>(PhantomData<U>);
+
+impl<E, D> Default for Pair<E, D> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<T, U> Codec for SharedCodec<T, U>
-where
-    T: Message + Send + 'static,
-    U: Message + Default + Send + 'static,
-{
-    type Encode = T;
-    type Decode = U;
-    type Encoder = ProstEncoder<T>;
-    type Decoder = SharedCodec<(), U>;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        SharedCodec::default()
+impl<U> Default for SharedDecoder<U> {
+    fn default() -> Self {
+        Self(PhantomData)
     }
 }
 
-impl<T, U: Message + Default> Decoder for SharedCodec<T, U> {
+impl<E, D> Codec for Pair<E, D>
+where
+    E: Encoder<Error = Status> + Default + Send + 'static,
+    E::Item: Send + 'static,
+    D: Decoder<Error = Status> + Default + Send + 'static,
+    D::Item: Send + 'static,
+{
+    type Encode = E::Item;
+    type Decode = D::Item;
+    type Encoder = E;
+    type Decoder = D;
+
+    fn encoder(&mut self) -> E {
+        E::default()
+    }
+
+    fn decoder(&mut self) -> D {
+        D::default()
+    }
+}
+
+impl<U: Message + Default> Decoder for SharedDecoder<U> {
     type Item = U;
     type Error = Status;
 

@@ -22,12 +22,10 @@ use super::{
     page::Page,
 };
 use crate::{
-    proto,
+    proto::{self, BATCH_KEY},
     store::{CalledIn, Loan},
 };
 
-/// Key of `SubscribeResponse.batch`, length-delimited.
-const BATCH_KEY: u8 = 2 << 3 | 2;
 /// Key of `FetchResponse.batches`.
 const BATCHES_KEY: u8 = 1 << 3 | 2;
 /// Up to this size bytes are copied, to go out together with those beside them.

@@ -1,20 +1,17 @@
-//! How a call is written and read: an encoder and a decoder, paired. Requests are read as prost
-//! does, and what is wrong with bytes that are none is said as of every other field.
+//! How calls are read: as prost does, and what is wrong with bytes that are none is said as of every
+//! other field.
 
 use std::marker::PhantomData;
 
 use prost::{DecodeError, Message};
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder, Encoder},
+    codec::{DecodeBuf, Decoder},
 };
 use tonic_prost::ProstEncoder;
 
 use super::status::{Violation, invalid};
-
-/// Writes with one, reads with the other.
-#[derive(Debug, Clone, Copy)]
-pub struct Pair<E, D>(PhantomData<(E, D)>);
+use crate::proto::codec::Pair;
 
 /// The codec of every call whose answers are written as they are.
 pub type RequestCodec<T, U> = Pair<ProstEncoder<T>, RequestDecoder<U>>;
@@ -23,36 +20,9 @@ pub type RequestCodec<T, U> = Pair<ProstEncoder<T>, RequestDecoder<U>>;
 #[derive(Debug, Clone, Copy)]
 pub struct RequestDecoder<U>(PhantomData<U>);
 
-impl<E, D> Default for Pair<E, D> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
 impl<U> Default for RequestDecoder<U> {
     fn default() -> Self {
         Self(PhantomData)
-    }
-}
-
-impl<E, D> Codec for Pair<E, D>
-where
-    E: Encoder<Error = Status> + Default + Send + 'static,
-    E::Item: Send + 'static,
-    D: Decoder<Error = Status> + Default + Send + 'static,
-    D::Item: Send + 'static,
-{
-    type Encode = E::Item;
-    type Decode = D::Item;
-    type Encoder = E;
-    type Decoder = D;
-
-    fn encoder(&mut self) -> E {
-        E::default()
-    }
-
-    fn decoder(&mut self) -> D {
-        D::default()
     }
 }
 

@@ -7,8 +7,9 @@ use redis::Script;
 use super::{Error, Store, script::TopicScript};
 use crate::record::{Epoch, Host, Offset, Record, SealedBatch, SourceKey, Token, Topic};
 
-static APPEND: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("timeline.lua"), include_str!("append.lua"))));
+static APPEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("timeline.lua"), include_str!("files.lua"), include_str!("append.lua")))
+});
 
 /// One append: a batch (or none) and the record of its source.
 #[derive(Debug, Clone)]

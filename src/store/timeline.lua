@@ -39,15 +39,6 @@ local function read_state()
   }
 end
 
--- Which source a file was registered as last. None where its file system does not say when it
--- was made, so that another file can have its numbers.
-local function file_field(source, record)
-  local device, inode = string.match(record, '"device":(%d+)'), string.match(record, '"inode":(%d+)')
-  local created = string.match(record, '"created_ns":(%d+)')
-  if not (device and inode and created) then return nil end
-  return 'f:' .. string.match(source, '^[^/]*') .. '/' .. device .. '-' .. inode .. '-' .. created
-end
-
 -- The entry at one end of the stream: its last offset, time, lines, bytes so far, size.
 local function entry_at(command, from, to)
   local entry = redis.call(command, LINES, from, to, 'COUNT', 1)[1]

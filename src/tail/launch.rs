@@ -2,7 +2,6 @@
 //! has it.
 
 use std::{
-    collections::HashSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -51,7 +50,7 @@ pub(super) enum Started {
 
 impl Launch {
     /// Makes the source ready to run. A new one begins as `start` says, and is none of the sources
-    /// that are known.
+    /// that `is_ours` knows.
     pub(super) async fn start(
         self,
         context: &Context,
@@ -59,7 +58,7 @@ impl Launch {
         host: &Host,
         input: &Input,
         start: StartAt,
-        known: &HashSet<SourceKey>,
+        is_ours: impl Fn(&SourceKey) -> bool,
     ) -> Started {
         let Self { found, reader, path, origin } = self;
         let is_resumed = matches!(origin, Origin::Known(..));
@@ -70,7 +69,7 @@ impl Launch {
         };
         let standing = match first {
             Ok(standing) => standing,
-            Err(Ok(details)) => match register(context, topic, host, &details, known).await {
+            Err(Ok(details)) => match register(context, topic, host, &details, is_ours).await {
                 Some(Registered::New(standing)) => standing,
                 Some(Registered::Taken(standing)) => return Started::Changed(path, standing),
                 None => return Started::Later(path),
@@ -109,12 +108,12 @@ async fn register(
     topic: &Topic,
     host: &Host,
     details: &Details,
-    known: &HashSet<SourceKey>,
+    is_ours: impl Fn(&SourceKey) -> bool,
 ) -> Option<Registered> {
     let mut is_not = Vec::new();
     loop {
         match context.publisher.register(topic, host, details.clone(), &is_not).await {
-            Some(Registered::Taken(standing)) if known.contains(standing.key()) => {
+            Some(Registered::Taken(standing)) if is_ours(standing.key()) => {
                 is_not.push(standing.key().clone());
             }
             registered => return registered,

@@ -8,8 +8,7 @@ use tonic::{
 };
 use tonic_prost::ProstEncoder;
 
-use super::super::codec::Pair;
-use crate::proto;
+use crate::proto::{self, codec::Pair};
 
 /// Reads requests as bytes, and writes responses as prost does.
 pub type PublishCodec = Pair<ProstEncoder<proto::PublishResponse>, BytesDecoder>;

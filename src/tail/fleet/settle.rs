@@ -21,7 +21,7 @@ use crate::{
         control::Fate,
         discover::{FileId, Found, above, displayed, id_of},
         launch::Started,
-        lineage::{Followed, Known, Launch, Origin, plan},
+        lineage::{Followed, Known, Launch, plan},
         reader::off_the_runtime,
     },
 };
@@ -185,25 +185,28 @@ impl Fleet {
                 Some((Arc::clone(input.or_else(|| self.inputs.of_path(&launch.path))?), launch))
             })
             .collect();
-        let are_all_known = launches.iter().all(|(_, launch)| matches!(launch.origin, Origin::Known(..)));
-        let known = if are_all_known { HashSet::new() } else { self.sources(topic) };
-        let starts = launches.into_iter().map(|(input, launch)| {
-            let start = self.start_of(&input, topic, &launch);
-            let (context, host, known) = (&self.context, &self.options.host, &known);
-            async move { (launch.start(context, topic, host, &input, start, known).await, Arc::clone(&input)) }
-        });
+        let fleet = &*self;
+        let starts =
+            launches.into_iter().map(|(input, launch)| {
+                let start = fleet.start_of(&input, topic, &launch);
+                let (context, host) = (&fleet.context, &fleet.options.host);
+                let is_ours = |key: &SourceKey| fleet.knows(topic, key);
+                async move {
+                    (launch.start(context, topic, host, &input, start, is_ours).await, Arc::clone(&input))
+                }
+            });
         let started = stream::iter(starts.collect::<Vec<_>>());
         let started: Vec<_> = started.buffered(STARTS_AT_ONCE).collect().await;
         again.extend(started.into_iter().filter_map(|(started, input)| self.follow(topic, started, input)));
         again
     }
 
-    /// The sources that are known: a new file is none of them.
-    fn sources(&self, topic: &Topic) -> HashSet<SourceKey> {
+    /// Whether a source is known: a new file is none of those.
+    fn knows(&self, topic: &Topic, key: &SourceKey) -> bool {
         let closed = self.bench.values().map(|closed| &closed.standing);
-        let stands = self.members.values().map(|member| &member.live.standing).chain(closed);
-        let stands = stands.filter(|standing| standing.topic() == topic).map(|standing| standing.key());
-        self.ledgers.of(topic).map(|(key, _)| key).chain(stands).cloned().collect()
+        let mut stands = self.members.values().map(|member| &member.live.standing).chain(closed);
+        stands.any(|standing| standing.topic() == topic && standing.key() == key)
+            || self.ledgers.of(topic).any(|(known, _)| known == key)
     }
 
     /// Where a new file of a path begins.

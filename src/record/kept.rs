@@ -52,6 +52,9 @@ pub struct Record {
     pub details: Details,
 }
 
+/// Nearly all details take less, without their path.
+const DETAILS_BYTES: usize = 384;
+
 /// The part of a record that the append script does not look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
@@ -111,8 +114,11 @@ impl Record {
 
     /// The stored text: `<token> <position> <details as JSON>`.
     pub fn to_text(&self) -> String {
-        let details = serde_json::to_string(&self.details).unwrap_or_default();
-        self.believed() + &details
+        let mut text = self.believed().into_bytes();
+        text.reserve(self.details.path.len() + DETAILS_BYTES);
+        // What goes into memory, and has no keys but texts, can always be written.
+        serde_json::to_writer(&mut text, &self.details).ok();
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// Reads a stored text.

@@ -18,17 +18,21 @@ impl Keys {
 
     /// The stream: an entry a batch.
     pub(super) fn lines(&self, topic: &Topic) -> String {
-        format!("{}:{{{topic}}}:lines", self.prefix)
+        self.of_topic(topic, "lines")
     }
 
     /// The hash: next offset, epochs, and the record of every source.
     pub(super) fn state(&self, topic: &Topic) -> String {
-        format!("{}:{{{topic}}}:state", self.prefix)
+        self.of_topic(topic, "state")
     }
 
     /// The hash: the committed cursor of every durable subscription.
     pub(super) fn cursors(&self, topic: &Topic) -> String {
-        format!("{}:{{{topic}}}:cursors", self.prefix)
+        self.of_topic(topic, "cursors")
+    }
+
+    fn of_topic(&self, topic: &Topic, what: &str) -> String {
+        [&*self.prefix, ":{", topic.as_str(), "}:", what].concat()
     }
 
     /// The patterns of topics that a durable subscription reads, one a line.

@@ -118,7 +118,7 @@ impl Fleet {
             options: options.clone(),
             has_new_inputs: false,
             context: Context {
-                publisher,
+                publisher: Arc::new(publisher),
                 linger: Duration::from_millis(options.linger_ms),
                 limiters: Limiters::default(),
             },

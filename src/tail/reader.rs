@@ -255,9 +255,9 @@ impl Reader {
         if !bytes.starts_with(before) {
             return Ok(Block::Replaced);
         }
-        let block = Block::of(bytes, before.len());
-        self.seen.size.fetch_max(position + block.len() as u64, Ordering::Relaxed);
-        Ok(block)
+        self.seen.size.fetch_max(position + (filled - before.len()) as u64, Ordering::Relaxed);
+        let bytes = Bytes::from(bytes).slice(before.len()..);
+        Ok(if bytes.is_empty() { Block::End } else { Block::Bytes(bytes) })
     }
 
     /// The size of the file in bytes now; it is remembered. Asks the file system.
@@ -273,33 +273,22 @@ impl Reader {
     fn block_at_once(&self, position: u64, before: &[u8], most: usize) -> Option<Block> {
         let Content::Plain(file) = &*self.content else { return None };
         let from = position - before.len() as u64;
-        let mut bytes = vec![0; before.len() + most.min(GROWN_BYTES)];
-        let filled = at_once::read_at(file, &mut bytes, from)?;
+        let mut buffer = [0; PRINT_BYTES + GROWN_BYTES];
+        let room = buffer.get_mut(..before.len() + most.min(GROWN_BYTES))?;
+        let filled = at_once::read_at(file, room, from)?;
         // What is short may be the end of the file, or of what is in memory.
-        let is_all = filled < bytes.len() && self.look(file).ok()? == from + filled as u64;
-        bytes.truncate(filled);
-        if !is_all || !bytes.starts_with(before) {
-            return None;
+        let is_all = filled < room.len() && self.look(file).ok()? == from + filled as u64;
+        match room[..filled].strip_prefix(before)? {
+            _ if !is_all => None,
+            [] => Some(Block::End),
+            rest => Some(Block::Bytes(Bytes::copy_from_slice(rest))),
         }
-        Some(Block::of(bytes, before.len()))
     }
 }
 
 impl LetGo {
     pub(super) fn is_open(&self) -> bool {
         self.0.strong_count() > 0
-    }
-}
-
-impl Block {
-    /// What stands behind the first `before` bytes.
-    fn of(bytes: Vec<u8>, before: usize) -> Self {
-        let bytes = Bytes::from(bytes).slice(before..);
-        if bytes.is_empty() { Self::End } else { Self::Bytes(bytes) }
-    }
-
-    fn len(&self) -> usize {
-        if let Self::Bytes(bytes) = self { bytes.len() } else { 0 }
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
 /// What a source needs besides its file.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
-    pub(super) publisher: Publisher,
+    pub(super) publisher: Arc<Publisher>,
     /// How long a file that is gone from its place is kept open after its last line.
     pub(super) linger: Duration,
     /// How fast lines are taken.
@@ -244,8 +244,8 @@ impl Source {
     }
 
     fn read(&mut self) -> Reading {
-        let publisher = self.context.publisher.clone();
-        let (position, before) = (self.trail.read_position(), self.trail.recent());
+        let publisher = Arc::clone(&self.context.publisher);
+        let (position, before) = (self.trail.read_position(), self.trail.recent().into_owned());
         let (reader, most) = (self.reader.clone(), self.framer.most_bytes(self.block_bytes()));
         let is_in_hole = self.framer.is_in_hole();
         async move {

@@ -1,8 +1,10 @@
 //! The bytes of a file by which it is known again, kept as they were read. Pure.
 
-use super::control::Read;
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
+use super::control::Read;
 use crate::record::PrintHash;
 
 /// How many bytes each of the two hashes covers at most.
@@ -72,7 +74,7 @@ impl Trail {
 
     /// The last bytes that were read, up to [`PRINT_BYTES`]: what has to stand before
     /// the next block, if the file is still the same.
-    pub(super) fn recent(&self) -> Vec<u8> {
+    pub(super) fn recent(&self) -> Cow<'_, [u8]> {
         self.bytes_before(self.block.len())
     }
 
@@ -93,18 +95,21 @@ impl Trail {
     pub(super) fn settle(&mut self, line_ends: &[u64]) {
         let mark = |&position: &u64| Mark { position, prints: self.prints(position) };
         self.marks = line_ends.iter().map(mark).collect();
-        self.before = self.recent();
-        self.block_start = self.read_position();
-        self.block = Bytes::new();
+        if !self.block.is_empty() {
+            self.before = self.recent().into_owned();
+            self.block_start = self.read_position();
+            self.block = Bytes::new();
+        }
     }
 
-    fn bytes_before(&self, in_block: usize) -> Vec<u8> {
-        let from_block = in_block.min(PRINT_BYTES);
-        let from_before = (PRINT_BYTES - from_block).min(self.before.len());
-        let mut bytes = Vec::with_capacity(from_before + from_block);
-        bytes.extend_from_slice(&self.before[self.before.len() - from_before..]);
-        bytes.extend_from_slice(&self.block[in_block - from_block..in_block]);
-        bytes
+    fn bytes_before(&self, in_block: usize) -> Cow<'_, [u8]> {
+        let block = &self.block[in_block.saturating_sub(PRINT_BYTES)..in_block];
+        let from_before = (PRINT_BYTES - block.len()).min(self.before.len());
+        let before = &self.before[self.before.len() - from_before..];
+        match (before, block) {
+            (whole, []) | ([], whole) => Cow::Borrowed(whole),
+            (before, block) => Cow::Owned([before, block].concat()),
+        }
     }
 }
 

@@ -83,9 +83,19 @@ impl BatchBuilder {
     ) -> Self {
         // Three numbers of at most ten bytes and a unit, each with its key byte.
         let headroom = 1 + varint_len(source.len() as u64) + source.len() + 3 * 11 + 2;
-        let mut buffer = BytesMut::new();
-        buffer.put_bytes(0, headroom);
+        let buffer = BytesMut::new();
         Self { source, headroom, buffer, start_position, unit, first_line, lines: 0, expected_bytes: 0 }
+    }
+
+    /// Makes room for a line: with the first one for all, but not before, as idle sources hold
+    /// nothing.
+    fn reserve(&mut self, line_bytes: usize) {
+        if self.is_empty() {
+            self.buffer.reserve(self.expected_bytes.max(self.headroom + line_bytes));
+            self.buffer.put_bytes(0, self.headroom);
+        } else {
+            self.buffer.reserve(line_bytes);
+        }
     }
 
     /// Adds a line that has neither a time nor labels: its content without the line
@@ -119,8 +129,7 @@ impl BatchBuilder {
 
     /// Adds a line that is encoded already, as [`EncodedLines`](super::EncodedLines) has it.
     pub fn push_encoded(&mut self, line: &[u8]) {
-        let expected = if self.is_empty() { self.expected_bytes } else { 0 };
-        self.buffer.reserve(expected.max(line.len() + 11));
+        self.reserve(line.len() + 11);
         self.buffer.put_u8(LINES_KEY);
         put_varint(&mut self.buffer, line.len() as u64);
         self.buffer.put_slice(line);
@@ -135,9 +144,7 @@ impl BatchBuilder {
             number => 1 + varint_len(number),
         };
         let line_len = content_len + truncated_len + more_len;
-        // All at once, but not before there is a line: idle sources hold nothing.
-        let expected = if self.is_empty() { self.expected_bytes } else { 0 };
-        self.buffer.reserve(expected.max(line_len + 11));
+        self.reserve(line_len + 11);
         // The keys and lengths before the content go in by one copy.
         let mut head = [0; 2 * 11];
         let mut rest = &mut head[..];
@@ -164,7 +171,7 @@ impl BatchBuilder {
 
     /// Its size in bytes, nearly: the encoded lines.
     pub fn bytes(&self) -> usize {
-        self.buffer.len() - self.headroom
+        self.buffer.len().saturating_sub(self.headroom)
     }
 
     /// Whether there is no line in it.

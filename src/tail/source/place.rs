@@ -74,7 +74,7 @@ impl Source {
                     start, "redis has forgotten the source: sending it again"
                 );
                 let first = self.first_record(start).await.map_err(|_| Ended::Replaced)?;
-                let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
+                let (publisher, standing) = (Arc::clone(&self.context.publisher), Arc::clone(&self.standing));
                 let again = async move {
                     match publisher.register_again(&standing, first).await {
                         Outcome::Stored => Outcome::Elsewhere(standing.confirmed()),

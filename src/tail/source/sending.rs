@@ -34,7 +34,7 @@ impl Source {
         let size = Some(self.reader.size());
         let details = Details { next_line, identity, state: SourceState::Active, size, ..last };
         let record = Record { token: Token::random(), position, details };
-        let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
+        let (publisher, standing) = (Arc::clone(&self.context.publisher), Arc::clone(&self.standing));
         let append = async move {
             let outcome = publisher.append_behind(before, &standing, record, Some(packing)).await;
             drop(room);
@@ -44,7 +44,7 @@ impl Source {
     }
 
     pub(super) fn mark_gone(&self) -> Sending {
-        let (publisher, standing) = (self.context.publisher.clone(), Arc::clone(&self.standing));
+        let (publisher, standing) = (Arc::clone(&self.context.publisher), Arc::clone(&self.standing));
         async move {
             let gone = standing.confirmed().gone();
             publisher.append(&standing, gone, None).await

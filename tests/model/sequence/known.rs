@@ -33,6 +33,11 @@ impl Sequence {
         self.arrivals.look().await?;
         let rotated = self.logs[log].rotated.get(age).map(|rotated| rotated.incarnation);
         let is_told = rotated.is_some_and(|it| self.bytes_arrived(log, it) > BANNER_BYTES + 1);
+        // A copy that has less than was read is known by its original alone: the emptied one stays.
+        let is_emptied = rotated.is_some_and(|it| self.bytes_arrived(log, it) == 0);
+        if self.logs[log].has_short_copy && is_emptied {
+            return Ok(false);
+        }
         Ok(!self.plan.has_banner || is_told || self.logs[log].linked != rotated)
     }
 

@@ -5,13 +5,14 @@ mod contents;
 mod problem;
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
 };
 
 pub use self::{
     contents::Contents,
-    problem::{FileError, Problem, place},
+    problem::{FileError, Lines, Problem},
 };
 
 /// Greatest size of a file that is read.
@@ -27,19 +28,41 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is not a regular file"));
     }
     if found.len() > MOST_BYTES {
-        return Err(io::Error::other(format!("it is larger than {MOST_BYTES} bytes")));
+        return Err(too_large());
     }
     fs::read(path)
+}
+
+fn too_large() -> io::Error {
+    io::Error::other(format!("it is larger than {MOST_BYTES} bytes"))
+}
+
+fn not_text() -> io::Error {
+    io::Error::other("it is not text")
+}
+
+/// The text of a file that is read once; that of a pipe too, whose end is waited for.
+///
+/// # Errors
+/// [`FileError::Read`]; that it is larger than [`MOST_BYTES`], or not UTF-8.
+pub fn read_text(what: &'static str, path: &Path) -> Result<String, FileError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    let text = match read {
+        Err(error) => Err(error),
+        Ok(_) if bytes.len() as u64 > MOST_BYTES => Err(too_large()),
+        Ok(_) => String::from_utf8(bytes).map_err(|_| not_text()),
+    };
+    text.map_err(|error| FileError::Read { what, path: path.to_owned(), error })
 }
 
 /// The first line of a file, which is a secret; without spaces around it.
 ///
 /// # Errors
 /// As [`read`]; that there is nothing in it. Never with what stands in it.
-pub fn read_secret(path: &Path) -> Result<String, FileError> {
-    let failed = |error| FileError::Read { path: PathBuf::from(path), error };
-    let text = String::from_utf8(read(path).map_err(failed)?)
-        .map_err(|_| failed(io::Error::other("it is not text")))?;
+pub fn read_secret(what: &'static str, path: &Path) -> Result<String, FileError> {
+    let failed = |error| FileError::Read { what, path: path.to_owned(), error };
+    let text = String::from_utf8(read(path).map_err(failed)?).map_err(|_| failed(not_text()))?;
     match text.lines().next().map(str::trim) {
         None | Some("") => Err(failed(io::Error::other("its first line is empty"))),
         Some(line) => Ok(line.to_owned()),
@@ -64,12 +87,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         fs::write(&path, " hunter2\r\nmore\n").unwrap();
-        assert_eq!(read_secret(&path).unwrap(), "hunter2");
+        assert_eq!(read_secret("--token-file", &path).unwrap(), "hunter2");
         fs::write(&path, "\nhunter2\n").unwrap();
-        let error = read_secret(&path).unwrap_err().to_string();
+        let error = read_secret("--token-file", &path).unwrap_err().to_string();
         assert!(error.contains("secret: its first line is empty") && !error.contains("hunter"), "{error}");
         fs::write(&path, b"hunter\xff").unwrap();
-        let error = read_secret(&path).unwrap_err().to_string();
+        let error = read_secret("--token-file", &path).unwrap_err().to_string();
         assert!(error.contains("not text") && !error.contains("hunter"), "{error}");
     }
 }

@@ -19,7 +19,7 @@ use super::{
     token::Digest,
 };
 use crate::{
-    files::{Contents, FileError, Problem},
+    files::{Contents, FileError, Lines, Problem},
     record::{Host, TopicGlob},
 };
 
@@ -33,7 +33,7 @@ const MAX_LEEWAY_MS: u64 = 600_000;
 /// # Errors
 /// [`FileError`], with all that is wrong.
 pub fn load(path: &Path, contents: &mut Contents) -> Result<Rules, FileError> {
-    let bytes = contents.read(path)?;
+    let bytes = contents.read("--access-file", path)?;
     parse(path, &String::from_utf8_lossy(&bytes), contents)
 }
 
@@ -42,7 +42,7 @@ pub fn load(path: &Path, contents: &mut Contents) -> Result<Rules, FileError> {
 /// # Errors
 /// [`FileError::Wrong`], with all that is wrong.
 pub fn parse(path: &Path, text: &str, contents: &mut Contents) -> Result<Rules, FileError> {
-    let mut reading = Reading { path, text, problems: Vec::new() };
+    let mut reading = Reading { path, lines: Lines::of(text), problems: Vec::new() };
     let Some(form) = reading.form() else { return Err(FileError::Wrong(reading.problems)) };
     let rules = Rules {
         tokens: reading.tokens(&form.tokens),
@@ -56,26 +56,24 @@ pub fn parse(path: &Path, text: &str, contents: &mut Contents) -> Result<Rules, 
 /// A file that is being read.
 struct Reading<'a> {
     path: &'a Path,
-    text: &'a str,
+    lines: Lines<'a>,
     problems: Vec<Problem>,
 }
 
 impl Reading<'_> {
     fn wrong(&mut self, at: Range<usize>, what: String) {
-        self.problems.push(Problem::at(self.path, self.text, at.start, what));
+        self.problems.push(Problem::at(self.path, &self.lines, at.start, what));
     }
 
     /// What stands there, before anything of it is understood.
     fn form(&mut self) -> Option<Form> {
-        let error = match toml::from_str(self.text) {
+        let error = match toml::from_str(self.lines.text()) {
             Ok(form) => return Some(form),
             Err(error) => error,
         };
         let at = error.span().unwrap_or(0..0);
         // The message of a type that does not fit has the value, but not the key.
-        let line_begin = self.text.get(..at.start).and_then(|before| before.rfind('\n')).map_or(0, |n| n + 1);
-        let before = self.text.get(line_begin..at.start).unwrap_or_default();
-        let key = before.split_once('=').map_or("", |(key, _)| key.trim());
+        let key = self.lines.before(at.start).split_once('=').map_or("", |(key, _)| key.trim());
         let message = error.message();
         let value = message.split_once(": string \"").zip(message.rsplit_once("\", expected "));
         let what = match value {

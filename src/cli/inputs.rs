@@ -89,7 +89,7 @@ pub(super) async fn run(
             push(&common.store(general, &terminal)?, &owners, &inputs).await?
         }
         Action::List { output, common } => {
-            let owners = common.owners(matches);
+            let owners = common.named(matches);
             let store = common.store(general, &terminal)?;
             let owners = if owners.is_empty() { store.input_owners().await? } else { owners };
             list(&store, &owners, output).await?
@@ -106,15 +106,20 @@ pub(super) async fn run(
 }
 
 impl Common {
-    /// The hosts and groups that are meant. A variable says who this host is, and so does not
-    /// count where a flag says something.
+    /// The hosts and groups that are meant: those of the flags, or of the variables that say who
+    /// this host is.
     fn owners(&self, matches: Option<&ArgMatches>) -> Vec<String> {
+        let named = self.named(matches);
+        if named.is_empty() { texts_of(self.host.iter().chain(&self.group)) } else { named }
+    }
+
+    /// Those of the flags.
+    fn named(&self, matches: Option<&ArgMatches>) -> Vec<String> {
         let is_flag =
             |name| matches.and_then(|matches| matches.value_source(name)) == Some(ValueSource::CommandLine);
-        let (host, group) = (is_flag("host"), is_flag("group"));
-        let hosts = self.host.iter().filter(|_| host || !group);
-        let groups = self.group.iter().filter(|_| group || !host);
-        hosts.chain(groups).map(|owner| owner.as_str().to_owned()).collect()
+        let hosts = self.host.iter().filter(|_| is_flag("host"));
+        let groups = self.group.iter().filter(|_| is_flag("group"));
+        texts_of(hosts.chain(groups))
     }
 
     fn store(self, general: General, terminal: &Terminal) -> anyhow::Result<Store> {
@@ -124,6 +129,10 @@ impl Common {
         telemetry::start_logs(&effective.log_level, effective.log_format, terminal);
         Ok(Store::new(effective.redis)?)
     }
+}
+
+fn texts_of<'a>(owners: impl Iterator<Item = &'a Host>) -> Vec<String> {
+    owners.map(|owner| owner.as_str().to_owned()).collect()
 }
 
 fn needed(owners: Vec<String>) -> Result<Vec<String>, Misuse> {

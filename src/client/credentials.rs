@@ -66,9 +66,17 @@ pub enum CredentialsError {
         "the token is not sent to {0} without encryption: use https://, or say by --insecure-token that it may be"
     )]
     Plaintext(RelayAddress),
+    /// What is for TLS would show and check nothing.
+    #[error("--ca and --client-certificate are for relays with https://, and --relay names none")]
+    NoTls,
     /// A file is to have certificates, and has none.
-    #[error("{}: it has no certificate in PEM", .0.display())]
-    NoCertificate(PathBuf),
+    #[error("{what} {}: it has no certificate in PEM", path.display())]
+    NoCertificate {
+        /// What it is given as.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// There are no certificates to use.
     #[error("no TLS: {0}")]
     Tls(String),
@@ -80,6 +88,10 @@ impl Credentials {
     /// # Errors
     /// [`CredentialsError`].
     pub fn check(&self, relays: &[RelayAddress]) -> Result<(), CredentialsError> {
+        let is_for_tls = self.ca.is_some() || self.certificate.is_some();
+        if is_for_tls && !relays.iter().any(RelayAddress::is_encrypted) {
+            return Err(CredentialsError::NoTls);
+        }
         for relay in relays {
             self.bearer(relay)?;
             self.tls(relay)?;
@@ -111,19 +123,25 @@ impl Credentials {
         if !relay.is_encrypted() {
             return Ok(None);
         }
-        let read =
-            |path: &PathBuf| files::read(path).map_err(|error| FileError::Read { path: path.clone(), error });
+        let read = |what, path: &PathBuf| {
+            files::read(path).map_err(|error| FileError::Read { what, path: path.clone(), error })
+        };
         // A file of something else would be taken for no certificates at all.
-        let certificates = |path: &PathBuf| match read(path)? {
+        let certificates = |what, path: &PathBuf| match read(what, path)? {
             pem if CertificateDer::pem_slice_iter(&pem).next().is_some_and(|first| first.is_ok()) => Ok(pem),
-            _ => Err(CredentialsError::NoCertificate(path.clone())),
+            _ => Err(CredentialsError::NoCertificate { what, path: path.clone() }),
         };
         let mut tls = match &self.ca {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates(path)?)),
+            Some(path) => {
+                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates("--ca", path)?))
+            }
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let Some((certificate, key)) = &self.certificate {
-            tls = tls.identity(Identity::from_pem(certificates(certificate)?, read(key)?));
+            tls = tls.identity(Identity::from_pem(
+                certificates("--client-certificate", certificate)?,
+                read("--client-key", key)?,
+            ));
         }
         Ok(Some(tls))
     }
@@ -137,7 +155,7 @@ impl Credentials {
     fn read_token(&self) -> Result<Option<String>, FileError> {
         match &self.token {
             None => Ok(None),
-            Some(Token::File(path)) => files::read_secret(path).map(Some),
+            Some(Token::File(path)) => files::read_secret("--token-file", path).map(Some),
             Some(Token::Text(token)) => Ok(Some(token.clone())),
         }
     }
@@ -185,6 +203,18 @@ mod tests {
         }
         credentials.insecure_token = true;
         check(&credentials, "10.0.0.1:1").unwrap();
+    }
+
+    #[test]
+    fn what_is_for_tls_is_refused_where_no_relay_speaks_it_and_files_are_named_by_what_they_are_for() {
+        let credentials = Credentials { ca: Some("/nowhere".into()), ..Credentials::default() };
+        let error = |relays: &[&str]| {
+            let relays: Vec<RelayAddress> = relays.iter().map(|relay| relay.parse().unwrap()).collect();
+            credentials.check(&relays).unwrap_err().to_string()
+        };
+        assert!(error(&["http://127.0.0.1:1"]).contains("https://"));
+        let unreadable = error(&["http://127.0.0.1:1", "https://127.0.0.1:1"]);
+        assert!(unreadable.starts_with("--ca /nowhere: No such file"), "{unreadable}");
     }
 
     #[test]

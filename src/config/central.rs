@@ -1,7 +1,7 @@
 //! Inputs that are kept in Redis for tailers of a host or group: what may be pushed, and
 //! how it is read again. How it gets there is not known here.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::{
     ConfigError,
@@ -9,14 +9,14 @@ use super::{
     input::{Input, Whose},
     keys::InputName,
 };
-use crate::files::FileError;
+use crate::files;
 
 /// The inputs of a file that is to be pushed, each with its name.
 ///
 /// # Errors
 /// [`ConfigError::File`]; [`ConfigError::Push`] where there is more in it than inputs with names.
 pub fn inputs_to_push(path: &Path) -> Result<Vec<(InputName, Input)>, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|error| FileError::Read { path: path.to_owned(), error })?;
+    let text = files::read_text("inputs of", path)?;
     let file = File::parse(path, &text, Whose::Others)?;
     let wrong = |key: &str, what: String| {
         let place = file.place_of(key).unwrap_or_else(|| path.display().to_string());

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -18,7 +17,7 @@ use super::{
     reading::{Places, Reading},
     settings::{General, Redis, Serve, Tail},
 };
-use crate::files::FileError;
+use crate::files::{self, FileError};
 
 /// What a file says; nothing of it is filled in.
 #[derive(Debug, Clone, Default)]
@@ -45,9 +44,7 @@ impl File {
     /// # Errors
     /// [`FileError`], with everything that is wrong in it.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text =
-            fs::read_to_string(path).map_err(|error| FileError::Read { path: path.to_owned(), error })?;
-        Self::parse(path, &text, Whose::Ours)
+        Self::parse(path, &files::read_text("--config", path)?, Whose::Ours)
     }
 
     /// Reads the text of a file, whose inputs are for this machine or for others.

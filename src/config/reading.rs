@@ -12,11 +12,11 @@ use super::{
     settings::{General, Redis, Serve, Tail},
     value::Wrong,
 };
-use crate::files::{Problem, place};
+use crate::files::{Lines, Problem};
 
 /// A text that is being read.
 pub(super) struct Reading<'a> {
-    text: &'a str,
+    lines: Lines<'a>,
     path: &'a Path,
     /// What was wrong so far.
     pub(super) problems: Vec<Problem>,
@@ -29,7 +29,7 @@ type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
 
 impl<'a> Reading<'a> {
     pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
-        Self { text, path, problems: Vec::new() }
+        Self { lines: Lines::of(text), path, problems: Vec::new() }
     }
 
     /// Reads a whole section by `set`, which knows `known`.
@@ -72,7 +72,7 @@ impl<'a> Reading<'a> {
 
     /// A value that is not what its key needs. The value is repeated, but for what may be a password.
     pub(super) fn wrong(&mut self, value: Range<usize>, offset: Option<usize>, name: &str, what: &str) {
-        let text = self.text.get(value.clone()).unwrap_or_default();
+        let text = self.lines.text().get(value.clone()).unwrap_or_default();
         let shown = if name.starts_with("redis") {
             String::new()
         } else {
@@ -93,12 +93,12 @@ impl<'a> Reading<'a> {
 
     /// Notes what is wrong at a byte of the text.
     pub(super) fn problem(&mut self, byte: usize, what: String) {
-        self.problems.push(Problem::at(self.path, self.text, byte, what));
+        self.problems.push(Problem::at(self.path, &self.lines, byte, what));
     }
 
     /// The line of a byte, from 1.
     pub(super) fn line(&self, byte: usize) -> usize {
-        place(self.text, byte).0
+        self.lines.line(byte)
     }
 }
 

@@ -15,11 +15,11 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Reads one more file.
+    /// Reads one more file, which is given as `what`.
     ///
     /// # Errors
     /// [`FileError::Read`]; that it could not be read counts as its content.
-    pub fn read(&mut self, path: &Path) -> Result<Vec<u8>, FileError> {
+    pub fn read(&mut self, what: &'static str, path: &Path) -> Result<Vec<u8>, FileError> {
         let read = read(path);
         let mut hasher = Xxh3::new();
         hasher.update(&self.digest.to_le_bytes());
@@ -29,7 +29,7 @@ impl Contents {
         }
         self.digest = hasher.digest();
         self.paths.push(path.to_owned());
-        read.map_err(|error| FileError::Read { path: path.to_owned(), error })
+        read.map_err(|error| FileError::Read { what, path: path.to_owned(), error })
     }
 
     /// The same files as they are now.
@@ -38,7 +38,7 @@ impl Contents {
         let mut now = Self::default();
         for path in &self.paths {
             // What cannot be read is other content, too.
-            drop(now.read(path));
+            drop(now.read("", path));
         }
         now
     }
@@ -63,8 +63,8 @@ mod tests {
         fs::write(path("a"), "1").unwrap();
         fs::write(path("b"), "2").unwrap();
         let mut contents = Contents::default();
-        contents.read(&path("a")).unwrap();
-        contents.read(&path("b")).unwrap();
+        contents.read("", &path("a")).unwrap();
+        contents.read("", &path("b")).unwrap();
         assert_eq!(contents.again(), contents);
         fs::write(path("c"), "1").unwrap();
         fs::rename(path("c"), path("a")).unwrap();

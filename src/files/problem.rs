@@ -1,7 +1,7 @@
 //! What is wrong with a file of settings, and where.
 
 use std::{
-    fmt, io,
+    fmt, io, iter,
     path::{Path, PathBuf},
 };
 
@@ -9,8 +9,10 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("{}: {error}", path.display())]
+    #[error("{what} {}: {error}", path.display())]
     Read {
+        /// What it is given as, such as `--config`.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -44,18 +46,63 @@ fn one_per_line(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Line and column of a byte of a text, from 1.
-pub fn place(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line_begin = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_begin..).unwrap_or_default().chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
+/// A text in which places are found without reading all before them.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    text: &'a str,
+    /// The first byte of each.
+    begins: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// Those of a text.
+    pub fn of(text: &'a str) -> Self {
+        let behind = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        Self { text, begins: iter::once(0).chain(behind).collect() }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The line of a byte, from 1.
+    pub fn line(&self, byte: usize) -> usize {
+        self.begins.partition_point(|&begin| begin <= byte)
+    }
+
+    /// The bytes of the same line that stand before one.
+    pub fn before(&self, byte: usize) -> &'a str {
+        let begin = self.begins.get(self.line(byte) - 1).copied().unwrap_or_default();
+        self.text.get(begin..byte).unwrap_or_default()
+    }
 }
 
 impl Problem {
     /// What is wrong at a byte of a file's text.
-    pub fn at(path: &Path, text: &str, byte: usize, what: String) -> Self {
-        let (line, column) = place(text, byte);
-        Self { path: path.to_owned(), line, column, what }
+    pub fn at(path: &Path, lines: &Lines<'_>, byte: usize, what: String) -> Self {
+        let column = lines.before(byte).chars().count() + 1;
+        Self { path: path.to_owned(), line: lines.line(byte), column, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_line_and_a_column_in_characters() {
+        let lines = Lines::of("eins\nzwölf = 12\n\nlast");
+        let place = |byte| {
+            let problem = Problem::at(Path::new("file"), &lines, byte, String::new());
+            (problem.line, problem.column)
+        };
+        assert_eq!(
+            [0, 4, 5, 9, 17, 18, 22].map(place),
+            [(1, 1), (1, 5), (2, 1), (2, 4), (3, 1), (4, 1), (4, 5)]
+        );
+        // What is no place of the text is the begin of a line.
+        assert_eq!([8, 999].map(place), [(2, 1), (4, 1)]);
+        assert_eq!(Lines::of("").line(0), 1);
     }
 }

@@ -24,6 +24,11 @@ use crate::{
     files::{Contents, FileError},
 };
 
+/// What the files are given as.
+const CERTIFICATE: &str = "--tls-certificate";
+const KEY: &str = "--tls-key";
+const CLIENT_CA: &str = "--tls-client-ca";
+
 /// Where certificates are, and what is asked of clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -76,8 +81,10 @@ pub enum TlsError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A file has something else in it, or not all of it.
-    #[error("{}: {why}", path.display())]
+    #[error("{what} {}: {why}", path.display())]
     Content {
+        /// What it is given as.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -112,19 +119,20 @@ impl TlsOptions {
         let incomplete = |given, missing| Err(TlsError::Incomplete { given, missing });
         let (certificate, key) = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => (certificate, key),
-            (Some(_), None) => return incomplete("--tls-certificate", "--tls-key"),
-            (None, Some(_)) => return incomplete("--tls-key", "--tls-certificate"),
+            (Some(_), None) => return incomplete(CERTIFICATE, KEY),
+            (None, Some(_)) => return incomplete(KEY, CERTIFICATE),
             (None, None) if self.client_ca.is_some() => {
-                return incomplete("--tls-client-ca", "--tls-certificate and --tls-key");
+                return incomplete(CLIENT_CA, "--tls-certificate and --tls-key");
             }
             (None, None) => return Ok(None),
         };
-        let chain = certificates(certificate, contents)?;
-        let content = |path: &Path, why: String| TlsError::Content { path: path.to_owned(), why };
+        let chain = certificates(CERTIFICATE, certificate, contents)?;
+        let content = |what, path: &Path, why: String| TlsError::Content { what, path: path.to_owned(), why };
         let own = chain.first().map_or(&[][..], |own| own.as_ref());
-        let own = ClientCertificate::parse(own).map_err(|why| content(certificate, why.to_string()))?;
-        let private = PrivateKeyDer::from_pem_slice(&contents.read(key)?)
-            .map_err(|why| content(key, format!("it has no private key in PEM: {why}")))?;
+        let own = ClientCertificate::parse(own)
+            .map_err(|why| content(CERTIFICATE, certificate, why.to_string()))?;
+        let private = PrivateKeyDer::from_pem_slice(&contents.read(KEY, key)?)
+            .map_err(|why| content(KEY, key, format!("it has no private key in PEM: {why}")))?;
         let provider = Arc::new(ring::default_provider());
         let verifier = match &self.client_ca {
             Some(authority) => self.verifier(authority, Arc::clone(&provider), contents)?,
@@ -147,9 +155,9 @@ impl TlsOptions {
         provider: Arc<rustls::crypto::CryptoProvider>,
         contents: &mut Contents,
     ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-        let content = |why: String| TlsError::Content { path: authority.to_owned(), why };
+        let content = |why: String| TlsError::Content { what: CLIENT_CA, path: authority.to_owned(), why };
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(authority, contents)? {
+        for certificate in certificates(CLIENT_CA, authority, contents)? {
             roots.add(certificate).map_err(|why| content(why.to_string()))?;
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -162,15 +170,19 @@ impl TlsOptions {
 }
 
 /// The certificates of a file, at least one.
-fn certificates(path: &Path, contents: &mut Contents) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = contents.read(path)?;
+fn certificates(
+    what: &'static str,
+    path: &Path,
+    contents: &mut Contents,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = contents.read(what, path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let why = match found {
         Ok(found) if !found.is_empty() => return Ok(found),
         Ok(_) => "it has no certificate in PEM".to_owned(),
         Err(why) => format!("it is no PEM file, or half of one: {why}"),
     };
-    Err(TlsError::Content { path: path.to_owned(), why })
+    Err(TlsError::Content { what, path: path.to_owned(), why })
 }
 
 /// Makes TLS of connections, with what was loaded last. Cheap to clone.

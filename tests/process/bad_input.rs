@@ -60,7 +60,12 @@ async fn arguments_that_make_no_sense_are_refused_with_2() {
         ("tail --prefix a{b} --topic app /tmp/a", &["a{b}", "brace"]),
         ("subscribe app --relay https://127.0.0.1:1 --ca Cargo.toml", &["Cargo.toml", "no certificate"]),
         ("topics --log-level loud", &["loud"]),
-        ("check-config --config /no/such/file.toml", &["/no/such/file.toml"]),
+        ("check-config --config /no/such/file.toml", &["--config /no/such/file.toml"]),
+        ("check-config --config /dev/zero", &["--config /dev/zero", "larger than 16777216"]),
+        ("inputs push --host h /no/such/inputs.toml", &["inputs of /no/such/inputs.toml"]),
+        ("topics --token-file /no/such/token", &["--token-file /no/such/token"]),
+        ("serve --tls-certificate /no/a --tls-key /no/b", &["--tls-certificate /no/a"]),
+        ("subscribe app --ca Cargo.toml", &["--ca", "https://"]),
         ("fly", &["fly"]),
     ];
     for (arguments, words) in cases {

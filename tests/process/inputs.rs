@@ -254,6 +254,10 @@ async fn inputs_of_two_groups_and_the_host_are_followed_and_the_first_of_a_name_
     let (_, listed) = room.inputs("list").await;
     let owners: Vec<_> = listed.lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(owners, ["db", "other", "web", "web", "web-1"], "{listed}");
+    // Who this host is does not say whose are to be listed.
+    let words = format!("inputs list --redis {}", room.redis.url());
+    let here = run_with(&words, &[("LOGRELAY_HOST", "web-1")]).await;
+    assert_eq!(here.stdout, listed.as_bytes());
     // What is listed as TOML can be pushed again.
     let (_, toml) = room.inputs("list --group web --output toml").await;
     room.push(&toml, "--group again").await;

@@ -52,6 +52,13 @@ async fn lines_are_printed_as_they_are_and_as_objects_with_a_cursor_that_resumes
     let rest = run(&dev.subscribe(&format!("--from {cursor} --no-follow"))).await;
     assert_eq!(rest.stdout, b"\xff\xfe\nthree \"quoted\"\n");
 
+    let of_gone = "gone@00000000000000aa:7";
+    let gone =
+        dev.subscribe(&format!("--from {of_gone} --no-follow")).replace("subscribe app", "subscribe gone");
+    let (gone, said) = (run(&gone).await, "the topic does not exist any more");
+    let stderr = String::from_utf8(gone.stderr).unwrap();
+    assert!(gone.stdout.is_empty() && stderr.contains(said) && stderr.contains(of_gone), "{stderr}");
+
     dev.process.signal(Signal::INT);
     let ended = dev.process.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -41,7 +41,7 @@ pub(super) fn read(
     algorithm: Algorithm,
     contents: &mut Contents,
 ) -> Result<(DecodingKey, Digest), String> {
-    let bytes = contents.read(path).map_err(|error| error.to_string())?;
+    let bytes = contents.read("file", path).map_err(|error| error.to_string())?;
     let key = match algorithm {
         Algorithm::HS256 => secret(&bytes),
         _ => public_key(&bytes, algorithm),

@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 use super::{Misuse, Start};
 use crate::record::{Cursor, TopicGlob};
@@ -50,7 +50,10 @@ pub(in crate::cli) fn time(text: &str, forms: &str) -> Result<SystemTime, String
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.into());
     }
-    let duration: SignedDuration = text.parse().map_err(|_| format!("it is none of: {forms}"))?;
+    let in_days = |span: Span| span.to_duration(SpanRelativeTo::days_are_24_hours());
+    // What is too long for the one can be read by the other.
+    let duration = text.parse().and_then(in_days).or_else(|_| text.parse::<SignedDuration>());
+    let duration = duration.map_err(|_| format!("it is none of: {forms}"))?;
     if duration.is_negative() {
         return Err("a duration counts back from now and cannot be negative".to_owned());
     }
@@ -107,6 +110,11 @@ mod tests {
         let From::Start(Start::Time(time)) = from("1h30m") else { panic!("a time") };
         let ago = time.elapsed().unwrap();
         assert!(ago >= Duration::from_secs(5_400) && ago < Duration::from_secs(5_460));
+        let hours = |text: &str| {
+            let From::Start(Start::Time(time)) = from(text) else { panic!("a time") };
+            time.elapsed().unwrap().as_secs() / 3600
+        };
+        assert_eq!([hours("2d"), hours("1w 1d"), hours("99999d")], [48, 8 * 24, 99_999 * 24]);
     }
 
     #[test]
@@ -117,6 +125,9 @@ mod tests {
         assert!(error("last=-1").contains("not a number of lines"));
         assert!(error("-10m").contains("negative"));
         assert!(error("app@12:7").contains("epoch"));
+        assert!(error("999999999h").contains("too long ago"));
+        // Neither is always as long.
+        assert!(error("1 month").contains("none of"));
         assert!(error("2026-13-01T00:00:00Z").contains("none of"));
     }
 

@@ -155,8 +155,11 @@ fn log(event: &Event, redis_change: Option<bool>, connected_before: bool) {
             if topics.is_empty() {
                 info!("there is no such topic yet");
             }
-            for topic in topics.iter().filter(|topic| topic.cursor.is_empty()) {
-                info!(topic = topic.topic, "the topic does not exist yet");
+            for topic in topics.iter().filter(|topic| topic.epoch.is_empty()) {
+                match topic.cursor.as_str() {
+                    "" => info!(topic = topic.topic, "the topic does not exist yet"),
+                    cursor => warn!(topic = topic.topic, cursor, "the topic does not exist any more"),
+                }
             }
         }
         Event::Gap(Jump { topic, from, to, reason, .. }) => {

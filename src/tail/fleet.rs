@@ -11,7 +11,7 @@ mod settle;
 mod turns;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -60,7 +60,7 @@ pub(super) struct Fleet {
     names: Names,
     ledgers: Ledgers,
     /// Paths whose files have to be looked at again, as they are not what they were.
-    unsettled: BTreeMap<Topic, BTreeSet<PathBuf>>,
+    unsettled: BTreeMap<Topic, HashSet<PathBuf>>,
     /// By path.
     lanes: HashMap<PathBuf, Arc<Lane>>,
     tasks: Tasks,
@@ -100,14 +100,14 @@ pub(super) struct News {
     files: Vec<(usize, Found)>,
     compressed: Vec<(usize, Found)>,
     /// Paths where nothing is now, or whose file was replaced.
-    deserted: BTreeMap<Topic, BTreeSet<PathBuf>>,
+    deserted: BTreeMap<Topic, HashSet<PathBuf>>,
 }
 
 /// What has to wait until others give way.
 #[derive(Debug, Default)]
 struct LeftOut {
     newcomers: Vec<Newcomer>,
-    deserted: BTreeSet<PathBuf>,
+    deserted: HashSet<PathBuf>,
 }
 
 impl Fleet {
@@ -358,7 +358,7 @@ impl Fleet {
 
     /// Paths where nothing is now, or whose file was replaced: what was there between two
     /// looks may be beside them.
-    fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, BTreeSet<PathBuf>> {
+    fn deserted(&self, files: &[(usize, Found)]) -> BTreeMap<Topic, HashSet<PathBuf>> {
         let there: HashSet<&Path> = files.iter().map(|(_, found)| found.path.as_path()).collect();
         let is_there = |path: &Path| there.contains(path) || self.names.id_of(path).is_some();
         let mut deserted = self.unsettled.clone();

@@ -69,7 +69,7 @@ pub(super) struct Plan {
     pub(super) lost: Vec<(SourceKey, Record)>,
     /// Paths whose past was searched, and those of them whose files moved meanwhile.
     pub(super) searched: BTreeSet<PathBuf>,
-    pub(super) unsettled: BTreeSet<PathBuf>,
+    pub(super) unsettled: HashSet<PathBuf>,
     /// Files that cannot be read.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }

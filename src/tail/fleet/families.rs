@@ -5,7 +5,8 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +19,7 @@ use crate::tail::{
 #[derive(Debug, Default)]
 pub(super) struct LeftOut {
     pub(super) newcomers: Vec<Found>,
-    pub(super) deserted: BTreeSet<PathBuf>,
+    pub(super) deserted: HashSet<PathBuf>,
     /// All families were tried: the next round begins.
     pub(super) is_next_round: bool,
 }
@@ -80,7 +81,7 @@ impl Homes {
 /// `tried` come last. Blocks: it lists folders.
 pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) -> LeftOut {
     let homes = Homes::new(known);
-    let mut families: BTreeMap<PathBuf, Family> = BTreeMap::new();
+    let mut families: HashMap<PathBuf, Family> = HashMap::new();
     for (place, found) in known.newcomers.iter().enumerate() {
         families.entry(homes.of_file(found)).or_default().newcomers.push(place);
     }
@@ -92,13 +93,13 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
         !family.newcomers.is_empty() && ids.all(|id| tried.contains(&id))
     };
     let mut order: Vec<_> =
-        families.iter().map(|(root, family)| (is_tried(family), family.len(), root.as_path())).collect();
+        families.iter().map(|(root, family)| (is_tried(family), family.len(), root.as_os_str())).collect();
     order.sort_unstable();
     let is_next_round = order.iter().all(|(is_tried, ..)| *is_tried);
     let chosen = choose(&order, &families, known, room);
 
     let mut is_left = vec![true; known.newcomers.len()];
-    let mut deserted = BTreeSet::new();
+    let mut deserted = HashSet::new();
     for (root, family) in families {
         if chosen.contains(&root) {
             family.newcomers.into_iter().for_each(|place| is_left[place] = false);
@@ -123,8 +124,8 @@ pub(super) fn narrow(known: &mut Known, room: usize, tried: &HashSet<FileId>) ->
 
 /// The first families of this order for which there is room, with what is beside them.
 fn choose(
-    order: &[(bool, usize, &Path)],
-    families: &BTreeMap<PathBuf, Family>,
+    order: &[(bool, usize, &OsStr)],
+    families: &HashMap<PathBuf, Family>,
     known: &Known,
     room: usize,
 ) -> HashSet<PathBuf> {
@@ -133,13 +134,14 @@ fn choose(
     while !order.is_empty() {
         // Folders are listed for no more families than there may be room for.
         let mut own = 0;
-        let fits = |(_, len, _): &&(bool, usize, &Path)| {
+        let fits = |(_, len, _): &&(bool, usize, &OsStr)| {
             own += len;
             own <= left
         };
         let (next, later) = order.split_at(order.iter().take_while(fits).count().max(1));
         order = later;
-        let next: Vec<_> = next.iter().filter_map(|(.., root)| families.get_key_value(*root)).collect();
+        let next: Vec<_> =
+            next.iter().filter_map(|(.., root)| families.get_key_value(Path::new(root))).collect();
         let paths = |family: &Family| {
             let newcomers = family.newcomers.iter().map(|&place| known.newcomers[place].path.clone());
             newcomers.chain(family.deserted.iter().cloned()).collect::<Vec<_>>()

@@ -65,7 +65,7 @@ impl Fleet {
         &mut self,
         topic: &Topic,
         newcomers: Vec<Newcomer>,
-        mut deserted: BTreeSet<PathBuf>,
+        mut deserted: HashSet<PathBuf>,
     ) {
         if !self.ledgers.have(topic) {
             let records = self.context.publisher.records(topic, &self.options.host).await;
@@ -126,7 +126,7 @@ impl Fleet {
         &mut self,
         topic: &Topic,
         newcomers: Vec<Found>,
-        deserted: BTreeSet<PathBuf>,
+        deserted: HashSet<PathBuf>,
         inputs: &HashMap<FileId, Arc<Input>>,
     ) {
         self.unsettled.entry(topic.clone()).or_default().extend(deserted.iter().cloned());
@@ -222,7 +222,7 @@ impl Fleet {
         if was_seen { StartAt::Beginning } else { wanted }
     }
 
-    fn known(&self, topic: &Topic, newcomers: Vec<Newcomer>, deserted: BTreeSet<PathBuf>) -> Known {
+    fn known(&self, topic: &Topic, newcomers: Vec<Newcomer>, deserted: HashSet<PathBuf>) -> Known {
         let ledger = self.ledgers.of(topic);
         let mut newcomers: Vec<Found> = newcomers.into_iter().map(|newcomer| newcomer.found).collect();
         let mut at_rest = HashMap::new();

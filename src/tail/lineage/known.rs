@@ -1,7 +1,7 @@
 //! What is known of one topic when new files are found.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -41,7 +41,7 @@ pub(in crate::tail) struct Known {
     pub(in crate::tail) at_rest: HashMap<SourceKey, u64>,
     pub(in crate::tail) followed: Vec<Followed>,
     /// Paths without a newcomer whose past has to be searched all the same.
-    pub(in crate::tail) deserted: BTreeSet<PathBuf>,
+    pub(in crate::tail) deserted: HashSet<PathBuf>,
     /// Other paths of newcomers and followed files, each with the path that the file goes by.
     pub(in crate::tail) also: HashMap<PathBuf, PathBuf>,
     pub(in crate::tail) shelf: Arc<Shelf>,

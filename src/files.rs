@@ -37,8 +37,16 @@ fn too_large() -> io::Error {
     io::Error::other(format!("it is larger than {MOST_BYTES} bytes"))
 }
 
-fn not_text() -> io::Error {
-    io::Error::other("it is not text")
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text"))
+}
+
+/// The content of a file that is given as `what`.
+///
+/// # Errors
+/// [`FileError::Read`], as [`read`].
+pub fn read_given(what: &'static str, path: &Path) -> Result<Vec<u8>, FileError> {
+    read(path).map_err(FileError::reading(what, path))
 }
 
 /// The text of a file that is read once; that of a pipe too, whose end is waited for.
@@ -51,9 +59,9 @@ pub fn read_text(what: &'static str, path: &Path) -> Result<String, FileError> {
     let text = match read {
         Err(error) => Err(error),
         Ok(_) if bytes.len() as u64 > MOST_BYTES => Err(too_large()),
-        Ok(_) => String::from_utf8(bytes).map_err(|_| not_text()),
+        Ok(_) => text_of(bytes),
     };
-    text.map_err(|error| FileError::Read { what, path: path.to_owned(), error })
+    text.map_err(FileError::reading(what, path))
 }
 
 /// The first line of a file, which is a secret; without spaces around it.
@@ -61,12 +69,11 @@ pub fn read_text(what: &'static str, path: &Path) -> Result<String, FileError> {
 /// # Errors
 /// As [`read`]; that there is nothing in it. Never with what stands in it.
 pub fn read_secret(what: &'static str, path: &Path) -> Result<String, FileError> {
-    let failed = |error| FileError::Read { what, path: path.to_owned(), error };
-    let text = String::from_utf8(read(path).map_err(failed)?).map_err(|_| failed(not_text()))?;
-    match text.lines().next().map(str::trim) {
-        None | Some("") => Err(failed(io::Error::other("its first line is empty"))),
+    let secret = read(path).and_then(text_of).and_then(|text| match text.lines().next().map(str::trim) {
+        None | Some("") => Err(io::Error::other("its first line is empty")),
         Some(line) => Ok(line.to_owned()),
-    }
+    });
+    secret.map_err(FileError::reading(what, path))
 }
 
 #[cfg(test)]

@@ -123,11 +123,8 @@ impl Credentials {
         if !relay.is_encrypted() {
             return Ok(None);
         }
-        let read = |what, path: &PathBuf| {
-            files::read(path).map_err(|error| FileError::Read { what, path: path.clone(), error })
-        };
         // A file of something else would be taken for no certificates at all.
-        let certificates = |what, path: &PathBuf| match read(what, path)? {
+        let certificates = |what, path: &PathBuf| match files::read_given(what, path)? {
             pem if CertificateDer::pem_slice_iter(&pem).next().is_some_and(|first| first.is_ok()) => Ok(pem),
             _ => Err(CredentialsError::NoCertificate { what, path: path.clone() }),
         };
@@ -140,7 +137,7 @@ impl Credentials {
         if let Some((certificate, key)) = &self.certificate {
             tls = tls.identity(Identity::from_pem(
                 certificates("--client-certificate", certificate)?,
-                read("--client-key", key)?,
+                files::read_given("--client-key", key)?,
             ));
         }
         Ok(Some(tls))

@@ -1,6 +1,9 @@
 //! Several files that are read together, and whether they have changed since.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -20,6 +23,10 @@ impl Contents {
     /// # Errors
     /// [`FileError::Read`]; that it could not be read counts as its content.
     pub fn read(&mut self, what: &'static str, path: &Path) -> Result<Vec<u8>, FileError> {
+        self.take(path).map_err(FileError::reading(what, path))
+    }
+
+    fn take(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let read = read(path);
         let mut hasher = Xxh3::new();
         hasher.update(&self.digest.to_le_bytes());
@@ -29,7 +36,7 @@ impl Contents {
         }
         self.digest = hasher.digest();
         self.paths.push(path.to_owned());
-        read.map_err(|error| FileError::Read { what, path: path.to_owned(), error })
+        read
     }
 
     /// The same files as they are now.
@@ -38,7 +45,7 @@ impl Contents {
         let mut now = Self::default();
         for path in &self.paths {
             // What cannot be read is other content, too.
-            drop(now.read("", path));
+            drop(now.take(path));
         }
         now
     }

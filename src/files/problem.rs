@@ -42,6 +42,13 @@ impl fmt::Display for Problem {
     }
 }
 
+impl FileError {
+    /// That a file, which is given as `what`, cannot be read.
+    pub(super) fn reading(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Read { what, path: path.to_owned(), error }
+    }
+}
+
 fn one_per_line(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

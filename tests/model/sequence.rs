@@ -238,10 +238,9 @@ impl Sequence {
     /// Whether the file was deleted.
     async fn delete_drained(&mut self, log: usize) -> Result<bool, String> {
         self.logs[log].finish_line(&mut self.history);
-        // A copy that has less than was read is known by its original alone.
         let Some(incarnation) = self.incarnation(log) else { return Ok(false) };
         Ok(self.is_drained(log, incarnation).await?
-            && (self.bytes_arrived(log, incarnation) > 0 || !self.logs[log].has_short_copy)
+            && !self.tells_of_copy(log, incarnation)
             && self.logs[log].delete(&mut self.history).is_some())
     }
 

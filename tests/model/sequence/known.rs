@@ -33,12 +33,13 @@ impl Sequence {
         self.arrivals.look().await?;
         let rotated = self.logs[log].rotated.get(age).map(|rotated| rotated.incarnation);
         let is_told = rotated.is_some_and(|it| self.bytes_arrived(log, it) > BANNER_BYTES + 1);
-        // A copy that has less than was read is known by its original alone: the emptied one stays.
-        let is_emptied = rotated.is_some_and(|it| self.bytes_arrived(log, it) == 0);
-        if self.logs[log].has_short_copy && is_emptied {
-            return Ok(false);
-        }
-        Ok(!self.plan.has_banner || is_told || self.logs[log].linked != rotated)
+        let is_free = rotated.is_none_or(|it| !self.tells_of_copy(log, it));
+        Ok(is_free && (!self.plan.has_banner || is_told || self.logs[log].linked != rotated))
+    }
+
+    /// Whether a file was emptied of more than its copy has: that is known by its original alone.
+    pub(super) fn tells_of_copy(&self, log: usize, incarnation: usize) -> bool {
+        self.logs[log].has_short_copy && self.bytes_arrived(log, incarnation) == 0
     }
 
     pub(super) fn is_anchored_without(&self, log: usize, without: Option<usize>) -> bool {
